@@ -1,0 +1,1 @@
+//! Values and where they live; no I/O, no clock, no Redis wire.

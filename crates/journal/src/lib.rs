@@ -1,0 +1,1 @@
+//! The one ordered log of effects, in memory.

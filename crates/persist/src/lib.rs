@@ -1,0 +1,1 @@
+//! Durability: the file system behind one trait.

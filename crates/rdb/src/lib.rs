@@ -1,0 +1,1 @@
+//! Redis' dump format, both ways; no files.

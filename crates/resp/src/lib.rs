@@ -1,0 +1,1 @@
+//! The wire: RESP2 and RESP3, both ways.

@@ -1,0 +1,1 @@
+//! The shell: threads, sockets, timers, signals; the binary.

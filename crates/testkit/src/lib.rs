@@ -1,0 +1,1 @@
+//! What tests and measurements share; never part of the server.
