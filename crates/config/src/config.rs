@@ -23,6 +23,7 @@ pub struct Config {
     /// Lines read so far: options given on the command line count on from there.
     pub(crate) lines_read: usize,
     directives: Vec<Directive>,
+    cores: usize,
 }
 
 impl std::fmt::Debug for Config {
@@ -39,10 +40,16 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Every parameter at its default.
+    /// Every parameter at its default, on a machine with one core.
     pub fn new() -> Self {
         let values = Id::all().map(default).collect();
-        Self { values, save_seen: false, lines_read: 0, directives: Vec::new() }
+        Self { values, save_seen: false, lines_read: 0, directives: Vec::new(), cores: 1 }
+    }
+
+    /// The same on a machine with so many cores: what `io-threads auto` comes to.
+    #[must_use]
+    pub fn with_cores(self, cores: usize) -> Self {
+        Self { cores: cores.max(1), ..self }
     }
 
     /// The value of the parameter called or nicknamed `name`, as CONFIG GET prints it.
@@ -52,7 +59,7 @@ impl Config {
 
     /// The value as CONFIG GET prints it.
     pub fn show(&self, id: Id) -> String {
-        value::show(id.parameter().kind, self.value(id))
+        self.shown(id.parameter().kind, self.value(id))
     }
 
     /// Gives `id` the value written as `text`, whatever CONFIG SET would say about changing it: for what the
@@ -104,7 +111,10 @@ impl Config {
 
     /// How many threads; what is left to the server comes to one per available core.
     pub fn threads(&self, id: Id) -> usize {
-        value::thread_count(self.integer(id))
+        match self.integer(id) {
+            0 => self.cores,
+            count => count as usize,
+        }
     }
 
     /// What all clients' buffers together may take.
@@ -193,7 +203,7 @@ impl Config {
     pub(crate) fn assign_words(&mut self, id: Id, words: &[&str]) -> Result<(), Reason> {
         let row = id.parameter();
         let value = value::parse(row.name, row.kind, words, self.value(id))?;
-        if value::show(row.kind, &value) != self.show(id) {
+        if self.shown(row.kind, &value) != self.show(id) {
             self.values[id.index()] = value;
             self.settle();
         }
@@ -202,6 +212,13 @@ impl Config {
 
     pub(crate) fn replace(&mut self, id: Id, value: Value) {
         self.values[id.index()] = value;
+    }
+
+    fn shown(&self, kind: Kind, value: &Value) -> String {
+        match (kind, value) {
+            (Kind::Threads { .. }, Value::Number(0)) => self.cores.to_string(),
+            _ => value::show(kind, value),
+        }
     }
 
     /// Brings into range what is a wish.

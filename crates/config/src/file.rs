@@ -138,8 +138,8 @@ impl Config {
         value: &toml::Value,
         include: Include<'_>,
     ) -> Result<(), FileError> {
-        let multi = find(key).is_some_and(|(id, _)| id.parameter().kind.multi());
-        for words in entry_words(value, multi).map_err(|reason| lines.error(key, reason))? {
+        let known = find(key).is_some();
+        for words in entry_words(value, known).map_err(|reason| lines.error(key, reason))? {
             let mut directive = lines.directive(key);
             directive.words.extend(words);
             self.obey(directive, include, 0)?;
@@ -288,7 +288,7 @@ impl Toml<'_> {
 
 fn not_toml(source: &str, text: &str, error: &toml::de::Error) -> FileError {
     let begin = error.span().map_or(0, |span| span.start.min(text.len()));
-    let line = text[..begin].matches('\n').count();
+    let line = text.get(..begin).map_or(0, |before| before.matches('\n').count());
     FileError {
         file: source.to_owned(),
         line: line + 1,
@@ -297,19 +297,18 @@ fn not_toml(source: &str, text: &str, error: &toml::de::Error) -> FileError {
     }
 }
 
-/// The words of each line a TOML value stands for: parameters have one line, directives as many as the array
+/// The words of each line a TOML value stands for: a parameter has one line, a directive as many as the array
 /// has elements.
-fn entry_words(value: &toml::Value, multi: bool) -> Result<Vec<Vec<String>>, String> {
-    match value {
-        toml::Value::Array(elements) if multi && elements.is_empty() => {
-            Ok(vec![vec![String::new()]])
-        }
-        toml::Value::Array(elements) => {
-            let lines: Result<Vec<_>, String> =
-                elements.iter().map(|one| scalar_words(one, true)).collect();
-            lines.map(|lines| if multi { vec![lines.concat()] } else { lines })
-        }
-        _ => scalar_words(value, false).map(|words| vec![words]),
+fn entry_words(value: &toml::Value, parameter: bool) -> Result<Vec<Vec<String>>, String> {
+    let toml::Value::Array(elements) = value else {
+        return scalar_words(value, false).map(|words| vec![words]);
+    };
+    let lines: Result<Vec<_>, String> =
+        elements.iter().map(|element| scalar_words(element, true)).collect();
+    match lines? {
+        none if parameter && none.is_empty() => Ok(vec![vec![String::new()]]),
+        lines if parameter => Ok(vec![lines.concat()]),
+        lines => Ok(lines),
     }
 }
 

@@ -465,19 +465,10 @@ fn show_number(kind: Kind, number: i64) -> String {
         Kind::Memory { .. } => (number as u64).to_string(),
         Kind::Share if number == AUTO => AUTO_SHOWN.to_owned(),
         Kind::Share if number < 0 => format!("{}%", -number),
-        Kind::Threads { .. } => thread_count(number).to_string(),
         Kind::Choice(names) => name_of(names, number).unwrap_or("unknown").to_owned(),
         Kind::Flags(names) => show_flags(names, number),
         Kind::Events => show_events(number),
         _ => number.to_string(),
-    }
-}
-
-/// How many threads a setting comes to: zero is one per core.
-pub(crate) fn thread_count(number: i64) -> usize {
-    match usize::try_from(number) {
-        Ok(count @ 1..) => count,
-        _ => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     }
 }
 
