@@ -1,0 +1,288 @@
+//! Glob patterns, as KEYS, SCAN and PSUBSCRIBE understand them.
+//!
+//! `*` any run of bytes, `?` any one, `[abc]`, `[a-z]` and `[^…]` one of (or none of) a class, `\x` an `x` that means itself. Every item
+//! but `*` takes exactly one byte, whatever stands around it. So when an item fails, only the *last* star needs to take one byte more:
+//! what an earlier star could gain, the last one can give as well. Two positions and one place to return to are all the state there is:
+//! no recursion, and at most pattern × text steps for any pattern a client may send.
+//!
+//! The corners are those of Redis:
+//! * an empty text is matched by the empty pattern alone, not by `*`;
+//! * a class that is never closed ends with the pattern, `[` alone matches nothing, `[^` anything;
+//! * the ends of a range may stand in either order, and its end may be a `]`;
+//! * `\` as the last byte means itself;
+//! * ignoring case, an escaped byte inside a class is still compared as it is.
+//!
+//! Bytes are unsigned in ranges. Redis inherits the signedness of C's `char`, which differs between processors above 127.
+
+use std::borrow::Cow;
+
+/// Whether the whole of `text` is described by `pattern`.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    run::<false>(pattern, text)
+}
+
+/// As [`matches()`], with ASCII letters alike in both cases.
+pub fn matches_nocase(pattern: &[u8], text: &[u8]) -> bool {
+    run::<true>(pattern, text)
+}
+
+/// The only text that `pattern` matches, if it is of the kind that matches only one: a lookup instead of a walk.
+pub fn literal(pattern: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Some(first) = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+    else {
+        return Some(Cow::Borrowed(pattern));
+    };
+    let (plain, mut rest) = pattern.split_at(first);
+    let mut text = plain.to_vec();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'*' | b'?' | b'[', _) => return None,
+            (b'\\', [escaped, after @ ..]) => {
+                text.push(*escaped);
+                rest = after;
+            }
+            _ => text.push(*byte),
+        }
+    }
+    Some(Cow::Owned(text))
+}
+
+fn run<const FOLD: bool>(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
+    let (mut item, mut at) = (0, 0);
+    // Behind the last star, and the first byte that the star has not taken.
+    let mut star: Option<(usize, usize)> = None;
+    while at < text.len() {
+        if pattern.get(item) == Some(&b'*') {
+            item += 1;
+            if item == pattern.len() {
+                return true;
+            }
+            star = Some((item, at));
+        } else if let Some(next) = one::<FOLD>(pattern, item, text[at]) {
+            item = next;
+            at += 1;
+        } else if let Some((behind, from)) = star {
+            item = behind;
+            at = from + 1;
+            star = Some((behind, at));
+        } else {
+            return false;
+        }
+    }
+    // A star that took more would only leave less text for what is still unmatched.
+    pattern[item..].iter().all(|byte| *byte == b'*')
+}
+
+/// Where the next item begins, if the one at `item` accepts `byte`.
+#[inline]
+fn one<const FOLD: bool>(pattern: &[u8], item: usize, byte: u8) -> Option<usize> {
+    match pattern[item..] {
+        [] => None,
+        [b'?', ..] => Some(item + 1),
+        [b'[', ..] => class::<FOLD>(pattern, item + 1, byte),
+        [b'\\', escaped, ..] => same::<FOLD>(escaped, byte).then_some(item + 2),
+        [plain, ..] => same::<FOLD>(plain, byte).then_some(item + 1),
+    }
+}
+
+/// As [`one`], for a class whose opening bracket stands just before `at`.
+fn class<const FOLD: bool>(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
+    let negated = pattern.get(at) == Some(&b'^');
+    at += usize::from(negated);
+    let mut found = false;
+    loop {
+        let (hit, taken) = match pattern[at..] {
+            [] => break,
+            [b']', ..] => {
+                at += 1;
+                break;
+            }
+            [b'\\', escaped, ..] => (escaped == byte, 2),
+            [from, b'-', until, ..] => (within::<FOLD>(from, until, byte), 3),
+            [plain, ..] => (same::<FOLD>(plain, byte), 1),
+        };
+        found |= hit;
+        at += taken;
+    }
+    (found != negated).then_some(at)
+}
+
+/// Case is folded after the ends are put in order, as in Redis: `[Z-a]` then accepts nothing.
+fn within<const FOLD: bool>(from: u8, until: u8, byte: u8) -> bool {
+    let (from, until) = (from.min(until), from.max(until));
+    (fold::<FOLD>(from)..=fold::<FOLD>(until)).contains(&fold::<FOLD>(byte))
+}
+
+fn same<const FOLD: bool>(one: u8, other: u8) -> bool {
+    fold::<FOLD>(one) == fold::<FOLD>(other)
+}
+
+const fn fold<const FOLD: bool>(byte: u8) -> u8 {
+    if FOLD { byte.to_ascii_lowercase() } else { byte }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `text` is described by `yes` and not by `no`.
+    fn check(text: &str, yes: &[&str], no: &[&str]) {
+        for pattern in yes {
+            assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} should match {text}");
+        }
+        for pattern in no {
+            assert!(
+                !matches(pattern.as_bytes(), text.as_bytes()),
+                "{pattern} should not match {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn stars_take_any_run_of_bytes() {
+        check(
+            "foobar",
+            &["*", "**", "foo*", "*bar", "f*b*r", "foobar*", "*o*a*"],
+            &["*baz", "fo", "foobarx", "*x*"],
+        );
+        check("aaa", &["a*a*a", "a*aa", "*a"], &["a*a*a*a", "*b", "*ab"]);
+        check("mississippi", &["m*issip*", "*sip*", "m*i"], &["m*issipx*", "*sip"]);
+    }
+
+    #[test]
+    fn a_question_mark_takes_one_byte() {
+        check("ab", &["??", "?b", "a?", "*?", "?*?"], &["?", "???", "*???"]);
+    }
+
+    #[test]
+    fn classes_accept_members_and_ranges() {
+        check(
+            "b",
+            &["[abc]", "[a-c]", "[c-a]", "[^x]", "[^x-z]", "[xb]", "[\\b]"],
+            &["[xyz]", "[^b]", "[]", "[^a-c]"],
+        );
+        check("-", &["[-]", "[-a]", "[\\-]", "[a-c-]"], &["[a-c]", "[a-]"]);
+        check("]", &["[\\]]", "]", "\\]"], &["[]]"]);
+        check("_", &["[a-]", "[a-]x"], &["[a-c]"]);
+    }
+
+    #[test]
+    fn an_unclosed_class_ends_with_the_pattern() {
+        check("a", &["[a", "[^", "[^b", "[b-a", "[a\\"], &["[", "[b", "[^a"]);
+        check("\\", &["[\\", "\\", "\\\\"], &["[\\]x"]);
+    }
+
+    #[test]
+    fn an_escape_takes_the_meaning_away() {
+        check("*", &["\\*", "[*]", "?"], &["\\?", "\\\\*"]);
+        check("a", &["\\a"], &["\\\\a", "\\b"]);
+    }
+
+    #[test]
+    fn an_empty_text_is_matched_by_the_empty_pattern_alone() {
+        check("", &[""], &["*", "**", "?", "[^a]"]);
+    }
+
+    #[test]
+    fn case_is_ignored_when_asked() {
+        assert!(matches_nocase(b"HELLO*[a-z]", b"hello wORLD"));
+        assert!(matches_nocase(b"[A-Z]", b"q"));
+        assert!(!matches_nocase(b"[\\A]", b"a"), "an escaped member is compared as it is");
+        assert!(!matches(b"A", b"a"));
+    }
+
+    #[test]
+    fn a_literal_is_the_only_text_its_pattern_matches() {
+        assert_eq!(literal(b"plain").as_deref(), Some(&b"plain"[..]));
+        assert_eq!(literal(b"a\\*b\\").as_deref(), Some(&b"a*b\\"[..]));
+        assert_eq!(literal(b"").as_deref(), Some(&b""[..]));
+        for pattern in [&b"a*"[..], b"?", b"[a]", b"\\*?"] {
+            assert_eq!(literal(pattern), None);
+        }
+    }
+
+    /// Thirty stars would take a recursive matcher years; a step counter is not needed to see that this returns.
+    #[test]
+    fn hostile_patterns_cost_pattern_times_text() {
+        let text = [b'a'; 64];
+        assert!(!matches(&[&b"a*".repeat(30)[..], b"b"].concat(), &text));
+        let million = b"*?".repeat(500_000);
+        assert!(!matches(&million, &text));
+        assert!(matches(&million, &vec![b'a'; 500_000]));
+        assert!(!matches(&million, &vec![b'a'; 499_999]));
+        assert!(!matches(&vec![b'['; 1_000_000], &text));
+        assert!(!matches(&[b"*[", &vec![b'x'; 1_000_000][..]].concat(), &text));
+    }
+
+    /// The slow twin: items first, then every way to spread the text over them.
+    enum Item {
+        Star,
+        One(Box<dyn Fn(u8) -> bool>),
+    }
+
+    fn items(mut pattern: &[u8]) -> Vec<Item> {
+        let mut items = Vec::new();
+        while let Some((&byte, rest)) = pattern.split_first() {
+            pattern = rest;
+            items.push(match byte {
+                b'*' => Item::Star,
+                b'?' => Item::One(Box::new(|_| true)),
+                b'[' => class_item(&mut pattern),
+                b'\\' if !rest.is_empty() => {
+                    let escaped = rest[0];
+                    pattern = &rest[1..];
+                    Item::One(Box::new(move |b| b == escaped))
+                }
+                _ => Item::One(Box::new(move |b| b == byte)),
+            });
+        }
+        items
+    }
+
+    fn class_item(pattern: &mut &[u8]) -> Item {
+        let mut members = Vec::new();
+        let negated = pattern.first() == Some(&b'^');
+        let mut at = usize::from(negated);
+        while at < pattern.len() && pattern[at] != b']' {
+            if pattern[at] == b'\\' && at + 1 < pattern.len() {
+                members.push(pattern[at + 1]);
+                at += 2;
+            } else if at + 2 < pattern.len() && pattern[at + 1] == b'-' {
+                let ends = [pattern[at], pattern[at + 2]];
+                members.extend(ends[0].min(ends[1])..=ends[0].max(ends[1]));
+                at += 3;
+            } else {
+                members.push(pattern[at]);
+                at += 1;
+            }
+        }
+        *pattern = &pattern[(at + 1).min(pattern.len())..];
+        Item::One(Box::new(move |b| members.contains(&b) != negated))
+    }
+
+    fn slow(items: &[Item], text: &[u8]) -> bool {
+        match items {
+            [] => text.is_empty(),
+            [Item::Star, rest @ ..] => (0..=text.len()).any(|taken| slow(rest, &text[taken..])),
+            [Item::One(accepts), rest @ ..] => {
+                text.split_first().is_some_and(|(b, text)| accepts(*b) && slow(rest, text))
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_slow_twin(pattern in r"[ab\-\]\[\^\\*?]{0,12}", text in r"[ab\-\]\^\\]{1,10}") {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(matches(pattern, text), slow(&items(pattern), text));
+            if let Some(only) = literal(pattern) {
+                prop_assert_eq!(matches(pattern, text), *only == *text);
+            }
+        }
+    }
+}
