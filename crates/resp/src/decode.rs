@@ -270,15 +270,17 @@ impl Decoder {
         } else if self.multibulk_header(input, limits)? == Step::Starved {
             return Ok(Step::Starved);
         }
-        if self.arguments(input, limits, &mut batch.spans)? == Step::Taken {
+        if self.missing == 0 {
             self.consumed = self.at;
-            if batch.spans.len() > batch.owned() {
-                batch.complete(self.at);
-            }
             return Ok(Step::Taken);
         }
-        self.args = batch.spans.drain(batch.owned()..).collect();
-        Ok(Step::Starved)
+        if self.arguments(input, limits, &mut batch.spans)? == Step::Starved {
+            self.args = batch.spans.drain(batch.owned()..).collect();
+            return Ok(Step::Starved);
+        }
+        self.consumed = self.at;
+        batch.complete(self.at);
+        Ok(Step::Taken)
     }
 
     /// The pending multibulk, from where it ended last time.
@@ -530,8 +532,10 @@ fn take_whole(
     let mut rest = input.get(at..).unwrap_or_default();
     while missing > 0 {
         let Some((len, body)) = short_header(rest, b'$') else { break };
-        let Some((_, [b'\r', b'\n', tail @ ..])) = body.split_at_checked(len) else { break };
-        if len > bulk_max {
+        let Some((crlf, tail)) = body.get(len..).and_then(|rest| rest.split_first_chunk()) else {
+            break;
+        };
+        if crlf != b"\r\n" || len > bulk_max {
             break;
         }
         spans.push(Span { start: input.len().wrapping_sub(body.len()), len });
@@ -549,23 +553,24 @@ fn short_header(bytes: &[u8], kind: u8) -> Option<(usize, &[u8])> {
             Some((usize::from(a ^ b'0'), tail))
         }
         [k, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ref tail @ ..] if k == kind => {
-            Some((usize::from((a ^ b'0').wrapping_mul(10).wrapping_add(b ^ b'0')), tail))
+            let (a, b) = (usize::from(a ^ b'0'), usize::from(b ^ b'0'));
+            Some((a.wrapping_mul(10).wrapping_add(b), tail))
         }
-        [k, b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', ..] if k == kind => long_header(bytes),
-        _ => None,
+        _ => long_header(bytes, kind),
     }
 }
 
-/// As [`short_header`], of three to nine digits.
-fn long_header(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let digits = bytes.get(1..)?;
+/// As [`short_header`], of up to nine digits.
+fn long_header(bytes: &[u8], kind: u8) -> Option<(usize, &[u8])> {
+    let digits = bytes.strip_prefix(&[kind])?;
     let mut value = 0_usize;
     for (i, &byte) in digits.iter().take(10).enumerate() {
         match byte {
+            b'0' if i == 0 => return Some((0, digits.strip_prefix(b"0\r\n")?)),
             b'0'..=b'9' if i < 9 => {
                 value = value.wrapping_mul(10).wrapping_add(usize::from(byte ^ b'0'));
             }
-            b'\r' => return Some((value, digits.get(i..)?.strip_prefix(b"\r\n")?)),
+            b'\r' if i > 0 => return Some((value, digits.get(i..)?.strip_prefix(b"\r\n")?)),
             _ => break,
         }
     }

@@ -29,6 +29,12 @@ pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// Most slices handed to one writev.
 pub const SLICES_MAX: usize = 64;
 
+/// The bytes around a bulk: type, length and two ends of line.
+const HEADER_BYTES_MAX: usize = 32;
+
+/// The numbers below a hundred in two digits.
+const DIGITS: [[u8; 2]; 100] = two_digits();
+
 /// What a connection will write: flat bytes plus large values spliced in by reference.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -182,6 +188,22 @@ impl Output {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "runs while compiling"
+)]
+const fn two_digits() -> [[u8; 2]; 100] {
+    let mut digits = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        digits[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    digits
+}
+
 fn push_slice<'a>(into: &mut Vec<IoSlice<'a>>, bytes: &'a [u8]) {
     if !bytes.is_empty() {
         into.push(IoSlice::new(bytes));
@@ -228,15 +250,16 @@ impl<'a> Writer<'a> {
     /// An integer.
     #[inline]
     pub fn integer(&mut self, value: i64) {
-        let mut buffer = itoa::Buffer::new();
-        self.out.push(b":");
-        self.out.push(buffer.format(value).as_bytes());
-        self.crlf();
+        match usize::try_from(value) {
+            Ok(small @ 0..100) => self.header(b':', small),
+            _ => self.long_header(b':', itoa::Buffer::new().format(value)),
+        }
     }
 
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        self.out.flat.reserve(bytes.len().saturating_add(HEADER_BYTES_MAX));
         self.bulk_header(bytes.len());
         self.out.push(bytes);
         self.crlf();
@@ -384,11 +407,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A type and a length.
+    /// A type and a length. Most lengths have one digit or two, and are then one store of known size.
     #[inline]
     fn header(&mut self, kind: u8, n: usize) {
+        match DIGITS.get(n) {
+            Some(&[b'0', b]) => self.out.push(&[kind, b, b'\r', b'\n']),
+            Some(&[a, b]) => self.out.push(&[kind, a, b, b'\r', b'\n']),
+            None => self.long_header(kind, itoa::Buffer::new().format(n)),
+        }
+    }
+
+    #[inline]
+    fn long_header(&mut self, kind: u8, digits: &str) {
+        self.out.flat.reserve(HEADER_BYTES_MAX);
         self.out.push(&[kind]);
-        self.out.push(itoa::Buffer::new().format(n).as_bytes());
+        self.out.push(digits.as_bytes());
         self.crlf();
     }
 
@@ -405,3 +438,6 @@ impl<'a> Writer<'a> {
         self.crlf();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,10 @@ fn as_integer(value: f64) -> Option<i64> {
 /// Puts point or exponent to the shortest digits.
 fn lay_out(value: f64, out: &mut SmallVec<[u8; 32]>) {
     let mut printed = zmij::Buffer::new();
+    if (1e-3..1e4).contains(&value.abs()) {
+        // Here, where most scores are, zmij puts the point where Redis does.
+        return out.extend_from_slice(printed.format_finite(value).as_bytes());
+    }
     let (digits, scale) = digits_of(printed.format_finite(value.abs()));
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     let exponent = scale.saturating_add(count).saturating_sub(1);
@@ -147,7 +151,7 @@ fn parse_hexadecimal(text: &str) -> Option<f64> {
         return None;
     }
     let mut bits = 0_u64;
-    let mut scale = 4_i64.saturating_mul(-i64::try_from(fraction.len()).ok()?);
+    let mut scale = 4_i64.saturating_mul(i64::try_from(fraction.len()).ok()?).saturating_neg();
     for digit in whole.chars().chain(fraction.chars()) {
         let digit = u64::from(digit.to_digit(16)?);
         if bits >> 59 == 0 {
