@@ -41,10 +41,29 @@ pub enum ProtocolError {
     InvalidCrlf,
 }
 
+impl ProtocolError {
+    /// The text as bytes for the wire, where the offending byte is shown as it is.
+    pub fn text(self) -> Vec<u8> {
+        self.to_string().chars().map(|shown| u8::try_from(shown).unwrap_or(b'?')).collect()
+    }
+}
+
 /// The offending byte as one character: what would end the reply's line is shown as a space.
 fn shown(byte: u8) -> char {
     match byte {
         b'\r' | b'\n' | 0 => ' ',
         _ => char::from(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offending_byte_is_sent_as_it_is() {
+        let text = ProtocolError::ExpectedBulk(0xe9).text();
+        assert_eq!(text, b"Protocol error: expected '$', got '\xe9'");
+        assert!(ProtocolError::ExpectedBulk(b'\n').text().ends_with(b"got ' '"));
     }
 }
