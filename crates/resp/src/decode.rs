@@ -1,6 +1,6 @@
 //! Bytes to requests.
 //!
-//! The common case comes first: requests that lie whole in the buffer, with short headers. [`take_whole`]
+//! The common case comes first: requests that lie whole in the buffer, with short headers. `take_whole`
 //! walks them without looking back, and knows no errors: where it meets anything unusual it stops in front
 //! of it. The careful path takes that one argument, with all of Redis' rules, and lets it walk on.
 //!
