@@ -263,8 +263,8 @@ impl Timeline {
     }
 
     fn free_slot(&mut self, open: &[Open]) -> usize {
-        let slot = (0..).find(|slot| open.iter().all(|open| open.slot != *slot));
-        let slot = slot.expect("the numbers do not end");
+        let slot = (0..=open.len()).find(|slot| open.iter().all(|open| open.slot != *slot));
+        let slot = slot.expect("one more slot than open operations");
         self.slots = self.slots.max(slot + 1);
         slot
     }

@@ -187,9 +187,10 @@ impl Model for Halves {
     }
 }
 
-fn whole(
-    half: Operation<(Option<i64>, bool), (Option<i64>, Option<i64>)>,
-) -> Operation<Vec<StoreOp>, Option<Vec<StoreRet>>> {
+/// A model's operation.
+type OperationOf<M> = Operation<<M as Model>::Op, <M as Model>::Ret>;
+
+fn whole(half: OperationOf<Halves>) -> OperationOf<Store> {
     let ret = half.result.expect("every operation returned");
     let (op, result) = match half.op.0 {
         Some(value) => {
