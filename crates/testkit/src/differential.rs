@@ -217,10 +217,10 @@ pub fn both<A: AsRef<[u8]>>(
     Err(Difference { command: show(args), left, right })
 }
 
-/// Compares all keys of the selected database: names, types, values and times to live.
+/// Compares all keys of the selected database: names, types, values and times to live. DBSIZE is not asked:
+/// it counts keys that have expired until the server comes across them.
 #[track_caller]
 pub fn contents(left: &mut Client, right: &mut Client) -> Result<(), Difference> {
-    both(left, right, &["DBSIZE"], Mask::Exact)?;
     let keys = both(left, right, &["KEYS", "*"], Mask::Unordered)?;
     let keys = Reply::decode(&keys).expect("a reply that was compared decodes");
     for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
