@@ -10,7 +10,7 @@
 //! The head stands outside the tree: what is due next is found without a search, and the few keys of a small shard cost no tree.
 //! Expiries mostly come in ascending order, so a full block that is written at its end stays full and a new one begins beside it;
 //! written elsewhere, it is halved. Blocks grow and shrink along the allocator's size classes, 16 bytes a pair and little more.
-//! Every operation is one search in the tree and one move within [`BLOCK_MAX`] pairs.
+//! Every operation is one search in the tree and one move within 64 pairs.
 //!
 //! Invariants:
 //! * Pairs ascend within a block. All in the head are below the first bound; all in a block are at or above its bound and below
