@@ -1,1 +1,11 @@
-//! What each command does: one file per Redis group.
+//! What each command does: one file per Redis group or container.
+
+#![forbid(unsafe_code)]
+
+use russet_dispatch::Command;
+
+pub mod connection;
+pub mod string;
+
+/// The list of files below, and nothing else.
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS];

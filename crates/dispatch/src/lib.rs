@@ -1,1 +1,38 @@
 //! How any command runs.
+//!
+//! ```text
+//! bytes -> Batch -> Executor::run: look up -> check -> lock -> handler -> effects -> serve waiters -> let go -> Output
+//! ```
+//!
+//! The executor locks, the handler works: handlers are functions of a [`Context`] and [`Args`] and see nothing but the keys that their
+//! row declares. What is shared by all clients stands in [`State`], what one client is in [`Session`], what others may do to it in
+//! [`Client`]. Nothing here knows a socket, a file or the system's clock.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod blocking;
+pub mod clock;
+pub mod command;
+pub mod context;
+pub mod effect;
+pub mod error;
+pub mod execute;
+pub mod expire;
+pub mod keys;
+pub mod request;
+mod serve;
+pub mod session;
+pub mod state;
+pub mod stats;
+pub mod table;
+pub mod transaction;
+
+pub use args::{Args, Key};
+pub use command::{Category, Command, Flag, Group};
+pub use context::{Context, Outcome, Text};
+pub use error::{Error, Stop};
+pub use execute::{Executor, Halt};
+pub use session::{Client, Session};
+pub use state::State;
+pub use table::{Row, Table};

@@ -1,1 +1,47 @@
 //! Values and where they live; no I/O, no clock, no Redis wire.
+//!
+//! ```text
+//! Keyspace -> 1024 x lock -> Shard -> per database: Table of Entry, index of what is due
+//!                                  -> who watches, who waits
+//! ```
+//!
+//! The invariants stand at the head of [`lock`], [`shard`], [`table`] and [`entry`]. `now` and dice are arguments everywhere. `unsafe`
+//! stands in `entry.rs` (one allocation per entry), `lock.rs` (the cell behind a lock) and `prefetch.rs`, nowhere else.
+
+#![deny(unsafe_code)]
+
+pub mod collections {
+    //! Containers that have never heard of Redis.
+    pub mod chunks;
+    pub mod packed;
+}
+#[expect(unsafe_code, reason = "one allocation per entry")]
+pub mod entry;
+pub mod expire;
+pub mod glob;
+pub mod interest;
+pub mod keyspace;
+#[expect(unsafe_code, reason = "the cell behind a lock")]
+pub mod lock;
+pub mod number;
+#[expect(unsafe_code, reason = "a hint for the cache")]
+mod prefetch;
+pub mod random;
+pub mod shard;
+pub mod size_class;
+mod sync;
+pub mod table;
+pub mod trash;
+pub mod types {
+    //! The types of Redis.
+    pub mod list;
+}
+pub mod value;
+
+pub use entry::{Entry, INLINE_MAX, raw_value, string_value};
+pub use interest::{Interest, NameBuf, Waiter, Watch};
+pub use keyspace::{Keyspace, Spot};
+pub use lock::{Busy, Guard, Held, Patience};
+pub use prefetch::prefetch;
+pub use shard::{Name, Seed, Shard};
+pub use value::{Object, Type, Value, View};

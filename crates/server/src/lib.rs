@@ -1,1 +1,309 @@
-//! The shell: threads, sockets, timers, signals; the binary.
+//! The shell: threads, sockets, timers, signals.
+//!
+//! ```text
+//! main thread: accepts, timers, signals, what the core asks for
+//! io-0 … io-n: a tokio current-thread runtime each, with the connections given to it; commands run where their bytes arrive
+//! trash:       frees large values
+//! ```
+//!
+//! [`start`] makes a server in this process: what the binary, the tests and the benches call.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+mod connection;
+mod cron;
+mod gauges;
+mod listener;
+pub mod log;
+mod runtime;
+mod stream;
+mod tasks;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use russet_config::{Config, id};
+use russet_dispatch::state::Identity;
+use russet_dispatch::{State, Table};
+use russet_engine::{Keyspace, Seed};
+use russet_persist::vfs::Vfs;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::listener::Door;
+use crate::tasks::{Requests, Shell};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Russet's own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a server is started with beyond its configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Listen on a free port of 127.0.0.1 instead of the configured ones: for tests.
+    pub on_free_port: bool,
+    /// The configuration file, or empty.
+    pub config_file: String,
+    /// The files.
+    pub vfs: Arc<dyn Vfs>,
+    /// SIGTERM and SIGINT end the server.
+    pub with_signals: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let vfs = Arc::new(russet_persist::file::Files);
+        Self { on_free_port: false, config_file: String::new(), vfs, with_signals: false }
+    }
+}
+
+/// Why a server did not start. Displayed in one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A TCP address could not be bound.
+    #[error("Failed listening on port {port} (tcp), aborting: could not bind {address}: {error}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// The port.
+        port: u16,
+        /// Why.
+        error: io::Error,
+    },
+    /// The Unix socket could not be made.
+    #[error("Failed opening Unix socket: bind: {path}: {error}")]
+    Unix {
+        /// Its path.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system refused threads, dice or timers.
+    #[error("could not start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Handle {
+    /// What it listens on.
+    pub addresses: Vec<SocketAddr>,
+    /// What its sessions share.
+    pub state: &'static State,
+    shell: Shell,
+    main: Option<JoinHandle<()>>,
+}
+
+impl Handle {
+    /// The first address.
+    pub fn address(&self) -> SocketAddr {
+        *self.addresses.first().expect("a server listens on something")
+    }
+
+    /// Stops the server and waits until it has.
+    pub fn stop(mut self) {
+        self.shell.stop();
+        self.join();
+    }
+
+    /// Waits until the server stops.
+    pub fn join(&mut self) {
+        if let Some(main) = self.main.take()
+            && main.join().is_err()
+        {
+            tracing::error!("the main thread panicked");
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shell.stop();
+        self.join();
+    }
+}
+
+/// The command table: one per process.
+pub fn table() -> &'static Table {
+    static TABLE: OnceLock<&'static Table> = OnceLock::new();
+    TABLE.get_or_init(|| Table::leak(russet_commands::FAMILIES))
+}
+
+/// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
+pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
+    let sockets = Sockets::bind(&config, &options)?;
+    let addresses = sockets.addresses();
+    let state = make_state(config, &options)?;
+    let (shell, requests) = Shell::new();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let main = {
+        let shell = shell.clone();
+        let work = move || run_main(state, shell, requests, sockets, options, &ready);
+        std::thread::Builder::new().name("main".to_owned()).spawn(work)?
+    };
+    let handle = Handle { addresses, state, shell, main: Some(main) };
+    is_ready.recv().map_err(|_| io::Error::other("the main thread ended at once"))??;
+    Ok(handle)
+}
+
+/// Bound sockets that nobody accepts from yet.
+struct Sockets {
+    tcp: Vec<std::net::TcpListener>,
+    unix: Option<(std::os::unix::net::UnixListener, String)>,
+}
+
+impl Sockets {
+    fn bind(config: &Config, options: &Options) -> Result<Self, StartError> {
+        let backlog = config.integer(const { id("tcp-backlog") }) as i32;
+        let port = config.integer(const { id("port") }) as u16;
+        let tcp = if options.on_free_port {
+            let address = "127.0.0.1".to_owned();
+            listener::bind(&address, 0, backlog).map_err(|error| StartError::Bind { address, port: 0, error })?
+        } else if port == 0 {
+            Vec::new()
+        } else {
+            Self::bind_tcp(config.addresses(), port, backlog)?
+        };
+        let path = config.text(const { id("unixsocket") }).to_owned();
+        let permissions = config.integer(const { id("unixsocketperm") }) as u32;
+        let unix = if path.is_empty() {
+            None
+        } else {
+            let bound = listener::bind_unix(Path::new(&path), permissions, backlog);
+            Some((bound.map_err(|error| StartError::Unix { path: path.clone(), error })?, path))
+        };
+        Ok(Self { tcp, unix })
+    }
+
+    fn bind_tcp(addresses: &[String], port: u16, backlog: i32) -> Result<Vec<std::net::TcpListener>, StartError> {
+        let mut tcp = Vec::new();
+        for address in addresses {
+            let bare = address.strip_prefix('-').unwrap_or(address);
+            match listener::bind(bare, port, backlog) {
+                Ok(bound) => tcp.extend(bound),
+                Err(error) if bare != address && is_missing(&error) => {}
+                Err(error) => return Err(StartError::Bind { address: address.clone(), port, error }),
+            }
+        }
+        Ok(tcp)
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+}
+
+/// Whether this machine just does not have the address.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error().is_some_and(|code| code == libc::EAFNOSUPPORT || code == libc::EPROTONOSUPPORT)
+}
+
+fn dice() -> io::Result<u64> {
+    getrandom::u64().map_err(io::Error::other)
+}
+
+/// The state lives as long as the process: locks and rows are held by threads that outlive every scope.
+fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
+    let threads = config.threads(const { id("io-threads") });
+    let databases = config.integer(const { id("databases") }) as u32;
+    let keyspace = Keyspace::new(Keyspace::shards_for(threads), Seed(dice()?, dice()?));
+    let run_id = format!("{:016x}{:016x}{:08x}", dice()?, dice()?, dice()? as u32);
+    let executable = std::env::current_exe().unwrap_or_default().to_string_lossy().into_owned();
+    let identity = Identity {
+        run_id,
+        pid: std::process::id(),
+        started_ms: clock::now_ms(),
+        port: config.integer(const { id("port") }) as u16,
+        executable,
+        config_file: options.config_file.clone(),
+        os: cli::operating_system(options.vfs.as_ref()),
+        io_threads: threads,
+    };
+    let state = State::new(keyspace, table(), config, identity, dice()?, databases);
+    let state: &'static State = Box::leak(Box::new(state));
+    gauges::measure(&state.gauges);
+    state.gauges.used_memory_startup.store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
+    state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
+    // Set once, right here.
+    drop(state.probe.set(Box::new(gauges::measure)));
+    Ok(state)
+}
+
+fn run_main(
+    state: &'static State,
+    shell: Shell,
+    requests: Requests,
+    sockets: Sockets,
+    options: Options,
+    ready: &std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default());
+    let threads = (0..state.identity.io_threads).map(|nth| runtime::spawn(state, shell.clone(), nth));
+    let (runtime, threads) = match (runtime, threads.collect::<io::Result<Vec<_>>>()) {
+        (Ok(runtime), Ok(threads)) => (runtime, threads),
+        (Err(error), _) | (_, Err(error)) => {
+            shell.stop();
+            return drop(ready.send(Err(error)));
+        }
+    };
+    empty_trash(state);
+    let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
+    let unix_path = sockets.unix.as_ref().map(|(_, path)| path.clone());
+    runtime.block_on(async {
+        accept(&Door::new(state, mailboxes), sockets);
+        tokio::task::spawn_local(cron::run(state));
+        tokio::task::spawn_local(tasks::carry_out(state, shell.clone(), Arc::clone(&options.vfs), requests));
+        if options.with_signals {
+            tokio::task::spawn_local(obey_signals(shell.clone()));
+        }
+        drop(ready.send(Ok(())));
+        // The sender lives in `shell`, so this only ends when somebody says stop.
+        drop(shell.stopping().wait_for(|stopping| *stopping).await);
+    });
+    drop(runtime);
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    unix_path.into_iter().for_each(|path| drop(options.vfs.remove(Path::new(&path))));
+}
+
+fn accept(door: &Door, sockets: Sockets) {
+    for listener in sockets.tcp {
+        tokio::task::spawn_local(door.clone().accept_tcp(listener));
+    }
+    if let Some((listener, path)) = sockets.unix {
+        tokio::task::spawn_local(door.clone().accept_unix(listener, path));
+    }
+}
+
+/// A thread that frees large values; it has nothing to save and ends with the process.
+fn empty_trash(state: &'static State) {
+    let trash = Arc::clone(state.keyspace.trash());
+    let work = move || {
+        loop {
+            trash.empty_once();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("trash".to_owned()).spawn(work) {
+        tracing::error!(%error, "no thread to free large values: they will pile up");
+    }
+}
+
+async fn obey_signals(shell: Shell) {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return tracing::error!(%error, "signals will end the process at once"),
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
+        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
+    }
+    shell.stop();
+}

@@ -1,0 +1,202 @@
+//! A cursor over the arguments of one request.
+
+use russet_engine::Spot;
+use russet_engine::number::parse_i64;
+use russet_resp::Span;
+use russet_resp::number::parse_double;
+
+use crate::error::Error;
+
+/// A key with the place where it lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Where it lies.
+    pub spot: Spot,
+}
+
+/// The spots of a request's keys, by argument index, ascending for each key specification.
+#[derive(Clone, Copy, Debug)]
+pub enum Spots<'a> {
+    /// No key.
+    None,
+    /// One key at this index.
+    One(usize, Spot),
+    /// Several keys.
+    Many(&'a [(u32, Spot)]),
+}
+
+impl Spots<'_> {
+    #[inline]
+    fn find(&self, index: usize) -> Option<Spot> {
+        match self {
+            Self::One(at, spot) if *at == index => Some(*spot),
+            Self::Many(all) => {
+                let nth = all.binary_search_by_key(&(index as u32), |(at, _)| *at).ok()?;
+                Some(all[nth].1)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The arguments of a request behind the command's name, read from left to right.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    input: &'a [u8],
+    spans: &'a [Span],
+    next: usize,
+    spots: Spots<'a>,
+}
+
+impl<'a> Args<'a> {
+    /// All words of a request; `next` is the first argument to be read.
+    #[inline]
+    pub const fn new(input: &'a [u8], spans: &'a [Span], next: usize, spots: Spots<'a>) -> Self {
+        Self { input, spans, next, spots }
+    }
+
+    /// Number of words, the command's name included.
+    #[inline]
+    pub const fn argc(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// A word by its index, the command's name being 0.
+    #[inline]
+    pub fn word(&self, index: usize) -> &'a [u8] {
+        self.spans[index].of(self.input)
+    }
+
+    /// All words, the command's name included.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let input = self.input;
+        self.spans.iter().map(move |span| span.of(input))
+    }
+
+    /// How many arguments are left.
+    #[inline]
+    pub const fn left(&self) -> usize {
+        self.spans.len() - self.next
+    }
+
+    /// Whether all arguments have been read.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.left() == 0
+    }
+
+    /// Index of the argument that comes next.
+    pub const fn position(&self) -> usize {
+        self.next
+    }
+
+    /// Goes to another argument.
+    pub const fn seek(&mut self, index: usize) {
+        self.next = index;
+    }
+
+    /// The next argument, without going on.
+    #[inline]
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.spans.get(self.next).map(|span| span.of(self.input))
+    }
+
+    /// The next argument; a syntax error if there is none.
+    #[inline]
+    pub fn next(&mut self) -> Result<&'a [u8], Error> {
+        let span = self.spans.get(self.next).ok_or(Error::Syntax)?;
+        self.next += 1;
+        Ok(span.of(self.input))
+    }
+
+    /// The next argument as a key.
+    #[inline]
+    pub fn key(&mut self) -> Result<Key<'a>, Error> {
+        let spot = self.spots.find(self.next);
+        let bytes = self.next()?;
+        Ok(Key { bytes, spot: spot.ok_or(Error::UndeclaredKey)? })
+    }
+
+    /// The next argument as an integer.
+    #[inline]
+    pub fn int(&mut self) -> Result<i64, Error> {
+        parse_i64(self.next()?).ok_or(Error::NotInteger)
+    }
+
+    /// The next argument as a float.
+    pub fn float(&mut self) -> Result<f64, Error> {
+        parse_double(self.next()?).ok_or(Error::NotFloat)
+    }
+
+    /// The next argument as an integer from 0 to `i64::MAX`.
+    pub fn count(&mut self) -> Result<usize, Error> {
+        let number = self.int()?;
+        usize::try_from(number).map_err(|_| Error::NotPositive)
+    }
+
+    /// The next argument as the number of a database, of which there are `databases`.
+    pub fn db(&mut self, databases: u32) -> Result<u32, Error> {
+        let number = self.int()?;
+        u32::try_from(number).ok().filter(|db| *db < databases).ok_or(Error::DbOutOfRange)
+    }
+
+    /// Whether the next argument is this word, in any case; goes on if so.
+    #[inline]
+    pub fn flag(&mut self, word: &str) -> bool {
+        let is_it = self.peek().is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()));
+        self.next += usize::from(is_it);
+        is_it
+    }
+
+    /// A syntax error unless all arguments have been read.
+    #[inline]
+    pub fn end(&self) -> Result<(), Error> {
+        if self.is_empty() { Ok(()) } else { Err(Error::Syntax) }
+    }
+}
+
+impl<'a> Iterator for Args<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        Self::next(self).ok()
+    }
+}
+
+/// A request that outlives its buffer: queued by MULTI, blocked, or on its way to a worker.
+#[derive(Clone, Debug)]
+pub struct OwnedRequest {
+    bytes: Box<[u8]>,
+    spans: Box<[Span]>,
+}
+
+impl OwnedRequest {
+    /// Copies the words.
+    pub fn copy(input: &[u8], spans: &[Span]) -> Self {
+        let mut bytes = Vec::with_capacity(spans.iter().map(|span| span.len).sum());
+        let place = |span: &Span| {
+            let start = bytes.len();
+            bytes.extend_from_slice(span.of(input));
+            Span { start, len: span.len }
+        };
+        let spans = spans.iter().map(place).collect();
+        Self { bytes: bytes.into_boxed_slice(), spans }
+    }
+
+    /// The buffer.
+    pub fn input(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The words.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.len() + size_of_val::<[Span]>(&self.spans)
+    }
+}

@@ -1,0 +1,156 @@
+//! Who waits for which key, and how they are served.
+//!
+//! A blocking command that finds nothing is registered on all its keys under all their locks. Whoever changes such a key serves the
+//! waiters at the end of its unit, before its own locks fall, by running their commands again; so waiters are served in the order they
+//! came, and no element is ever between two owners.
+//!
+//! A waiter is claimed by one compare-and-swap: by the server of its key, by its timeout, by CLIENT UNBLOCK, by a kill or by its
+//! disconnection. Who loses does nothing. Registrations that were not used go when somebody passes by.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use russet_engine::{NameBuf, Spot, Type, Waiter};
+use russet_resp::Protocol;
+
+use crate::args::{Key, OwnedRequest};
+use crate::error::Error;
+use crate::session::Client;
+use crate::table::Row;
+
+const OPEN: u8 = 0;
+const SERVING: u8 = 1;
+const CLAIMED: u8 = 2;
+
+/// What a blocking handler asks for.
+#[derive(Debug)]
+pub struct Wait {
+    /// The keys it waits for.
+    pub keys: Vec<(Box<[u8]>, Spot)>,
+    /// Where it will put what it gets.
+    pub target: Option<Spot>,
+    /// What a key must hold to be of use.
+    pub kind: Type,
+    /// How long, in milliseconds; zero is for ever.
+    pub timeout_ms: u64,
+    /// The reply when time is up.
+    pub on_timeout: OnTimeout,
+}
+
+/// What a blocked client gets when its time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// A null array.
+    NullArray,
+    /// A null.
+    Null,
+}
+
+impl Wait {
+    /// Waits for keys that hold a `kind`.
+    pub fn new<'a>(keys: impl Iterator<Item = Key<'a>>, kind: Type, timeout_ms: u64, on_timeout: OnTimeout) -> Self {
+        let keys = keys.map(|key| (key.bytes.into(), key.spot)).collect();
+        Self { keys, target: None, kind, timeout_ms, on_timeout }
+    }
+
+    /// Says where the element will go.
+    #[must_use]
+    pub fn moving_to(mut self, target: Key<'_>) -> Self {
+        self.target = Some(target.spot);
+        self
+    }
+}
+
+/// A client that waits for keys.
+#[derive(Debug)]
+pub struct Blocked {
+    claim: AtomicU8,
+    /// Who.
+    pub client: Arc<Client>,
+    /// In which database.
+    pub db: u32,
+    /// For what.
+    pub wait: Wait,
+    /// The request, to be run again.
+    pub request: OwnedRequest,
+    /// Its row.
+    pub row: &'static Row,
+    /// How to write to the client.
+    pub protocol: Protocol,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+}
+
+impl Blocked {
+    /// A waiter that nobody has claimed.
+    pub const fn new(
+        client: Arc<Client>,
+        db: u32,
+        wait: Wait,
+        request: OwnedRequest,
+        row: &'static Row,
+        protocol: Protocol,
+        no_touch: bool,
+    ) -> Self {
+        Self { claim: AtomicU8::new(OPEN), client, db, wait, request, row, protocol, no_touch }
+    }
+
+    /// Claims the waiter for good: true for exactly one caller. Whoever meets a server at work waits for its verdict, which takes as long
+    /// as one command.
+    pub fn claim(&self) -> bool {
+        loop {
+            match self.claim.compare_exchange(OPEN, CLAIMED, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(SERVING) => std::thread::yield_now(),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Claims the waiter to try and serve it.
+    pub(crate) fn begin_serving(&self) -> bool {
+        self.claim.compare_exchange(OPEN, SERVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// There was nothing for it after all: it waits on.
+    pub(crate) fn stop_serving(&self) {
+        self.claim.store(OPEN, Ordering::Release);
+    }
+
+    /// It has been served.
+    pub(crate) fn end_serving(&self) {
+        self.claim.store(CLAIMED, Ordering::Release);
+    }
+
+    /// The names it waits for, each with its shard.
+    pub fn names(&self) -> impl Iterator<Item = (NameBuf, u32)> + '_ {
+        self.wait.keys.iter().map(|(key, spot)| (NameBuf { db: self.db, key: key.clone() }, spot.shard))
+    }
+}
+
+impl Waiter for Blocked {
+    fn is_open(&self) -> bool {
+        self.claim.load(Ordering::Acquire) != CLAIMED
+    }
+
+    fn target(&self) -> Option<u32> {
+        self.wait.target.map(|spot| spot.shard)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A timeout argument in seconds, as milliseconds.
+pub fn timeout_ms(seconds: f64) -> Result<u64, Error> {
+    let milliseconds = seconds * 1000.0;
+    if milliseconds < 0.0 {
+        return Err(Error::TimeoutNegative);
+    }
+    if !milliseconds.is_finite() || milliseconds > i64::MAX as f64 {
+        return Err(Error::TimeoutNotFloat);
+    }
+    Ok(milliseconds.ceil() as u64)
+}

@@ -1,0 +1,44 @@
+//! The time that commands see.
+//!
+//! The shell owns the one real clock and tells this one; commands read a number. It never goes back: when the system's clock does, time
+//! stands still here until the system has caught up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Milliseconds since 1970, shared by all threads, monotonic.
+#[derive(Debug)]
+pub struct Clock {
+    now_ms: AtomicU64,
+}
+
+impl Clock {
+    /// A clock that shows `now_ms`.
+    pub const fn new(now_ms: u64) -> Self {
+        Self { now_ms: AtomicU64::new(now_ms) }
+    }
+
+    /// What time it is.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// What the shell's clock shows. A store only when it differs: the line is shared by all threads.
+    #[inline]
+    pub fn advance(&self, now_ms: u64) {
+        if now_ms > self.now() {
+            self.now_ms.fetch_max(now_ms, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The 24-bit access clock of entries: seconds, as Redis' LRU clock at its usual resolution.
+#[inline]
+pub const fn access_clock(now_ms: u64) -> u32 {
+    (now_ms / 1000) as u32 & 0x00ff_ffff
+}
+
+/// Seconds since an access.
+pub const fn idle_seconds(now_ms: u64, access: u32) -> u32 {
+    access_clock(now_ms).wrapping_sub(access) & 0x00ff_ffff
+}

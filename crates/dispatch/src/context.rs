@@ -1,0 +1,383 @@
+//! What a handler is given: the data behind its keys, the reply, the client, and the server's state.
+//!
+//! Handlers never lock. They see only keys that their row declares, through [`Data`], whose methods are the one way to them: they hide
+//! what has ended, keep the counts of hits and misses, and write down what changed.
+
+use russet_engine::{Busy, Entry, Held, INLINE_MAX, Name, Object, Patience, Shard, Type, Value, View, string_value};
+use russet_resp::Writer;
+use russet_engine::types::list::List;
+
+use crate::args::Key;
+use crate::clock::access_clock;
+use crate::effect::Unit;
+use crate::error::{Error, Stop};
+use crate::session::Session;
+use crate::state::{State, Thread};
+use crate::table::Row;
+
+/// How a handler ends: it has replied, or it says why not.
+pub type Outcome = Result<(), Stop>;
+
+/// Everything a handler works with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The keys it declared.
+    pub data: Data<'a>,
+    /// The reply under way.
+    pub reply: Writer<'a>,
+    /// The client.
+    pub session: &'a mut Session,
+    /// What all clients share.
+    pub state: &'static State,
+    /// What this thread owns.
+    pub thread: &'a Thread,
+    /// The command's row.
+    pub row: &'static Row,
+    /// Whether this runs on a worker thread, where it may take its time.
+    pub is_worker: bool,
+}
+
+impl Context<'_> {
+    /// Milliseconds since 1970; the same from the beginning to the end of a unit.
+    #[inline]
+    pub const fn now(&self) -> u64 {
+        self.data.now
+    }
+}
+
+/// The data behind the keys of a command, under the locks of their shards.
+#[derive(Debug)]
+pub struct Data<'a> {
+    pub(crate) held: Held<'static, Shard>,
+    pub(crate) state: &'static State,
+    pub(crate) thread: &'a Thread,
+    pub(crate) unit: &'a mut Unit,
+    /// Milliseconds since 1970, fixed for the unit.
+    pub now: u64,
+    /// The database that keys are looked up in.
+    pub db: u32,
+    /// The access clock to mark what is looked up with.
+    pub(crate) access: Option<u32>,
+    /// A waiter is being served: keys whose shard is not held count as absent.
+    pub(crate) is_serving: bool,
+}
+
+impl<'a> Data<'a> {
+    pub(crate) fn new(
+        state: &'static State,
+        thread: &'a Thread,
+        held: Held<'static, Shard>,
+        unit: &'a mut Unit,
+        session: &Session,
+        now: u64,
+    ) -> Self {
+        let access = (!session.no_touch).then(|| access_clock(now));
+        Self { held, state, thread, unit, now, db: session.db, access, is_serving: false }
+    }
+
+    #[inline]
+    fn name<'k>(&self, key: Key<'k>) -> Name<'k> {
+        Name { db: self.db, key: key.bytes, hash: key.spot.hash }
+    }
+
+    /// The shard of a key. `None` only while serving, for keys of others.
+    #[inline]
+    fn shard(&mut self, key: Key<'_>) -> Option<&mut Shard> {
+        let is_serving = self.is_serving;
+        let shard = self.held.get_mut(key.spot.shard);
+        assert!(shard.is_some() || is_serving, "a handler touches only keys that its row declares");
+        shard
+    }
+
+    /// The live entry of a key, marked as accessed.
+    #[inline]
+    pub fn find(&mut self, key: Key<'_>) -> Option<&Entry> {
+        let (name, now, access) = (self.name(key), self.now, self.access);
+        let shard = self.shard(key)?;
+        let has_volatile = shard.database(name.db)?.volatile() > 0;
+        if has_volatile && shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+            self.expire(key);
+            return None;
+        }
+        self.shard(key)?.get_for_access(name, access)
+    }
+
+    /// As [`Data::find`], counted as a hit or a miss: for commands that read.
+    #[inline]
+    pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
+        let counters = &self.thread.counters;
+        let found = self.find(key);
+        if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        found
+    }
+
+    /// The live entry of a key, neither marked nor counted: for OBJECT and kin.
+    pub fn inspect(&mut self, key: Key<'_>) -> Option<&Entry> {
+        let access = self.access.take();
+        let exists = self.find(key).is_some();
+        self.access = access;
+        let name = self.name(key);
+        if exists { self.shard(key)?.get(name) } else { None }
+    }
+
+    /// Removes an entry that has ended.
+    #[cold]
+    fn expire(&mut self, key: Key<'_>) {
+        let name = self.name(key);
+        if self.shard(key).is_some_and(|shard| shard.remove(name)) {
+            self.thread.counters.expired.add(1);
+            self.unit.expired(name.db, name.key);
+        }
+    }
+
+    /// Whether a key is there.
+    #[inline]
+    pub fn exists(&mut self, key: Key<'_>) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The string of a key, to be read.
+    #[inline]
+    pub fn string(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>, Error> {
+        self.read(key).map(Text::of).transpose()
+    }
+
+    /// The string of a key that is about to be changed: not counted as a hit or a miss.
+    #[inline]
+    pub fn string_to_change(&mut self, key: Key<'_>) -> Result<Option<Text<'_>>, Error> {
+        self.find(key).map(Text::of).transpose()
+    }
+
+    /// The list of a key, to be read.
+    pub fn list(&mut self, key: Key<'_>) -> Result<Option<&List>, Error> {
+        self.read(key).map(list_of).transpose()
+    }
+
+    /// Sets a key to a value, whatever it was. The command's own words go to the journal, unless it says otherwise.
+    #[inline]
+    pub fn set(&mut self, key: Key<'_>, value: Value<'_>, expiry: Option<u64>) {
+        let (name, access) = (self.name(key), access_clock(self.now));
+        self.unit.changed();
+        if let Some(shard) = self.shard(key) {
+            shard.set(name, value, expiry, access);
+        }
+    }
+
+    /// Sets a key to a string.
+    #[inline]
+    pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expiry: Option<u64>) {
+        self.set(key, string_value(bytes), expiry);
+    }
+
+    /// Changes a live entry in place.
+    pub fn update<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        if !self.exists(key) {
+            return None;
+        }
+        let name = self.name(key);
+        self.unit.changed();
+        self.shard(key)?.update(name, change)
+    }
+
+    /// Changes the list of a key, which is made if it is not there; a list that is empty afterwards is removed.
+    pub fn change_list<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut List) -> R) -> Result<R, Error> {
+        if self.find(key).map(list_of).transpose()?.is_none() {
+            self.set(key, Value::Object(Box::new(Object::List(List::new()))), None);
+        }
+        let changed = self.update(key, |entry| match entry.object_mut() {
+            Some(Object::List(list)) => Ok((change(list), list.len() == 0)),
+            None => Err(Error::WrongType),
+        });
+        let (result, is_empty) = changed.expect("found or made above")?;
+        if is_empty {
+            self.remove(key);
+        }
+        Ok(result)
+    }
+
+    /// Removes a live key. Says whether there was one.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        if !self.exists(key) {
+            return false;
+        }
+        let name = self.name(key);
+        self.unit.changed();
+        self.shard(key).is_some_and(|shard| shard.remove(name))
+    }
+
+    /// When a live key ends: `None` if there is no such key, `Some(None)` if it does not end.
+    pub fn expiry(&mut self, key: Key<'_>) -> Option<Option<u64>> {
+        self.find(key).map(Entry::expiry)
+    }
+
+    /// Changes when a key ends. An end that is not in the future removes it. Says whether there was such a key.
+    pub fn set_expiry(&mut self, key: Key<'_>, expiry: Option<u64>) -> bool {
+        if !self.exists(key) {
+            return false;
+        }
+        if expiry.is_some_and(|at| at <= self.now) {
+            self.remove(key);
+            self.effect(&[b"DEL", key.bytes]);
+            return true;
+        }
+        let name = self.name(key);
+        self.unit.changed();
+        self.shard(key).is_some_and(|shard| shard.set_expiry(name, expiry))
+    }
+
+    /// Moves a live entry to another key and database, over whatever is there. Its expiry goes with it.
+    pub fn rename(&mut self, from: Key<'_>, to: Key<'_>, to_db: u32) -> bool {
+        if !self.exists(from) {
+            return false;
+        }
+        let (source, target) = (self.name(from), Name { db: to_db, ..self.name(to) });
+        self.unit.changed();
+        let Some(entry) = self.shard(from).and_then(|shard| shard.take(source)) else { return false };
+        let expiry = entry.expiry();
+        let Some(shard) = self.shard(to) else { return false };
+        shard.remove(target);
+        shard.put(target, entry.renamed(to.bytes, expiry));
+        true
+    }
+
+    /// Runs `work` with keys looked up in another database.
+    pub fn in_db<R>(&mut self, db: u32, work: impl FnOnce(&mut Self) -> R) -> R {
+        let own = std::mem::replace(&mut self.db, db);
+        let result = work(self);
+        self.db = own;
+        result
+    }
+
+    /// Empties databases: one, or all. Only for commands that take all shards. Answers how many keys there were.
+    pub fn clear(&mut self, db: Option<u32>) -> usize {
+        self.unit.changed();
+        let databases = |shard: &Shard| db.map_or(0..shard.databases(), |db| db..db + 1);
+        self.held.iter_mut().map(|shard| databases(shard).map(|db| shard.clear(db)).sum::<usize>()).sum()
+    }
+
+    /// Exchanges two databases. Only for commands that take all shards.
+    pub fn swap(&mut self, one: u32, other: u32) {
+        self.unit.changed();
+        self.held.iter_mut().for_each(|shard| shard.swap(one, other));
+    }
+
+    /// Whether all shards are held, as inside a transaction that walks.
+    pub fn holds_all(&self) -> bool {
+        self.held.len() == self.state.keyspace.shards() as usize
+    }
+
+    /// Shows one shard to a command that walks: held already, or taken for the moment.
+    pub fn visit<R>(&self, shard: u32, look: impl FnOnce(&Shard) -> R) -> Result<R, Busy> {
+        match self.held.get(shard) {
+            Some(held) => Ok(look(held)),
+            None => Ok(look(&*self.state.keyspace.hold_one(shard, Patience::SHORT)?)),
+        }
+    }
+
+    /// Says that what was just changed reaches the journal as `argv`, not as the command's own words.
+    pub fn effect(&mut self, argv: &[&[u8]]) {
+        let db = self.db;
+        self.unit.effect(db, argv);
+    }
+
+    /// Counts a change that removed or altered nothing Russet keeps, so that the command's words reach the journal all the same.
+    pub fn changed(&mut self) {
+        self.unit.changed();
+    }
+
+    /// Whether anybody reads the journal: if not, effects need not be spelled out.
+    pub fn is_followed(&self) -> bool {
+        self.unit.is_followed
+    }
+}
+
+fn list_of(entry: &Entry) -> Result<&List, Error> {
+    match entry.view() {
+        View::Object(Object::List(list)) => Ok(list),
+        _ => Err(Error::WrongType),
+    }
+}
+
+/// A string, however it is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a>(View<'a>);
+
+impl<'a> Text<'a> {
+    /// The string of an entry.
+    #[inline]
+    pub fn of(entry: &'a Entry) -> Result<Self, Error> {
+        match entry.view() {
+            View::Object(_) => Err(Error::WrongType),
+            view => Ok(Self(view)),
+        }
+    }
+
+    /// Writes it as a bulk string; a large one by reference.
+    #[inline]
+    pub fn reply(self, reply: &mut Writer<'_>) {
+        match self.0 {
+            View::Short(bytes) => reply.bulk(bytes),
+            View::Int(number) => reply.bulk_int(number),
+            View::Chunks(chunks) => reply.shared(chunks.chunks()),
+            View::Object(_) => unreachable!("checked when made"),
+        }
+    }
+
+    /// How it is kept.
+    pub const fn view(self) -> View<'a> {
+        self.0
+    }
+
+    /// Number of bytes.
+    pub fn len(self) -> usize {
+        match self.0 {
+            View::Short(bytes) => bytes.len(),
+            View::Int(number) => russet_engine::number::digits(number),
+            View::Chunks(chunks) => chunks.len(),
+            View::Object(_) => unreachable!("checked when made"),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The integer that it spells, if it does.
+    pub fn int(self) -> Option<i64> {
+        match self.0 {
+            View::Int(number) => Some(number),
+            View::Short(bytes) => russet_engine::number::parse_i64(bytes),
+            _ => None,
+        }
+    }
+
+    /// Its bytes, copied where they do not lie in one piece.
+    pub fn bytes(self) -> std::borrow::Cow<'a, [u8]> {
+        match self.0 {
+            View::Short(bytes) => std::borrow::Cow::Borrowed(bytes),
+            View::Int(number) => std::borrow::Cow::Owned(number.to_string().into_bytes()),
+            View::Chunks(chunks) => std::borrow::Cow::Owned(chunks.to_vec()),
+            View::Object(_) => unreachable!("checked when made"),
+        }
+    }
+
+    /// Whether it equals some bytes.
+    pub fn equals(self, other: &[u8]) -> bool {
+        match self.0 {
+            View::Chunks(chunks) => chunks.len() == other.len() && chunks.eq_slice(other),
+            _ => *self.bytes() == *other,
+        }
+    }
+}
+
+/// Whether a string of this length is kept in chunks.
+pub const fn is_large(len: usize) -> bool {
+    len > INLINE_MAX
+}
+
+/// The type of an entry, as `TYPE` answers it.
+pub fn type_name(entry: Option<&Entry>) -> &'static str {
+    entry.map_or("none", |entry| Type::name(entry.kind()))
+}
+

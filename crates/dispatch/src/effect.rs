@@ -1,0 +1,91 @@
+//! What goes to the journal: what a unit did, not what it was told.
+//!
+//! A handler whose words say what happened need do nothing: they are recorded as they are. One that threw dice or read the clock says
+//! with [`Unit::effect`] what came of it. Effects of a unit are gathered here and appended once, after its last handler.
+
+use russet_journal::Record;
+
+/// The effects of one unit: a command, or a transaction.
+#[derive(Debug)]
+pub struct Unit {
+    /// What followers will read.
+    pub(crate) record: Record,
+    /// Whether anybody follows.
+    pub(crate) is_followed: bool,
+    /// Whether the command that runs has changed something.
+    has_changed: bool,
+    /// Whether the command that runs has said what to record.
+    is_explicit: bool,
+    /// Changes since the start of the unit, for INFO's `rdb_changes_since_last_save`.
+    pub(crate) changes: u64,
+    /// Whether something was removed since it had ended.
+    has_expired: bool,
+}
+
+impl Unit {
+    /// No unit yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            record: Record::new(),
+            is_followed: false,
+            has_changed: false,
+            is_explicit: false,
+            changes: 0,
+            has_expired: false,
+        }
+    }
+
+    /// Starts a unit.
+    #[inline]
+    pub(crate) fn begin(&mut self, is_followed: bool) {
+        self.is_followed = is_followed;
+        self.changes = 0;
+        self.has_expired = false;
+        if !self.record.is_empty() {
+            self.record.clear();
+        }
+    }
+
+    /// Starts a command of the unit.
+    #[inline]
+    pub(crate) const fn begin_command(&mut self) {
+        self.has_changed = false;
+        self.is_explicit = false;
+    }
+
+    #[inline]
+    pub(crate) const fn changed(&mut self) {
+        self.has_changed = true;
+        self.changes += 1;
+    }
+
+    pub(crate) fn effect(&mut self, db: u32, argv: &[&[u8]]) {
+        self.changed();
+        self.is_explicit = true;
+        if self.is_followed {
+            self.record.push(db, argv.iter().copied());
+        }
+    }
+
+    /// A key ended and was removed in passing.
+    pub(crate) fn expired(&mut self, db: u32, key: &[u8]) {
+        self.has_expired = true;
+        if self.is_followed {
+            self.record.push(db, [&b"DEL"[..], key].into_iter());
+        }
+    }
+
+    /// Whether any shard may have been touched.
+    #[inline]
+    pub(crate) const fn has_touched(&self) -> bool {
+        self.changes != 0 || self.has_expired
+    }
+
+    /// Ends a command: its own words are recorded if it changed something and did not say otherwise.
+    #[inline]
+    pub(crate) fn end_command<'a>(&mut self, db: u32, words: impl ExactSizeIterator<Item = &'a [u8]>) {
+        if self.is_followed && self.has_changed && !self.is_explicit {
+            self.record.push(db, words);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Every error a client can receive, its text written once, spelled as Redis spells it.
+
+use std::borrow::Cow;
+
+use russet_engine::Busy;
+
+use crate::blocking::Wait;
+use crate::request::Request;
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// An error for the client.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Error {
+            $($(#[$doc])* $name,)*
+            /// A text that names something of the request.
+            Text(Box<str>),
+        }
+
+        impl Error {
+            /// The line without the leading `-`.
+            pub fn text(&self) -> Cow<'_, str> {
+                match self {
+                    $(Self::$name => Cow::Borrowed($text),)*
+                    Self::Text(text) => Cow::Borrowed(text),
+                }
+            }
+        }
+    };
+}
+
+errors! {
+    /// The key holds another type.
+    WrongType = "WRONGTYPE Operation against a key holding the wrong kind of value",
+    /// The arguments do not fit the command's syntax.
+    Syntax = "ERR syntax error",
+    /// An argument or a value is no 64-bit integer.
+    NotInteger = "ERR value is not an integer or out of range",
+    /// An argument or a value is no float.
+    NotFloat = "ERR value is not a valid float",
+    /// An increment would leave the 64-bit range.
+    Overflow = "ERR increment or decrement would overflow",
+    /// An increment by float gives no number.
+    NanOrInfinity = "ERR increment would produce NaN or Infinity",
+    /// A key that must be there is not.
+    NoSuchKey = "ERR no such key",
+    /// Source and target are the same.
+    SameObject = "ERR source and destination objects are the same",
+    /// No such database.
+    DbOutOfRange = "ERR DB index is out of range",
+    /// SELECT with no number.
+    InvalidDb = "ERR invalid DB index",
+    /// An argument must be a positive number.
+    NotPositive = "ERR value is out of range, must be positive",
+    /// A number lies outside its range.
+    OutOfRange = "ERR value is out of range",
+    /// An index lies outside the list.
+    IndexOutOfRange = "ERR index out of range",
+    /// An offset lies outside what a string can be.
+    OffsetOutOfRange = "ERR offset is out of range",
+    /// A string would exceed `proto-max-bulk-len`.
+    StringTooLong = "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+    /// A timeout is no number.
+    TimeoutNotFloat = "ERR timeout is not a float or out of range",
+    /// A timeout is below zero.
+    TimeoutNegative = "ERR timeout is negative",
+    /// A timeout is no integer.
+    TimeoutNotInteger = "ERR timeout is not an integer or out of range",
+    /// A cursor is no number.
+    InvalidCursor = "ERR invalid cursor",
+    /// NX and XX, GT and LT together.
+    ExpireNxAndOthers = "ERR NX and XX, GT or LT options at the same time are not compatible",
+    /// GT and LT together.
+    ExpireGtAndLt = "ERR GT and LT options at the same time are not compatible",
+    /// The client has not authenticated.
+    NoAuth = "NOAUTH Authentication required.",
+    /// Wrong user or password.
+    WrongPass = "WRONGPASS invalid username-password pair or user is disabled.",
+    /// AUTH without any password configured.
+    NoPasswordSet = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+    /// HELLO before AUTH.
+    HelloNoAuth = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+    /// HELLO with another version than 2 or 3.
+    NoProto = "NOPROTO unsupported protocol version",
+    /// HELLO with no number.
+    ProtoNotInteger = "ERR Protocol version is not an integer or out of range",
+    /// MULTI in MULTI.
+    NestedMulti = "ERR MULTI calls can not be nested",
+    /// EXEC without MULTI.
+    ExecWithoutMulti = "ERR EXEC without MULTI",
+    /// DISCARD without MULTI.
+    DiscardWithoutMulti = "ERR DISCARD without MULTI",
+    /// WATCH in MULTI.
+    WatchInMulti = "ERR WATCH inside MULTI is not allowed",
+    /// A queued command was refused.
+    ExecAbort = "EXECABORT Transaction discarded because of previous errors.",
+    /// This command cannot be queued.
+    NotInMulti = "ERR Command not allowed inside a transaction",
+    /// Memory is full.
+    OutOfMemory = "OOM command not allowed when used memory > 'maxmemory'.",
+    /// Data is being loaded.
+    Loading = "LOADING Redis is loading the dataset in memory",
+    /// A shard has been held for too long.
+    Busy = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    /// CLIENT UNBLOCK … ERROR.
+    Unblocked = "UNBLOCKED client unblocked via CLIENT UNBLOCK",
+    /// CLIENT KILL or UNBLOCK of nobody.
+    NoSuchClient = "ERR No such client",
+    /// CLIENT PAUSE … with no number.
+    PauseTimeout = "ERR timeout is not an integer or out of range",
+    /// OBJECT FREQ without an LFU policy.
+    NotLfu = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    /// OBJECT IDLETIME with an LFU policy.
+    IsLfu = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    /// GETKEYS of a command without keys.
+    NoKeys = "ERR The command has no key arguments",
+    /// GETKEYS of something that is no command.
+    InvalidCommand = "ERR Invalid command specified",
+    /// GETKEYS with a wrong number of arguments.
+    InvalidArgc = "ERR Invalid number of arguments specified for command",
+    /// GETKEYS that finds no keys.
+    InvalidArguments = "ERR Invalid arguments specified for command",
+    /// DEBUG is not permitted here.
+    DebugNotAllowed = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+    /// A handler asked for a key that its row does not declare.
+    UndeclaredKey = "ERR internal error: the command touched a key that it does not declare",
+    /// A handler panicked before it changed anything.
+    Internal = "ERR internal error",
+}
+
+impl Error {
+    /// An error whose text names something of the request.
+    pub fn of(text: impl Into<String>) -> Self {
+        Self::Text(text.into().into_boxed_str())
+    }
+
+    /// The first word, by which INFO counts errors.
+    pub fn code(&self) -> String {
+        self.text().split(' ').next().unwrap_or("ERR").to_owned()
+    }
+
+    /// `wrong number of arguments for 'name' command`
+    pub fn arity(name: &str) -> Self {
+        Self::of(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// `invalid expire time in 'name' command`
+    pub fn expire_time(name: &str) -> Self {
+        Self::of(format!("ERR invalid expire time in '{name}' command"))
+    }
+}
+
+/// Why a handler did not reply.
+#[derive(Debug)]
+pub enum Stop {
+    /// The client is told.
+    Error(Error),
+    /// A shard could not be had in time; the request is repeated as a whole. Nothing has been changed.
+    Busy(Busy),
+    /// The client waits for keys. Nothing has been changed.
+    Wait(Box<Wait>),
+    /// The same request is to run on a worker thread, since it will take long. Nothing has been changed.
+    Elsewhere,
+    /// The work goes on in slices, and others get their turn between them.
+    Later(Box<dyn crate::execute::Walk>),
+    /// The shell does something and answers.
+    Ask(Box<Request>),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Busy> for Stop {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy)
+    }
+}

@@ -1,0 +1,659 @@
+//! How requests run: look up, check, lock, run, record, serve, let go.
+//!
+//! Requests of a pipeline run in chunks. For a chunk, all rows are found and all keys hashed first, and the memory of their shards,
+//! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command.
+//!
+//! The common case is decided with two tests: the session has no mode set, and the server no rule. Everything else is judged in `check`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use russet_engine::{Busy, Held, Patience, Shard, Spot, Waiter};
+use russet_resp::{Batch, Output, Span, Writer};
+use smallvec::SmallVec;
+
+use crate::args::{Args, OwnedRequest, Spots};
+use crate::blocking::{Blocked, OnTimeout, Wait};
+use crate::command::Flag;
+use crate::context::{Context, Data};
+use crate::effect::Unit;
+use crate::error::{Error, Stop};
+use crate::keys::positions;
+use crate::request::Request;
+use crate::session::{Replies, Session};
+use crate::state::{State, Thread, rule};
+use crate::table::{Locks, Row};
+use crate::transaction::{Multi, Queued};
+
+/// Requests of a pipeline that are prepared together.
+pub const CHUNK: usize = 32;
+
+/// Why a connection does not go on with the next request.
+#[derive(Debug)]
+pub enum Halt {
+    /// The client waits for keys.
+    Wait(Arc<Blocked>),
+    /// A shard is held; the same request again when it is free.
+    Busy(u32),
+    /// The rules changed between check and lock: the same request again at once.
+    Again,
+    /// The same request again on a worker thread.
+    Elsewhere,
+    /// The rest of the work, in slices.
+    Later(Box<dyn Walk>),
+    /// The shell is asked; its answer is the reply.
+    Ask(Request),
+    /// CLIENT PAUSE: the same request again later.
+    Paused,
+    /// The connection ends after what has been written.
+    Close,
+}
+
+/// Work that goes on in slices.
+pub trait Walk: Send + std::fmt::Debug {
+    /// Does one slice; says whether the work is done and the reply written.
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop>;
+}
+
+/// One request of a chunk, looked up.
+#[derive(Clone, Copy)]
+struct Prepared {
+    row: Option<&'static Row>,
+    /// The only key's argument, or where the keys stand in `spots`.
+    keys: KeySet,
+}
+
+#[derive(Clone, Copy)]
+enum KeySet {
+    None,
+    One(usize, Spot),
+    Many(usize, usize),
+}
+
+/// What a thread needs to run requests; reused from chunk to chunk.
+#[derive(Debug)]
+pub struct Executor {
+    /// What the thread owns.
+    pub thread: Thread,
+    unit: Unit,
+    prepared: Vec<Prepared>,
+    spots: Vec<(u32, Spot)>,
+    /// Ids of the commands that ran since the last [`Executor::account`].
+    ran: Vec<usize>,
+    is_worker: bool,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+impl Executor {
+    /// For one thread.
+    pub const fn new(thread: Thread) -> Self {
+        Self {
+            thread,
+            unit: Unit::new(),
+            prepared: Vec::new(),
+            spots: Vec::new(),
+            ran: Vec::new(),
+            is_worker: false,
+        }
+    }
+
+    /// For a thread that may take its time.
+    pub fn for_worker(thread: Thread) -> Self {
+        Self { is_worker: true, ..Self::new(thread) }
+    }
+
+    /// Runs the requests `from` to `until` of a batch, at most a chunk. Answers the index of the request to go on with, and why to halt.
+    pub fn run(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        input: &[u8],
+        batch: &Batch,
+        from: usize,
+        until: usize,
+        out: &mut Output,
+    ) -> (usize, Option<Halt>) {
+        let until = until.min(from + CHUNK);
+        self.prepare(state, input, batch, from, until);
+        let mut at = from;
+        while at < until {
+            // Unwinding is the rare way: what ran before a panic has been replied to, and `at` says where it was.
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                while at < until {
+                    let prepared = self.prepared[at - from];
+                    let halt = self.run_one(state, session, input, batch.request(at), prepared, out);
+                    match halt {
+                        None => at += 1,
+                        Some(halt) => return Some(halt),
+                    }
+                }
+                None
+            }));
+            match ran {
+                Ok(None) => {}
+                Ok(Some(halt)) => {
+                    let again = matches!(halt, Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused);
+                    return (at + usize::from(!again), Some(halt));
+                }
+                Err(_) => {
+                    Writer { out, protocol: session.protocol }.error(&Error::Internal.text());
+                    at += 1;
+                }
+            }
+        }
+        (at, None)
+    }
+
+    /// Looks all requests up, hashes their keys and asks for the memory that they will touch.
+    fn prepare(&mut self, state: &'static State, input: &[u8], batch: &Batch, from: usize, until: usize) {
+        self.prepared.clear();
+        self.spots.clear();
+        for at in from..until {
+            let prepared = self.look_up(state, input, batch.request(at));
+            self.prepared.push(prepared);
+        }
+        if until - from > 1 {
+            self.prefetch(state);
+        }
+    }
+
+    fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
+        let Some(row) = find_row(state, input, spans) else {
+            return Prepared { row: None, keys: KeySet::None };
+        };
+        Prepared { row: Some(row), keys: self.key_set(state, row, input, spans) }
+    }
+
+    /// Hashes the keys of a request.
+    #[inline]
+    fn key_set(&mut self, state: &'static State, row: &Row, input: &[u8], spans: &[Span]) -> KeySet {
+        match row.locks {
+            Locks::One(at) if at < spans.len() => {
+                KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
+            }
+            Locks::Keys => {
+                let start = self.spots.len();
+                gather(state, row, input, spans, &mut self.spots);
+                KeySet::Many(start, self.spots.len())
+            }
+            _ => KeySet::None,
+        }
+    }
+
+    fn each_spot(&self, mut each: impl FnMut(Spot)) {
+        for prepared in &self.prepared {
+            match prepared.keys {
+                KeySet::None => {}
+                KeySet::One(_, spot) => each(spot),
+                KeySet::Many(start, end) => self.spots[start..end].iter().for_each(|(_, s)| each(*s)),
+            }
+        }
+    }
+
+    /// Shards first, then buckets, then entries: each pass finds in the cache what the one before asked for.
+    fn prefetch(&self, state: &'static State) {
+        let locks = state.keyspace.locks();
+        self.each_spot(|spot| {
+            let address = locks.address(spot.shard);
+            russet_engine::prefetch(address);
+            russet_engine::prefetch(address.wrapping_add(64));
+        });
+        let peek = |spot: Spot, look: &dyn Fn(&Shard)| {
+            if !locks.is_held(spot.shard)
+                && let Ok(shard) = state.keyspace.hold_one(spot.shard, Patience::NONE)
+            {
+                look(&shard);
+            }
+        };
+        self.each_spot(|spot| peek(spot, &|shard| shard.prefetch_bucket(spot.hash)));
+        self.each_spot(|spot| peek(spot, &|shard| shard.prefetch_entry(spot.hash)));
+    }
+
+    fn run_one(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        input: &[u8],
+        spans: &[Span],
+        prepared: Prepared,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        let mark = out.mark();
+        let halt = self.run_checked(state, session, input, spans, prepared, out);
+        match session.replies {
+            Replies::On => {}
+            Replies::SkipNext => session.replies = Replies::Skip,
+            Replies::Skip => {
+                out.truncate(mark);
+                session.replies = Replies::On;
+            }
+            Replies::Off => out.truncate(mark),
+        }
+        if session.close { halt.or(Some(Halt::Close)) } else { halt }
+    }
+
+    #[inline]
+    fn run_checked(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        input: &[u8],
+        spans: &[Span],
+        prepared: Prepared,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        let rules = state.rules.load(Ordering::Acquire);
+        let Some(row) = prepared.row.filter(|row| row.takes(spans.len())) else {
+            let error = explain(state, session, input, spans);
+            return self.refuse(state, session, prepared.row, &error, out);
+        };
+        let is_plain = session.multi.is_none() && session.authenticated && row.flags & Flag::Protected.bit() == 0;
+        if !is_plain || rules != 0 {
+            match check(state, session, row) {
+                Ok(Verdict::Run) => {}
+                Ok(Verdict::Queue) => return self.enqueue(state, session, row, input, spans, out),
+                Ok(Verdict::Pause) => return Some(Halt::Paused),
+                Err(error) => return self.refuse(state, session, Some(row), &error, out),
+            }
+        }
+        self.execute(state, session, row, input, spans, prepared.keys, rules, out)
+    }
+
+    /// A command that does not run: the client is told why, and a transaction that is being queued will not run.
+    #[cold]
+    fn refuse(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        row: Option<&'static Row>,
+        error: &Error,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        if let Some(multi) = &mut session.multi {
+            multi.is_broken = true;
+        }
+        if let Some(row) = row {
+            self.thread.counters.commands[row.id].rejected.add(1);
+        }
+        self.count_error(state, error);
+        Writer { out, protocol: session.protocol }.error(&error.text());
+        None
+    }
+
+    fn count_error(&self, state: &'static State, error: &Error) {
+        self.thread.counters.errors.add(1);
+        state.stats.error(&error.code());
+    }
+
+    fn enqueue(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        row: &'static Row,
+        input: &[u8],
+        spans: &[Span],
+        out: &mut Output,
+    ) -> Option<Halt> {
+        let mut spots = Vec::new();
+        gather(state, row, input, spans, &mut spots);
+        let queued = Queued { row, request: OwnedRequest::copy(input, spans), spots };
+        let multi = session.multi.get_or_insert_with(Box::<Multi>::default);
+        multi.push(queued);
+        session.client.queued.store(multi.queue.len() as i64, Ordering::Relaxed);
+        session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
+        Writer { out, protocol: session.protocol }.simple("QUEUED");
+        None
+    }
+
+    /// Locks, runs, and ends the unit.
+    #[expect(clippy::too_many_arguments, reason = "the executor's parts, borrowed apart")]
+    #[inline]
+    fn execute(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        row: &'static Row,
+        input: &[u8],
+        spans: &[Span],
+        keys: KeySet,
+        rules: u32,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        let patience = if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
+        let held = match self.lock(state, session, row, keys, patience) {
+            Ok(held) => held,
+            Err(Busy(shard)) => return Some(self.busy(session, shard)),
+        };
+        if state.rules.load(Ordering::Acquire) != rules {
+            return Some(Halt::Again);
+        }
+        if self.is_worker {
+            held.mark_long();
+        }
+        session.retries = 0;
+        let spots = match keys {
+            KeySet::None => Spots::None,
+            KeySet::One(at, spot) => Spots::One(at, spot),
+            KeySet::Many(start, end) => Spots::Many(&self.spots[start..end]),
+        };
+        let mut args = Args::new(input, spans, row.first_arg(), spots);
+        let (now, mark) = (state.clock.now(), out.mark());
+        self.unit.begin(state.journal.is_followed());
+        let data = Data::new(state, &self.thread, held, &mut self.unit, session, now);
+        let reply = Writer { out, protocol: session.protocol };
+        let (thread, is_worker) = (&self.thread, self.is_worker);
+        let mut cx = Context { data, reply, session, state, thread, row, is_worker };
+        let result = (row.command.run)(&mut cx, &mut args);
+        let halt = match result {
+            Ok(()) => None,
+            Err(stop) => stopped(&mut cx, stop, mark, input, spans),
+        };
+        let Context { mut data, session, .. } = cx;
+        data.unit.end_command(session.db, args.words());
+        finish(&mut data);
+        drop(data);
+        if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
+            self.thread.counters.commands[row.id].calls.add(1);
+            self.thread.counters.processed.add(1);
+            self.ran.push(row.id);
+        }
+        halt
+    }
+
+    fn busy(&self, session: &mut Session, shard: u32) -> Halt {
+        session.retries += 1;
+        self.thread.counters.busy.add(1);
+        Halt::Busy(shard)
+    }
+
+    /// Takes the shards of a request's keys.
+    #[inline]
+    fn lock(
+        &self,
+        state: &'static State,
+        session: &Session,
+        row: &Row,
+        keys: KeySet,
+        patience: Patience,
+    ) -> Result<Held<'static, Shard>, Busy> {
+        match keys {
+            KeySet::One(_, spot) => {
+                let guard = state.keyspace.hold_one(spot.shard, patience)?;
+                let has_interest = guard.interest().is_some();
+                let held = Held::from(guard);
+                if has_interest && row.has(Flag::Write) { close_over_targets(state, held, patience) } else { Ok(held) }
+            }
+            KeySet::Many(start, end) => {
+                let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
+                let held = state.keyspace.hold(&shards, patience)?;
+                if row.has(Flag::Write) { close_over_targets(state, held, patience) } else { Ok(held) }
+            }
+            KeySet::None => lock_unkeyed(state, session, row, patience),
+        }
+    }
+
+    /// Runs a request that was copied, on a worker or in slices; see [`Halt::Elsewhere`].
+    pub fn run_owned(&mut self, state: &'static State, session: &mut Session, request: &OwnedRequest, out: &mut Output) -> Option<Halt> {
+        self.prepared.clear();
+        self.spots.clear();
+        let (input, spans) = (request.input(), request.spans());
+        let prepared = self.look_up(state, input, spans);
+        self.run_one(state, session, input, spans, prepared, out)
+    }
+
+    /// Does one slice of a walk; `Ok(true)` when its reply is written.
+    pub fn walk(&mut self, state: &'static State, session: &mut Session, walk: &mut dyn Walk, out: &mut Output) -> Result<bool, Halt> {
+        self.unit.begin(false);
+        let data = Data::new(state, &self.thread, Held::none(), &mut self.unit, session, state.clock.now());
+        let reply = Writer { out, protocol: session.protocol };
+        let row = state.table.rows()[0];
+        let (thread, is_worker) = (&self.thread, self.is_worker);
+        let mut cx = Context { data, reply, session, state, thread, row, is_worker };
+        match walk.step(&mut cx) {
+            Ok(done) => Ok(done),
+            Err(Stop::Busy(Busy(shard))) => Err(Halt::Busy(shard)),
+            Err(Stop::Error(error)) => {
+                cx.reply.error(&error.text());
+                Ok(true)
+            }
+            Err(_) => unreachable!("a walk ends, is busy or fails"),
+        }
+    }
+
+    /// Shares the time of what ran since the last call among the commands that ran.
+    pub fn account(&mut self, nanoseconds: u64) {
+        let Some(share) = nanoseconds.checked_div(self.ran.len() as u64) else { return };
+        for id in self.ran.drain(..) {
+            self.thread.counters.commands[id].nanoseconds.add(share);
+        }
+        self.thread.counters.batches.add(1);
+    }
+}
+
+/// The row of a request, a subcommand's if it has one.
+#[inline]
+fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
+    let row = state.table.find(spans.first()?.of(input))?;
+    if row.subcommands.is_empty() {
+        return Some(row);
+    }
+    match spans.get(1) {
+        Some(sub) => row.subcommand(sub.of(input)),
+        None => Some(row),
+    }
+}
+
+/// The keys of a request, ascending by argument.
+pub(crate) fn gather(state: &'static State, row: &Row, input: &[u8], spans: &[Span], into: &mut Vec<(u32, Spot)>) {
+    let start = into.len();
+    let arg = |at: usize| spans[at].of(input);
+    // Arguments that make no sense give no keys; the handler, which reads the same arguments, says what is wrong.
+    let makes_sense = positions(row.command.keys, spans.len(), arg, |at, _| {
+        into.push((at as u32, state.keyspace.locate(arg(at))));
+    });
+    if !makes_sense {
+        into.truncate(start);
+    }
+    into[start..].sort_unstable_by_key(|(at, _)| *at);
+}
+
+fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
+    let mut shards: SmallVec<[u32; 16]> = shards.collect();
+    shards.sort_unstable();
+    shards.dedup();
+    shards
+}
+
+/// Commands without keys of their own: none, all, or what a transaction has queued.
+fn lock_unkeyed(state: &'static State, session: &Session, row: &Row, patience: Patience) -> Result<Held<'static, Shard>, Busy> {
+    match row.locks {
+        Locks::All => state.keyspace.hold_all(patience),
+        Locks::Queue => match session.queued_shards() {
+            None => state.keyspace.hold_all(patience),
+            Some(shards) => {
+                let held = state.keyspace.hold(&sorted(shards.into_iter()), patience)?;
+                close_over_targets(state, held, patience)
+            }
+        },
+        _ => Ok(Held::none()),
+    }
+}
+
+/// Serving a waiter may change another shard than those of the command that serves it: those are taken too, before anything runs.
+fn close_over_targets(state: &'static State, held: Held<'static, Shard>, patience: Patience) -> Result<Held<'static, Shard>, Busy> {
+    let mut held = held;
+    loop {
+        let targets = held.iter().filter_map(Shard::interest).flat_map(russet_engine::Interest::targets);
+        let all = sorted(held.indexes().chain(targets));
+        if all.len() == held.len() {
+            return Ok(held);
+        }
+        drop(held);
+        held = state.keyspace.hold(&all, patience)?;
+    }
+}
+
+/// A handler that did not reply.
+#[cold]
+fn stopped(cx: &mut Context<'_>, stop: Stop, mark: russet_resp::Mark, input: &[u8], spans: &[Span]) -> Option<Halt> {
+    cx.reply.out.truncate(mark);
+    match stop {
+        Stop::Error(error) => {
+            failed(cx, &error);
+            None
+        }
+        Stop::Busy(Busy(shard)) => {
+            cx.session.retries += 1;
+            Some(Halt::Busy(shard))
+        }
+        Stop::Wait(wait) if cx.session.deny_blocking => {
+            no_wait(cx, wait.on_timeout);
+            None
+        }
+        Stop::Wait(wait) => Some(Halt::Wait(register(cx, *wait, OwnedRequest::copy(input, spans)))),
+        Stop::Elsewhere => Some(Halt::Elsewhere),
+        Stop::Later(walk) => Some(Halt::Later(walk)),
+        Stop::Ask(request) => Some(Halt::Ask(*request)),
+    }
+}
+
+/// Writes and counts a handler's error.
+pub(crate) fn failed(cx: &mut Context<'_>, error: &Error) {
+    let counters = &cx.thread.counters;
+    counters.commands[cx.row.id].failed.add(1);
+    counters.errors.add(1);
+    cx.state.stats.error(&error.code());
+    cx.reply.error(&error.text());
+}
+
+/// A blocking command where waiting is not allowed answers as if its time were up.
+pub(crate) fn no_wait(cx: &mut Context<'_>, on_timeout: OnTimeout) {
+    match on_timeout {
+        OnTimeout::NullArray => cx.reply.null_array(),
+        OnTimeout::Null => cx.reply.null(),
+    }
+}
+
+/// Puts a waiter on the queues of all its keys, under the locks of all of them.
+fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Blocked> {
+    let session = &*cx.session;
+    let client = Arc::clone(&session.client);
+    let blocked = Arc::new(Blocked::new(client, session.db, wait, request, cx.row, session.protocol, session.no_touch));
+    for (name, shard) in blocked.names() {
+        let shard = cx.data.held.get_mut(shard).expect("a waiter waits for keys that its row declares");
+        let waiter: Arc<dyn Waiter> = Arc::<Blocked>::clone(&blocked);
+        shard.interest_mut().wait(name, waiter);
+    }
+    *session.client.blocked.lock() = Some(Arc::clone(&blocked));
+    blocked
+}
+
+/// Ends a unit: serves whoever waited for what changed, appends the effects, and marks the shards whole.
+#[inline]
+pub(crate) fn finish(data: &mut Data<'_>) {
+    if !data.unit.has_touched() {
+        return;
+    }
+    if data.held.iter().any(|shard| shard.interest().is_some()) {
+        crate::serve::serve(data);
+    }
+    data.state.count_changes(data.unit.changes);
+    let lsn = (!data.unit.record.is_empty()).then(|| data.state.journal.append(&data.unit.record));
+    for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
+        if let Some(lsn) = lsn {
+            shard.lsn = lsn;
+        }
+        shard.finish();
+    }
+}
+
+enum Verdict {
+    Run,
+    Queue,
+    Pause,
+}
+
+/// Everything that may stand between a request and its execution but for the common case.
+#[cold]
+fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict, Error> {
+    if row.has(Flag::Protected) {
+        check_protected(state, session)?;
+    }
+    if !session.authenticated && !row.has(Flag::NoAuth) {
+        return Err(Error::NoAuth);
+    }
+    let is_queueing = session.multi.is_some();
+    if is_queueing && row.has(Flag::NoMulti) {
+        return Err(Error::NotInMulti);
+    }
+    let rules = state.rules.load(Ordering::Acquire);
+    if rules & rule::FULL != 0 && row.has(Flag::DenyOom) {
+        return Err(Error::OutOfMemory);
+    }
+    if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
+        return Err(Error::Loading);
+    }
+    if is_paused(state, session, row, rules) {
+        return Ok(Verdict::Pause);
+    }
+    Ok(if is_queueing && !row.has(Flag::Immediate) { Verdict::Queue } else { Verdict::Run })
+}
+
+fn check_protected(state: &State, session: &Session) -> Result<(), Error> {
+    match state.debug_policy() {
+        "yes" => Ok(()),
+        "local" if session.client.peer.is_local() => Ok(()),
+        _ => Err(Error::DebugNotAllowed),
+    }
+}
+
+/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC.
+fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
+    if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
+        return false;
+    }
+    let may_write = |row: &Row| row.flags & (Flag::Write.bit() | Flag::MayReplicate.bit()) != 0;
+    let is_exec = row.locks == Locks::Queue;
+    let queue_writes = is_exec && session.multi.as_ref().is_some_and(|m| m.queue.iter().any(|q| may_write(q.row)));
+    rules & rule::PAUSE_ALL != 0 || may_write(row) || queue_writes
+}
+
+/// Why a request names no command that takes so many words.
+#[cold]
+fn explain(state: &'static State, session: &Session, input: &[u8], spans: &[Span]) -> Error {
+    let _ = session;
+    let word = |at: usize| String::from_utf8_lossy(spans[at].of(input)).into_owned();
+    let Some(row) = state.table.find(spans[0].of(input)) else {
+        return unknown(input, spans);
+    };
+    if row.subcommands.is_empty() || spans.len() < 2 {
+        return Error::arity(row.command.name);
+    }
+    match row.subcommand(spans[1].of(input)) {
+        Some(sub) => Error::arity(&sub.full_name),
+        None => {
+            let name = row.command.name.to_uppercase();
+            let sub: String = word(1).chars().take(128).collect();
+            Error::of(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))
+        }
+    }
+}
+
+fn unknown(input: &[u8], spans: &[Span]) -> Error {
+    let clip = |bytes: &[u8], len: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned();
+    let mut args = String::new();
+    for span in &spans[1..] {
+        if args.len() >= 128 {
+            break;
+        }
+        args += &format!("'{}' ", clip(span.of(input), 128 - args.len()));
+    }
+    let name = clip(spans[0].of(input), 128);
+    Error::of(format!("ERR unknown command '{name}', with args beginning with: {args}"))
+}

@@ -1,0 +1,66 @@
+//! Active expiry: removing what has ended though nobody asks for it.
+//!
+//! Each shard's index knows what is due first, so a round costs one look per shard and one removal per ended key. A shard is held for a
+//! few dozen removals at a time; one that is busy is left for the next round.
+
+use std::sync::atomic::Ordering;
+
+use russet_engine::{Name, Patience, Shard};
+use russet_journal::Record;
+
+use crate::state::{State, Thread};
+
+/// Removals under one hold of a shard: some tens of microseconds.
+const PER_HOLD: usize = 64;
+
+/// Removes what is due in all shards, up to `removals_max` keys. Answers how many were removed.
+pub fn cycle(state: &State, thread: &Thread, removals_max: usize) -> usize {
+    let mut removed = 0;
+    for shard in 0..state.keyspace.shards() {
+        loop {
+            let now = removed_in(state, thread, shard);
+            removed += now;
+            if now < PER_HOLD || removed >= removals_max {
+                break;
+            }
+        }
+    }
+    removed
+}
+
+fn removed_in(state: &State, thread: &Thread, index: u32) -> usize {
+    let Ok(mut shard) = state.keyspace.hold_one(index, Patience::NONE) else { return 0 };
+    let is_followed = state.journal.is_followed();
+    let mut record = Record::default();
+    let removed = remove_due(state, &mut shard, is_followed.then_some(&mut record));
+    if removed > 0 {
+        thread.counters.expired.add(removed as u64);
+        if !record.is_empty() {
+            shard.lsn = state.journal.append(&record);
+        }
+        shard.finish();
+    }
+    removed
+}
+
+fn remove_due(state: &State, shard: &mut Shard, mut record: Option<&mut Record>) -> usize {
+    let now = state.clock.now();
+    let mut removed = 0;
+    for db in 0..shard.databases() {
+        while removed < PER_HOLD
+            && let Some(key) = shard.due(db, now)
+        {
+            shard.remove(Name { db, key: &key, hash: state.keyspace.seed().hash(&key) });
+            if let Some(record) = &mut record {
+                record.push(db, [&b"DEL"[..], &key].into_iter());
+            }
+            removed += 1;
+        }
+    }
+    removed
+}
+
+/// Whether active expiry is switched on.
+pub fn is_on(state: &State) -> bool {
+    state.active_expire.load(Ordering::Relaxed)
+}

@@ -1,0 +1,317 @@
+//! One client's state: the part that its thread owns, and the small part that others reach.
+//!
+//! Foreign bytes come to a connection only through its mailbox, which its thread empties between commands; so nothing can overtake the
+//! reply that it follows. The mailbox is bounded, and posting never waits: a client that lets it overflow is marked for closing.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+use russet_journal::Lsn;
+use russet_resp::Protocol;
+
+use crate::blocking::Blocked;
+use crate::transaction::{Multi, Watching};
+
+/// Bytes that may wait in a mailbox before its client is cut.
+const MAIL_BYTES_MAX: usize = 64 << 20;
+
+/// Where a connection comes from and goes to.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// TCP: their address, ours.
+    Tcp(SocketAddr, SocketAddr),
+    /// A Unix socket: its path.
+    Unix(String),
+    /// No socket: tests and the server itself.
+    Internal,
+}
+
+impl Peer {
+    /// `ip:port` of the other side, as CLIENT LIST prints it.
+    pub fn addr(&self) -> String {
+        match self {
+            Self::Tcp(addr, _) => addr.to_string(),
+            Self::Unix(path) => format!("{path}:0"),
+            Self::Internal => "internal:0".to_owned(),
+        }
+    }
+
+    /// `ip:port` of our side.
+    pub fn laddr(&self) -> String {
+        match self {
+            Self::Tcp(_, laddr) => laddr.to_string(),
+            _ => self.addr(),
+        }
+    }
+
+    /// Whether the other side is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(addr, _) => addr.ip().to_canonical().is_loopback(),
+            Self::Unix(_) | Self::Internal => true,
+        }
+    }
+}
+
+/// Something for a connection to write, from outside.
+#[derive(Debug)]
+pub struct Mail {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// They may leave when the journal has reached this.
+    pub stamp: Lsn,
+    /// Whether this is the reply that a blocked client waits for.
+    pub is_reply: bool,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    mail: VecDeque<Mail>,
+    bytes: usize,
+    waker: Option<Waker>,
+}
+
+/// Names a client gives itself.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: String,
+}
+
+/// What others may know of a client and do to it.
+#[derive(Debug)]
+pub struct Client {
+    /// Unique, ascending.
+    pub id: u64,
+    /// Addresses.
+    pub peer: Peer,
+    /// File descriptor, for CLIENT LIST.
+    pub fd: i32,
+    /// When it connected, in milliseconds since 1970.
+    pub created_ms: u64,
+    /// Names.
+    pub labels: Mutex<Labels>,
+    /// Selected database.
+    pub db: AtomicU32,
+    /// When it last spoke, in milliseconds since 1970.
+    pub active_ms: AtomicU64,
+    /// Id of its last command, or `usize::MAX`.
+    pub last_command: AtomicUsize,
+    /// Commands queued by MULTI, or -1.
+    pub queued: AtomicI64,
+    /// Bytes of that queue.
+    pub queued_bytes: AtomicUsize,
+    /// Number of watched keys.
+    pub watched: AtomicUsize,
+    /// Bytes in its read buffer.
+    pub input_bytes: AtomicUsize,
+    /// Bytes free in its read buffer.
+    pub input_free: AtomicUsize,
+    /// Bytes of the request under way.
+    pub argv_bytes: AtomicUsize,
+    /// Bytes waiting to be written.
+    pub output_bytes: AtomicUsize,
+    /// Bytes read from it.
+    pub total_in: AtomicU64,
+    /// Bytes written to it.
+    pub total_out: AtomicU64,
+    /// Commands it has run.
+    pub total_commands: AtomicU64,
+    /// 2 or 3.
+    pub protocol: AtomicU8,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Whether it has authenticated.
+    pub authenticated: AtomicBool,
+    /// What it waits for.
+    pub blocked: Mutex<Option<Arc<Blocked>>>,
+    /// Whether it waits because of CLIENT PAUSE.
+    pub paused: AtomicBool,
+    killed: AtomicBool,
+    has_mail: AtomicBool,
+    mailbox: Mutex<Mailbox>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(id: u64, peer: Peer, fd: i32, now_ms: u64) -> Self {
+        Self {
+            id,
+            peer,
+            fd,
+            created_ms: now_ms,
+            labels: Mutex::default(),
+            db: AtomicU32::new(0),
+            active_ms: AtomicU64::new(now_ms),
+            last_command: AtomicUsize::new(usize::MAX),
+            queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            input_bytes: AtomicUsize::new(0),
+            input_free: AtomicUsize::new(0),
+            argv_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            total_in: AtomicU64::new(0),
+            total_out: AtomicU64::new(0),
+            total_commands: AtomicU64::new(0),
+            protocol: AtomicU8::new(2),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            authenticated: AtomicBool::new(false),
+            blocked: Mutex::new(None),
+            paused: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            has_mail: AtomicBool::new(false),
+            mailbox: Mutex::default(),
+        }
+    }
+
+    /// Puts something into the mailbox and wakes the connection. Never waits.
+    pub fn post(&self, mail: Mail) {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.bytes += mail.bytes.len();
+        if mailbox.bytes > MAIL_BYTES_MAX {
+            self.killed.store(true, Ordering::Release);
+        } else {
+            mailbox.mail.push_back(mail);
+        }
+        self.has_mail.store(true, Ordering::Release);
+        let waker = mailbox.waker.take();
+        drop(mailbox);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Marks the client for closing and wakes its connection.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.has_mail.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Wakes the connection, for it to look around.
+    pub fn wake(&self) {
+        let waker = self.mailbox.lock().waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the connection is to be closed.
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Whether there is something to look at: mail, or a kill.
+    #[inline]
+    pub fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Acquire)
+    }
+
+    /// Takes everything out of the mailbox.
+    pub fn take_mail(&self) -> VecDeque<Mail> {
+        let mut mailbox = self.mailbox.lock();
+        self.has_mail.store(self.is_killed(), Ordering::Release);
+        mailbox.bytes = 0;
+        std::mem::take(&mut mailbox.mail)
+    }
+
+    /// Leaves a waker for the next mail or kill. Says whether there is something already.
+    pub fn listen(&self, waker: &Waker) -> bool {
+        let mut mailbox = self.mailbox.lock();
+        if !mailbox.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            mailbox.waker = Some(waker.clone());
+        }
+        self.has_mail()
+    }
+}
+
+/// What CLIENT REPLY has set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replies {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// None is.
+    Off,
+    /// The next one is not.
+    SkipNext,
+    /// This one is not; then On.
+    Skip,
+}
+
+/// What a connection's own thread knows of its client.
+#[derive(Debug)]
+pub struct Session {
+    /// The part that others reach.
+    pub client: Arc<Client>,
+    /// Selected database.
+    pub db: u32,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Whether it has given the password, or none is needed.
+    pub authenticated: bool,
+    /// Wrong passwords in a row.
+    pub auth_failures: u32,
+    /// MULTI's queue.
+    pub multi: Option<Box<Multi>>,
+    /// WATCH's keys.
+    pub watching: Option<Box<Watching>>,
+    /// CLIENT REPLY.
+    pub replies: Replies,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// Blocking commands answer at once, as inside a transaction.
+    pub deny_blocking: bool,
+    /// The connection closes after this reply.
+    pub close: bool,
+    /// A whole number of retries of the request under way, after Busy.
+    pub retries: u32,
+}
+
+impl Session {
+    /// The session of a client that has just connected.
+    pub const fn new(client: Arc<Client>, authenticated: bool) -> Self {
+        Self {
+            client,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            auth_failures: 0,
+            multi: None,
+            watching: None,
+            replies: Replies::On,
+            no_touch: false,
+            deny_blocking: false,
+            close: false,
+            retries: 0,
+        }
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: u32) {
+        self.db = db;
+        self.client.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Chooses a protocol.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.client.protocol.store(version, Ordering::Relaxed);
+    }
+
+    /// Says whether the client may do more than authenticate.
+    pub fn set_authenticated(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.client.authenticated.store(authenticated, Ordering::Relaxed);
+    }
+}

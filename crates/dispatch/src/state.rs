@@ -1,0 +1,395 @@
+//! What all sessions share.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use russet_config::{Config, id};
+use russet_engine::random::Random;
+use russet_engine::{Guard, Keyspace, Shard, Waiter};
+use russet_journal::Journal;
+
+use crate::blocking::Blocked;
+use crate::clock::Clock;
+use crate::session::Client;
+use crate::stats::{Counters, Stats};
+use crate::table::Table;
+
+/// Rules that hold for all clients, one bit each; zero in the common case, which is all that the hot path asks.
+pub mod rule {
+    /// CLIENT PAUSE … WRITE: whatever may change data waits.
+    pub const PAUSE_WRITE: u32 = 1;
+    /// CLIENT PAUSE … ALL: everything waits.
+    pub const PAUSE_ALL: u32 = 2;
+    /// Data is being loaded.
+    pub const LOADING: u32 = 4;
+    /// Memory is full: commands that need more are refused.
+    pub const FULL: u32 = 8;
+}
+
+/// What all sessions share.
+pub struct State {
+    /// All data.
+    pub keyspace: Keyspace,
+    /// The log of effects.
+    pub journal: Arc<Journal>,
+    /// Every connected client, by id.
+    pub clients: Clients,
+    /// Counters of all threads.
+    pub stats: Stats,
+    /// The time that commands see.
+    pub clock: Clock,
+    /// All commands.
+    pub table: &'static Table,
+    /// Every parameter.
+    pub config: ArcSwap<Config>,
+    /// Held by whoever changes the configuration.
+    pub config_change: Mutex<()>,
+    /// Parameters that are read often.
+    pub tunables: Tunables,
+    /// Bits of [`rule`].
+    pub rules: AtomicU32,
+    /// Until when CLIENT PAUSE holds, in milliseconds since 1970.
+    pub paused_until_ms: AtomicU64,
+    /// Whether active expiry runs; DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: AtomicBool,
+    /// Number of databases.
+    pub databases: u32,
+    /// What never changes while the process lives.
+    pub identity: Identity,
+    /// What the shell has measured.
+    pub gauges: Gauges,
+    /// Measures the gauges anew; set by the shell.
+    pub probe: OnceLock<Box<dyn Fn(&Gauges) + Send + Sync>>,
+    /// Changes since the start.
+    pub changes: AtomicU64,
+    seed: u64,
+    threads: AtomicUsize,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("keyspace", &self.keyspace).finish_non_exhaustive()
+    }
+}
+
+/// What never changes while the process lives.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Forty hexadecimal digits.
+    pub run_id: String,
+    /// Process id.
+    pub pid: u32,
+    /// When the server started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// The TCP port as configured.
+    pub port: u16,
+    /// Path of the binary.
+    pub executable: String,
+    /// Path of the configuration file, or empty.
+    pub config_file: String,
+    /// Operating system and kernel.
+    pub os: String,
+    /// I/O threads.
+    pub io_threads: usize,
+}
+
+/// What the shell has measured.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Bytes in use as the allocator sees it.
+    pub used_memory: AtomicU64,
+    /// The most that was ever in use.
+    pub used_memory_peak: AtomicU64,
+    /// In use right after the start.
+    pub used_memory_startup: AtomicU64,
+    /// Resident set, from the kernel.
+    pub rss: AtomicU64,
+    /// The allocator's active pages, in bytes.
+    pub active: AtomicU64,
+    /// The allocator's resident pages, in bytes.
+    pub resident: AtomicU64,
+    /// All memory of the machine or the control group.
+    pub system_memory: AtomicU64,
+    /// Processor time in user mode, in microseconds.
+    pub cpu_user_us: AtomicU64,
+    /// Processor time in the kernel, in microseconds.
+    pub cpu_system_us: AtomicU64,
+    /// Commands per second over the last second or so.
+    pub ops_per_second: AtomicU64,
+    /// Bytes read per second.
+    pub input_per_second: AtomicU64,
+    /// Bytes written per second.
+    pub output_per_second: AtomicU64,
+}
+
+/// Parameters that are read often, as plain numbers. Written by [`State::apply`] only.
+#[derive(Debug, Default)]
+pub struct Tunables {
+    /// `proto-max-bulk-len`.
+    pub bulk_bytes_max: AtomicU64,
+    /// `client-query-buffer-limit`.
+    pub query_bytes_max: AtomicU64,
+    /// `client-output-buffer-limit normal`: hard, soft, soft seconds.
+    pub output_hard: AtomicU64,
+    /// See `output_hard`.
+    pub output_soft: AtomicU64,
+    /// See `output_hard`.
+    pub output_soft_seconds: AtomicU64,
+    /// `timeout`, in seconds.
+    pub timeout: AtomicU64,
+    /// `tcp-keepalive`, in seconds.
+    pub keepalive: AtomicU64,
+    /// `maxclients`.
+    pub clients_max: AtomicUsize,
+    /// `maxmemory`.
+    pub memory_max: AtomicU64,
+    /// Whether `maxmemory-policy` is one of the LFU policies.
+    pub is_lfu: AtomicBool,
+    /// Whether a password is needed.
+    pub needs_password: AtomicBool,
+    /// Seconds that a client has to authenticate.
+    pub auth_timeout: AtomicU64,
+    /// Seconds after which half a request is given up.
+    pub request_timeout: AtomicU64,
+    /// `protected-mode`.
+    pub is_protected: AtomicBool,
+    /// Connections kept for this machine beyond `maxclients`.
+    pub clients_reserved: AtomicUsize,
+    /// How many of a hundred clients may be unauthenticated.
+    pub unauthenticated_percent: AtomicUsize,
+    /// `hz`.
+    pub hz: AtomicI64,
+}
+
+impl State {
+    /// The state of a new server.
+    pub fn new(
+        keyspace: Keyspace,
+        table: &'static Table,
+        config: Config,
+        identity: Identity,
+        random_seed: u64,
+        databases: u32,
+    ) -> Self {
+        let state = Self {
+            keyspace,
+            journal: Arc::new(Journal::new(16 << 20)),
+            clients: Clients::default(),
+            stats: Stats::new(table.ids()),
+            clock: Clock::new(identity.started_ms),
+            table,
+            config: ArcSwap::from_pointee(config),
+            config_change: Mutex::new(()),
+            tunables: Tunables::default(),
+            rules: AtomicU32::new(0),
+            paused_until_ms: AtomicU64::new(0),
+            active_expire: AtomicBool::new(true),
+            databases,
+            identity,
+            gauges: Gauges::default(),
+            probe: OnceLock::new(),
+            changes: AtomicU64::new(0),
+            seed: random_seed,
+            threads: AtomicUsize::new(0),
+        };
+        state.apply();
+        state
+    }
+
+    /// What one more thread owns.
+    pub fn thread(&self) -> Thread {
+        let nth = self.threads.fetch_add(1, Ordering::Relaxed) as u64;
+        let seed = self.seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Thread { counters: self.stats.thread(), random: RefCell::new(Random::new(seed)) }
+    }
+
+    /// Measures the gauges anew, if there is a shell to do it.
+    pub fn probe(&self) {
+        if let Some(probe) = self.probe.get() {
+            probe(&self.gauges);
+        }
+    }
+
+    /// Passes every shard once, so that whoever judged by rules from before has finished.
+    pub fn barrier(&self) {
+        for shard in 0..self.keyspace.shards() {
+            drop(self.keyspace.hold_patiently(shard));
+        }
+    }
+
+    /// Takes a waiter off the queues of its keys.
+    pub fn unregister(&self, blocked: &Arc<Blocked>) {
+        let waiter: Arc<dyn Waiter> = Arc::<Blocked>::clone(blocked);
+        for (name, shard) in blocked.names() {
+            let mut shard = self.keyspace.hold_patiently(shard);
+            unwait(&mut shard, name.db, &name.key, &waiter);
+        }
+        *blocked.client.blocked.lock() = None;
+    }
+
+    /// Bytes of keys and values.
+    pub fn data_bytes(&self) -> usize {
+        (0..self.keyspace.shards()).map(|s| self.keyspace.hold_patiently(s).bytes()).sum()
+    }
+
+    /// Brings the parameters that are read often up to the configuration.
+    pub fn apply(&self) {
+        let config = self.config.load();
+        let tunables = &self.tunables;
+        let set = |place: &AtomicU64, id| place.store(config.memory(id), Ordering::Relaxed);
+        set(&tunables.bulk_bytes_max, const { id("proto-max-bulk-len") });
+        set(&tunables.query_bytes_max, const { id("client-query-buffer-limit") });
+        set(&tunables.timeout, const { id("timeout") });
+        set(&tunables.keepalive, const { id("tcp-keepalive") });
+        set(&tunables.memory_max, const { id("maxmemory") });
+        set(&tunables.auth_timeout, const { id("unauthenticated-timeout") });
+        tunables.clients_max.store(config.memory(const { id("maxclients") }) as usize, Ordering::Relaxed);
+        set(&tunables.request_timeout, const { id("partial-command-timeout") });
+        tunables.is_protected.store(config.bool(const { id("protected-mode") }), Ordering::Relaxed);
+        tunables.clients_reserved.store(config.memory(const { id("maxclients-reserved") }) as usize, Ordering::Relaxed);
+        let percent = config.memory(const { id("unauthenticated-clients-percent") }) as usize;
+        tunables.unauthenticated_percent.store(percent, Ordering::Relaxed);
+        tunables.hz.store(config.integer(const { id("hz") }), Ordering::Relaxed);
+        let needs_password = !config.text(const { id("requirepass") }).is_empty();
+        tunables.needs_password.store(needs_password, Ordering::Relaxed);
+        let policy = config.choice(const { id("maxmemory-policy") });
+        tunables.is_lfu.store(policy.ends_with("lfu"), Ordering::Relaxed);
+        let [normal, ..] = config.output_buffer_limits();
+        tunables.output_hard.store(normal.hard_bytes, Ordering::Relaxed);
+        tunables.output_soft.store(normal.soft_bytes, Ordering::Relaxed);
+        tunables.output_soft_seconds.store(normal.soft_seconds, Ordering::Relaxed);
+        self.judge_memory();
+    }
+
+    /// Sets the rule that refuses commands when memory is full.
+    pub fn judge_memory(&self) {
+        let limit = self.tunables.memory_max.load(Ordering::Relaxed);
+        self.set_rule(rule::FULL, limit > 0 && self.gauges.used_memory.load(Ordering::Relaxed) > limit);
+    }
+
+    /// Who may use DEBUG: `yes`, `local` or `no`.
+    pub fn debug_policy(&self) -> &'static str {
+        self.config.load().choice(const { id("enable-debug-command") })
+    }
+
+    /// Whether CLIENT PAUSE still holds; ends it when its time is up.
+    pub fn pause_holds(&self) -> bool {
+        let holds = self.clock.now() < self.paused_until_ms.load(Ordering::Acquire);
+        if !holds {
+            self.unpause();
+        }
+        holds
+    }
+
+    /// Starts or prolongs CLIENT PAUSE. Whoever judged by the rules from before has finished when this returns.
+    pub fn pause(&self, until_ms: u64, all: bool) {
+        self.paused_until_ms.fetch_max(until_ms, Ordering::SeqCst);
+        self.set_rule(if all { rule::PAUSE_ALL } else { rule::PAUSE_WRITE }, true);
+        self.barrier();
+    }
+
+    /// Ends CLIENT PAUSE and wakes who waits for that.
+    pub fn unpause(&self) {
+        self.paused_until_ms.store(0, Ordering::SeqCst);
+        self.set_rule(rule::PAUSE_ALL | rule::PAUSE_WRITE, false);
+        for client in self.clients.all() {
+            if client.paused.load(Ordering::Acquire) {
+                client.wake();
+            }
+        }
+    }
+
+    /// Counts changes to data.
+    #[inline]
+    pub fn count_changes(&self, changes: u64) {
+        self.changes.fetch_add(changes, Ordering::Relaxed);
+    }
+
+    /// Switches a rule on or off.
+    pub fn set_rule(&self, bit: u32, on: bool) {
+        if on {
+            self.rules.fetch_or(bit, Ordering::SeqCst);
+        } else {
+            self.rules.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+}
+
+fn unwait(shard: &mut Guard<'_, Shard>, db: u32, key: &[u8], waiter: &Arc<dyn Waiter>) {
+    if shard.interest().is_some() {
+        shard.interest_mut().unwait(db, key, waiter);
+        shard.drop_idle_interest();
+    }
+}
+
+/// What one thread owns.
+#[derive(Debug)]
+pub struct Thread {
+    /// Its counters.
+    pub counters: Arc<Counters>,
+    random: RefCell<Random>,
+}
+
+impl Thread {
+    /// Throws dice.
+    pub fn random(&self) -> u64 {
+        self.random.borrow_mut().next_u64()
+    }
+
+    /// Throws dice with `n` sides, from 0.
+    pub fn random_below(&self, n: u64) -> u64 {
+        self.random.borrow_mut().below(n)
+    }
+}
+
+/// Every connected client.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_id: DashMap<u64, Arc<Client>>,
+    last_id: AtomicU64,
+    count: AtomicUsize,
+    /// How many have not authenticated though they must.
+    pub unauthenticated: AtomicUsize,
+}
+
+impl Clients {
+    /// The id of the next client.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Enters a client.
+    pub fn add(&self, client: &Arc<Client>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.by_id.insert(client.id, Arc::clone(client));
+    }
+
+    /// Forgets a client.
+    pub fn remove(&self, id: u64) {
+        if self.by_id.remove(&id).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// A client by its id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.by_id.get(&id).map(|client| Arc::clone(&client))
+    }
+
+    /// All clients, by id. A copy, so that nobody holds the map while working on them.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        let mut all: Vec<_> = self.by_id.iter().map(|client| Arc::clone(&client)).collect();
+        all.sort_by_key(|client| client.id);
+        all
+    }
+}

@@ -1,0 +1,197 @@
+//! All rows, and how a name finds one.
+
+use std::fmt;
+
+use crate::command::{Category, Command, Flag, categories};
+use crate::keys::{Begin, Find, KeySpec};
+
+/// A row with what follows from it, ready for use.
+#[derive(Debug)]
+pub struct Row {
+    /// The row as it was written.
+    pub command: &'static Command,
+    /// Number in the table; containers and subcommands have their own.
+    pub id: usize,
+    /// `get`, or `config|get`.
+    pub full_name: String,
+    /// One bit each.
+    pub flags: u32,
+    /// ACL categories, one bit each.
+    pub categories: u32,
+    /// Which shards it takes.
+    pub locks: Locks,
+    /// Rows of a container's subcommands.
+    pub subcommands: Vec<&'static Self>,
+    /// Whether this is a subcommand.
+    pub is_sub: bool,
+}
+
+/// Which shards a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locks {
+    /// None.
+    None,
+    /// That of the one key at this index.
+    One(usize),
+    /// Those of its keys.
+    Keys,
+    /// All.
+    All,
+    /// Those of the commands that MULTI has queued, and of the keys that WATCH watches.
+    Queue,
+}
+
+impl Row {
+    /// Whether it has a flag.
+    #[inline]
+    pub const fn has(&self, flag: Flag) -> bool {
+        self.flags & flag.bit() != 0
+    }
+
+    /// Whether it belongs to a category.
+    pub const fn is_in(&self, category: Category) -> bool {
+        self.categories & category.bit() != 0
+    }
+
+    /// Whether a request of `argc` words can be one of these.
+    #[inline]
+    pub const fn takes(&self, argc: usize) -> bool {
+        let arity = self.command.arity;
+        if arity >= 0 { argc == arity as usize } else { argc >= arity.unsigned_abs() as usize }
+    }
+
+    /// Index of the first argument behind the name.
+    #[inline]
+    pub const fn first_arg(&self) -> usize {
+        1 + self.is_sub as usize
+    }
+
+    fn new(command: &'static Command, parent: Option<&'static Command>, ids: &mut usize) -> &'static Self {
+        let id = *ids;
+        *ids += 1;
+        let subcommands = command.subcommands.iter().map(|sub| Self::new(sub, Some(command), ids)).collect();
+        let full_name = match parent {
+            Some(parent) => format!("{}|{}", parent.name, command.name),
+            None => command.name.to_owned(),
+        };
+        Box::leak(Box::new(Self {
+            command,
+            id,
+            full_name,
+            flags: command.flags.iter().fold(0, |bits, flag| bits | flag.bit()),
+            categories: categories(command),
+            locks: locks(command),
+            subcommands,
+            is_sub: parent.is_some(),
+        }))
+    }
+}
+
+fn locks(command: &Command) -> Locks {
+    if command.flags.contains(&Flag::LocksAll) {
+        return Locks::All;
+    }
+    if command.flags.contains(&Flag::RunsQueue) {
+        return Locks::Queue;
+    }
+    match command.keys {
+        [] => Locks::None,
+        [KeySpec { begin: Begin::At(at), find: Find::Range { last: 0, .. }, .. }] => Locks::One(*at),
+        _ => Locks::Keys,
+    }
+}
+
+/// Number of slots of the name table: a power of two, sparse enough for one probe as a rule.
+const SLOTS: usize = 2048;
+
+/// The command table of a server. Made once and kept for ever, so that rows can be held anywhere.
+pub struct Table {
+    rows: Vec<&'static Row>,
+    slots: Box<[Option<&'static Row>; SLOTS]>,
+    /// Rows and subcommand rows together.
+    ids: usize,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({} commands)", self.rows.len())
+    }
+}
+
+/// A hash of a name's first eight bytes and its length, case folded.
+#[inline]
+fn slot_of(name: &[u8]) -> usize {
+    let mut word = 0u64;
+    for (nth, byte) in name.iter().take(8).enumerate() {
+        word |= u64::from(byte | 0x20) << (nth * 8);
+    }
+    let mixed = (word ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 53) as usize
+}
+
+impl Table {
+    /// The table of all families. Called once per process.
+    pub fn leak(families: &[&'static [Command]]) -> &'static Self {
+        let mut ids = 0;
+        let mut rows: Vec<_> =
+            families.iter().flat_map(|f| f.iter()).map(|row| Row::new(row, None, &mut ids)).collect();
+        rows.sort_by_key(|row| row.command.name);
+        let mut slots = Box::new([None; SLOTS]);
+        for row in &rows {
+            let mut slot = slot_of(row.command.name.as_bytes());
+            while slots[slot].is_some() {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = Some(*row);
+        }
+        Box::leak(Box::new(Self { rows, slots, ids }))
+    }
+
+    /// All commands by name, without subcommands.
+    pub fn rows(&self) -> &[&'static Row] {
+        &self.rows
+    }
+
+    /// All commands, each followed by its subcommands.
+    pub fn all(&self) -> impl Iterator<Item = &'static Row> + '_ {
+        self.rows.iter().flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
+    }
+
+    /// How many ids there are.
+    pub const fn ids(&self) -> usize {
+        self.ids
+    }
+
+    /// The row of an id.
+    pub fn by_id(&self, id: usize) -> Option<&'static Row> {
+        self.all().find(|row| row.id == id)
+    }
+
+    /// The row of a name, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&'static Row> {
+        let mut slot = slot_of(name);
+        while let Some(row) = self.slots[slot] {
+            if row.command.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(row);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
+    }
+
+    /// The row of `get` or of `config|get`.
+    pub fn find_full(&self, name: &[u8]) -> Option<&'static Row> {
+        match name.iter().position(|byte| *byte == b'|') {
+            None => self.find(name),
+            Some(bar) => self.find(&name[..bar])?.subcommand(&name[bar + 1..]),
+        }
+    }
+}
+
+impl Row {
+    /// The row of a subcommand, in any case.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Self> {
+        self.subcommands.iter().find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name)).copied()
+    }
+}

@@ -1,0 +1,620 @@
+//! One key and its value in one allocation, to the byte.
+//!
+//! ```text
+//!  0       3      4       5         6        8
+//!  +-------+------+-------+---------+--------+
+//!  | access| kind | flags | short_len| key_len|     the header, 8 bytes
+//!  +-------+------+-------+---------+--------+
+//!  [ expiry: u64 ]   when flags say so: milliseconds since 1970
+//!  [ long key_len: u32, long value_len: u32 ]   when flags say so
+//!  [ slot: u64 ]     a number, or the pointer to a large value
+//!  [ key bytes ]
+//!  [ value bytes ]   of a short string
+//! ```
+//!
+//! A 16-byte key with a 64-byte value takes 88 bytes, 96 with an expiry; both are served from the allocator's class of 96, so an
+//! expiry costs nothing there. An integer takes 32. Strings up to [`INLINE_MAX`] stand inline, larger ones are [`Chunks`].
+//!
+//! Invariants:
+//! * `self.0` points to an allocation of `usable(size())` bytes, aligned to 8, owned by this `Entry` alone. It is always allocated
+//!   at the full size of its class, so a value may change length within the class without another layout.
+//! * `kind` says what the slot holds: `INT` an `i64`, `CHUNKS` a `Box<Chunks>`, `OBJECT` a `Box<Object>`; `SHORT` has no slot.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::collections::chunks::Chunks;
+use crate::number::parse_i64;
+use crate::size_class::usable;
+use crate::value::{Object, Type, Value, View};
+
+/// The longest string that stands inside its entry, in bytes.
+pub const INLINE_MAX: usize = 16 * 1024;
+
+/// The longest string that Redis would embed; beyond it `OBJECT ENCODING` says `raw`.
+const EMBEDDED_MAX: usize = 44;
+
+const HEADER: usize = 8;
+const SHORT: u8 = 0;
+const INT: u8 = 1;
+const CHUNKS: u8 = 2;
+const OBJECT: u8 = 3;
+
+const HAS_EXPIRY: u8 = 1;
+const IS_LONG: u8 = 2;
+const IS_RAW: u8 = 4;
+
+/// The first eight bytes of an entry.
+#[repr(C, align(8))]
+struct Header {
+    access: [u8; 3],
+    kind: u8,
+    flags: u8,
+    short_len: u8,
+    key_len: u16,
+}
+
+const _: () = assert!(size_of::<Header>() == HEADER);
+
+/// Where the parts of an entry lie; derived from the header alone.
+#[derive(Clone, Copy)]
+struct Shape {
+    flags: u8,
+    kind: u8,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Shape {
+    fn of(key: &[u8], value: &Value<'_>, has_expiry: bool) -> Self {
+        let (kind, value_len) = match value {
+            Value::Short(bytes) => (SHORT, bytes.len()),
+            Value::Int(_) => (INT, 0),
+            Value::Chunks(_) => (CHUNKS, 0),
+            Value::Object(_) => (OBJECT, 0),
+        };
+        Self { flags: 0, kind, key_len: key.len(), value_len }.with_expiry(has_expiry)
+    }
+
+    fn with_expiry(mut self, has_expiry: bool) -> Self {
+        let long = self.key_len > u16::MAX as usize || self.value_len > u8::MAX as usize;
+        self.flags = (self.flags & IS_RAW)
+            | if has_expiry { HAS_EXPIRY } else { 0 }
+            | if long { IS_LONG } else { 0 };
+        self
+    }
+
+    #[inline]
+    fn long_at(self) -> usize {
+        HEADER + if self.flags & HAS_EXPIRY != 0 { 8 } else { 0 }
+    }
+
+    #[inline]
+    fn slot_at(self) -> usize {
+        self.long_at() + if self.flags & IS_LONG != 0 { 8 } else { 0 }
+    }
+
+    #[inline]
+    fn key_at(self) -> usize {
+        self.slot_at() + if self.kind == SHORT { 0 } else { 8 }
+    }
+
+    #[inline]
+    fn value_at(self) -> usize {
+        self.key_at() + self.key_len
+    }
+
+    #[inline]
+    fn size(self) -> usize {
+        self.value_at() + self.value_len
+    }
+
+    fn layout(self) -> Layout {
+        Layout::from_size_align(usable(self.size()), 8).expect("an entry is far below isize::MAX")
+    }
+}
+
+/// An owned key with its value, expiry and access clock; eight bytes wide.
+#[repr(transparent)]
+pub struct Entry(NonNull<Header>);
+
+// SAFETY: an entry owns its allocation and everything in it, and `Object`, `Chunks` are Send.
+unsafe impl Send for Entry {}
+// SAFETY: through `&Entry` nothing is written but the access clock, which `touch` takes `&mut self` for.
+unsafe impl Sync for Entry {}
+// SAFETY: `NonNull` is never zero, so `Option<Entry>` of all zero bytes is `None`.
+unsafe impl bytemuck::ZeroableInOption for Entry {}
+
+impl Entry {
+    /// A new entry. `key` is copied, and so are the bytes of a short value.
+    pub fn new(key: &[u8], value: Value<'_>, expiry: Option<u64>) -> Self {
+        let mut entry = Self::allocate(Shape::of(key, &value, expiry.is_some()));
+        entry.key_bytes_mut().copy_from_slice(key);
+        entry.write_expiry(expiry);
+        entry.write_value(value);
+        entry
+    }
+
+    fn allocate(shape: Shape) -> Self {
+        let layout = shape.layout();
+        // SAFETY: the layout is never of size zero: the header alone is eight bytes.
+        let raw = unsafe { alloc(layout) };
+        let Some(at) = NonNull::new(raw.cast::<Header>()) else { handle_alloc_error(layout) };
+        let long = shape.flags & IS_LONG != 0;
+        let header = Header {
+            access: [0; 3],
+            kind: shape.kind,
+            flags: shape.flags,
+            short_len: if long { 0 } else { shape.value_len as u8 },
+            key_len: if long { 0 } else { shape.key_len as u16 },
+        };
+        // SAFETY: freshly allocated, aligned to eight, large enough for a header.
+        unsafe { at.write(header) };
+        let mut entry = Self(at);
+        if long {
+            let lengths = (shape.key_len as u64) | ((shape.value_len as u64) << 32);
+            entry.write_word(shape.long_at(), lengths);
+        }
+        entry
+    }
+
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: see the invariants: the pointer is valid for a header while self lives.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as above, and `&mut self` is the only way in.
+        unsafe { self.0.as_mut() }
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        let header = self.header();
+        let mut shape = Shape {
+            flags: header.flags,
+            kind: header.kind,
+            key_len: header.key_len as usize,
+            value_len: header.short_len as usize,
+        };
+        if header.flags & IS_LONG != 0 {
+            let lengths = self.word(shape.long_at());
+            shape.key_len = (lengths & 0xffff_ffff) as usize;
+            shape.value_len = (lengths >> 32) as usize;
+        }
+        shape
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> u64 {
+        // SAFETY: callers pass offsets that the shape gave: inside the allocation, multiples of eight.
+        let place = unsafe { self.0.cast::<u8>().add(at) };
+        // SAFETY: as above; every word was written by `new`.
+        unsafe { place.cast::<u64>().read() }
+    }
+
+    #[inline]
+    fn write_word(&mut self, at: usize, word: u64) {
+        // SAFETY: callers pass offsets that the shape gave: inside the allocation, multiples of eight.
+        let place = unsafe { self.0.cast::<u8>().add(at) };
+        // SAFETY: as above.
+        unsafe { place.cast::<u64>().write(word) };
+    }
+
+    #[inline]
+    fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: callers pass a range that the shape gave: inside the allocation.
+        let place = unsafe { self.0.cast::<u8>().add(at) };
+        // SAFETY: as above; the bytes were written by `new` or `write_value`.
+        unsafe { std::slice::from_raw_parts(place.as_ptr(), len) }
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self, at: usize, len: usize) -> &mut [u8] {
+        // SAFETY: callers pass a range that the shape gave: inside the allocation.
+        let place = unsafe { self.0.cast::<u8>().add(at) };
+        // SAFETY: as above, and `&mut self` is the only way in. Plain bytes need no initialisation to be overwritten, and callers
+        // overwrite all of them before anything reads them.
+        unsafe { std::slice::from_raw_parts_mut(place.as_ptr(), len) }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        self.bytes(shape.key_at(), shape.key_len)
+    }
+
+    fn key_bytes_mut(&mut self) -> &mut [u8] {
+        let shape = self.shape();
+        self.bytes_mut(shape.key_at(), shape.key_len)
+    }
+
+    /// When the entry ends, in milliseconds since 1970.
+    #[inline]
+    pub fn expiry(&self) -> Option<u64> {
+        (self.header().flags & HAS_EXPIRY != 0).then(|| self.word(HEADER))
+    }
+
+    /// Whether the entry has ended at `now`.
+    #[inline]
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.header().flags & HAS_EXPIRY != 0 && self.word(HEADER) <= now
+    }
+
+    fn write_expiry(&mut self, expiry: Option<u64>) {
+        if let Some(at) = expiry {
+            self.write_word(HEADER, at);
+        }
+    }
+
+    /// The value, to be read.
+    #[inline]
+    pub fn view(&self) -> View<'_> {
+        let shape = self.shape();
+        match shape.kind {
+            SHORT => View::Short(self.bytes(shape.value_at(), shape.value_len)),
+            INT => View::Int(self.word(shape.slot_at()) as i64),
+            CHUNKS => View::Chunks(self.boxed::<Chunks>(shape)),
+            _ => View::Object(self.boxed::<Object>(shape)),
+        }
+    }
+
+    #[inline]
+    fn boxed<T>(&self, shape: Shape) -> &T {
+        let pointer = self.word(shape.slot_at()) as *const T;
+        // SAFETY: callers ask for the type that `kind` names; the slot holds the pointer of a live Box of it.
+        unsafe { &*pointer }
+    }
+
+    fn boxed_mut<T>(&mut self, shape: Shape) -> &mut T {
+        let pointer = self.word(shape.slot_at()) as *mut T;
+        // SAFETY: as in `boxed`, and `&mut self` is the only way in.
+        unsafe { &mut *pointer }
+    }
+
+    /// A collection, to be changed in place.
+    pub fn object_mut(&mut self) -> Option<&mut Object> {
+        let shape = self.shape();
+        (shape.kind == OBJECT).then(|| self.boxed_mut::<Object>(shape))
+    }
+
+    /// A large string, to be changed in place.
+    pub fn chunks_mut(&mut self) -> Option<&mut Chunks> {
+        let shape = self.shape();
+        (shape.kind == CHUNKS).then(|| self.boxed_mut::<Chunks>(shape))
+    }
+
+    /// A short string, to be changed in place without changing its length.
+    pub fn short_mut(&mut self) -> Option<&mut [u8]> {
+        let shape = self.shape();
+        (shape.kind == SHORT).then(|| self.bytes_mut(shape.value_at(), shape.value_len))
+    }
+
+    fn write_value(&mut self, value: Value<'_>) {
+        let shape = self.shape();
+        match value {
+            Value::Short(bytes) => {
+                self.bytes_mut(shape.value_at(), shape.value_len).copy_from_slice(bytes);
+            }
+            Value::Int(number) => self.write_word(shape.slot_at(), number as u64),
+            Value::Chunks(chunks) => {
+                self.write_word(shape.slot_at(), Box::into_raw(Box::new(chunks)) as u64);
+            }
+            Value::Object(object) => {
+                self.write_word(shape.slot_at(), Box::into_raw(object) as u64);
+            }
+        }
+    }
+
+    /// Replaces value and expiry and gives back what was large. In place when the allocator's class stays the same.
+    #[inline]
+    pub fn replace(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
+        let old = self.shape();
+        if let (Value::Short(bytes), SHORT) = (&value, old.kind)
+            && bytes.len() == old.value_len
+            && (old.flags & !IS_RAW & HAS_EXPIRY != 0) == expiry.is_some()
+        {
+            self.write_expiry(expiry);
+            self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
+            self.header_mut().flags &= !IS_RAW;
+            return None;
+        }
+        self.replace_slow(value, expiry)
+    }
+
+    fn replace_slow(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
+        let large = self.take_large();
+        let access = self.header().access;
+        let mut next = Self::new(self.key(), value, expiry);
+        next.header_mut().access = access;
+        *self = next;
+        large
+    }
+
+    /// Changes the expiry alone.
+    pub fn set_expiry(&mut self, expiry: Option<u64>) {
+        let old = self.shape();
+        if (old.flags & HAS_EXPIRY != 0) == expiry.is_some() {
+            return self.write_expiry(expiry);
+        }
+        let new = old.with_expiry(expiry.is_some());
+        let mut next = Self::allocate(new);
+        let tail = old.size() - old.slot_at();
+        next.bytes_mut(new.slot_at(), tail).copy_from_slice(self.bytes(old.slot_at(), tail));
+        next.header_mut().access = self.header().access;
+        next.header_mut().flags |= old.flags & IS_RAW;
+        next.write_expiry(expiry);
+        // What the slot owns now belongs to `next`: turn the old entry into a number so that dropping it frees its bytes only.
+        self.disown();
+        *self = next;
+    }
+
+    /// Makes the entry own nothing beyond its allocation, without changing its size.
+    fn disown(&mut self) {
+        if self.header().kind != SHORT {
+            self.header_mut().kind = INT;
+        }
+    }
+
+    /// Takes a value out that is not inside the entry; what stays is the number zero.
+    fn take_large(&mut self) -> Option<Large> {
+        let shape = self.shape();
+        if shape.kind != CHUNKS && shape.kind != OBJECT {
+            return None;
+        }
+        let word = self.word(shape.slot_at());
+        self.disown();
+        self.write_word(shape.slot_at(), 0);
+        // SAFETY: the slot held the pointer of a Box of the type that `kind` named, and now holds zero.
+        Some(unsafe { Large::from_raw(shape.kind, word) })
+    }
+
+    /// Ends the entry and gives back its value if it is large.
+    pub fn into_large(mut self) -> Option<Large> {
+        self.take_large()
+    }
+
+    /// The same value under another key and expiry; a large value moves, nothing is copied but short bytes.
+    #[must_use]
+    pub fn renamed(mut self, key: &[u8], expiry: Option<u64>) -> Self {
+        let raw = self.header().flags & IS_RAW;
+        let mut next = match self.take_large() {
+            Some(Large::Chunks(chunks)) => Self::new(key, Value::Chunks(*chunks), expiry),
+            Some(Large::Object(object)) => Self::new(key, Value::Object(object), expiry),
+            None => match self.view() {
+                View::Short(bytes) => Self::new(key, Value::Short(bytes), expiry),
+                View::Int(number) => Self::new(key, Value::Int(number), expiry),
+                View::Chunks(_) | View::Object(_) => unreachable!("large values were taken out above"),
+            },
+        };
+        next.header_mut().access = self.header().access;
+        next.header_mut().flags |= raw;
+        next
+    }
+
+    /// The value's type.
+    #[inline]
+    pub fn kind(&self) -> Type {
+        match self.view() {
+            View::Object(object) => object.kind(),
+            _ => Type::String,
+        }
+    }
+
+    /// What `OBJECT ENCODING` answers, but for collections' thresholds, which the object knows.
+    pub fn encoding(&self) -> &'static str {
+        match self.view() {
+            View::Int(_) => "int",
+            View::Short(bytes)
+                if bytes.len() <= EMBEDDED_MAX && self.header().flags & IS_RAW == 0 =>
+            {
+                "embstr"
+            }
+            View::Short(_) | View::Chunks(_) => "raw",
+            View::Object(object) => object.encoding(),
+        }
+    }
+
+    /// Marks a string as changed in place: Redis calls those `raw` whatever their length.
+    pub fn mark_raw(&mut self) {
+        self.header_mut().flags |= IS_RAW;
+    }
+
+    /// The 24 bits of the access clock.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        let [a, b, c] = self.header().access;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Sets the 24 bits of the access clock.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let [a, b, c, _] = access.to_le_bytes();
+        self.header_mut().access = [a, b, c];
+    }
+
+    /// Bytes that the entry and its value take from the allocator.
+    #[inline]
+    pub fn weight(&self) -> usize {
+        let shape = self.shape();
+        let own = usable(shape.size());
+        match shape.kind {
+            SHORT | INT => own,
+            CHUNKS => own + usable(size_of::<Chunks>()) + self.boxed::<Chunks>(shape).heap_bytes(),
+            _ => own + usable(size_of::<Object>()) + self.boxed::<Object>(shape).heap_bytes(),
+        }
+    }
+
+    /// The address of the entry's first byte, for prefetching only.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        self.0.as_ptr().cast()
+    }
+}
+
+/// A value that stands outside its entry, on its way to another entry or to be freed.
+#[derive(Debug)]
+pub enum Large {
+    /// A large string.
+    Chunks(Box<Chunks>),
+    /// A collection.
+    Object(Box<Object>),
+}
+
+impl Large {
+    /// # Safety
+    /// `word` is the pointer of a `Box` of the type that `kind` names, and nobody else owns it.
+    unsafe fn from_raw(kind: u8, word: u64) -> Self {
+        if kind == CHUNKS {
+            // SAFETY: the caller's promise.
+            Self::Chunks(unsafe { Box::from_raw(word as *mut Chunks) })
+        } else {
+            // SAFETY: the caller's promise.
+            Self::Object(unsafe { Box::from_raw(word as *mut Object) })
+        }
+    }
+
+    /// About how many allocations freeing this costs.
+    pub fn free_cost(&self) -> usize {
+        match self {
+            Self::Chunks(chunks) => chunks.len() / INLINE_MAX,
+            Self::Object(object) => object.free_cost(),
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let layout = self.shape().layout();
+        drop(self.take_large());
+        // SAFETY: allocated by `allocate` with the layout of the same size class; see the invariants.
+        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &String::from_utf8_lossy(self.key()))
+            .field("value", &self.view())
+            .field("expiry", &self.expiry())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How Redis would keep these bytes: as a number when they spell one, inline when short, else in chunks.
+#[inline]
+pub fn string_value(bytes: &[u8]) -> Value<'_> {
+    if bytes.len() <= 20
+        && let Some(number) = parse_i64(bytes)
+    {
+        return Value::Int(number);
+    }
+    raw_value(bytes)
+}
+
+/// As [`string_value`], but never a number.
+#[inline]
+pub fn raw_value(bytes: &[u8]) -> Value<'_> {
+    if bytes.len() <= INLINE_MAX {
+        Value::Short(bytes)
+    } else {
+        Value::Chunks(Chunks::from_slice(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::list::List;
+    use proptest::prelude::*;
+
+    #[test]
+    fn common_entries_take_the_bytes_the_page_says() {
+        let key = [b'k'; 16];
+        assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), None).weight(), 96);
+        assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), Some(1)).weight(), 96);
+        assert_eq!(Entry::new(&key, Value::Int(7), None).weight(), 32);
+    }
+
+    #[test]
+    fn a_collection_survives_a_new_expiry_and_a_new_name() {
+        let mut list = List::new();
+        list.push_back(b"a");
+        let mut entry = Entry::new(b"k", Value::Object(Box::new(Object::List(list))), None);
+        entry.set_expiry(Some(5));
+        let entry = entry.renamed(b"other", None);
+        assert_eq!(entry.key(), b"other");
+        assert_eq!(entry.expiry(), None);
+        let View::Object(Object::List(list)) = entry.view() else { panic!("a list") };
+        assert_eq!(list.len(), 1);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Replace(Vec<u8>, Option<u64>),
+        Expire(Option<u64>),
+        Rename(Vec<u8>),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bytes = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..40),
+            proptest::collection::vec(any::<u8>(), 200..300),
+            proptest::collection::vec(Just(b'x'), 16_380..16_390),
+            Just(b"12345".to_vec())
+        ];
+        let key = prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..40),
+            proptest::collection::vec(Just(b'k'), 65_530..65_540)
+        ];
+        prop_oneof![
+            (bytes, any::<Option<u64>>()).prop_map(|(b, e)| Step::Replace(b, e)),
+            any::<Option<u64>>().prop_map(Step::Expire),
+            key.prop_map(Step::Rename),
+        ]
+    }
+
+    fn text(entry: &Entry) -> Vec<u8> {
+        match entry.view() {
+            View::Short(bytes) => bytes.to_vec(),
+            View::Int(number) => number.to_string().into_bytes(),
+            View::Chunks(chunks) => chunks.to_vec(),
+            View::Object(_) => panic!("only strings here"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_holds_what_was_put_in(steps in proptest::collection::vec(step(), 1..30)) {
+            let mut entry = Entry::new(b"k", string_value(b"first"), None);
+            let (mut key, mut value, mut expiry) = (b"k".to_vec(), b"first".to_vec(), None);
+            entry.set_access(0x00ab_cdef);
+            for step in steps {
+                match step {
+                    Step::Replace(bytes, at) => {
+                        entry.replace(string_value(&bytes), at);
+                        (value, expiry) = (bytes, at);
+                    }
+                    Step::Expire(at) => {
+                        entry.set_expiry(at);
+                        expiry = at;
+                    }
+                    Step::Rename(name) => {
+                        entry = entry.renamed(&name, expiry);
+                        key = name;
+                    }
+                }
+                prop_assert_eq!(entry.key(), &key[..]);
+                prop_assert_eq!(text(&entry), value.clone());
+                prop_assert_eq!(entry.expiry(), expiry);
+                prop_assert_eq!(entry.access(), 0x00ab_cdef);
+            }
+        }
+    }
+}

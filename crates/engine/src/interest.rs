@@ -1,0 +1,171 @@
+//! Who wants to know when a name changes: transactions that watch it, and clients that wait for it.
+//!
+//! A shard without either has no [`Interest`] at all, so that its door pays one test for a null pointer.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hashbrown::{Equivalent, HashMap};
+
+/// A key in a database, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameBuf {
+    /// Which database.
+    pub db: u32,
+    /// Which key.
+    pub key: Box<[u8]>,
+}
+
+impl Hash for NameBuf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        NameRef { db: self.db, key: &self.key }.hash(state);
+    }
+}
+
+#[derive(Hash)]
+struct NameRef<'a> {
+    db: u32,
+    key: &'a [u8],
+}
+
+impl Equivalent<NameBuf> for NameRef<'_> {
+    fn equivalent(&self, name: &NameBuf) -> bool {
+        self.db == name.db && *self.key == *name.key
+    }
+}
+
+/// One transaction's watch: dirty once anything it watches has changed.
+#[derive(Debug, Default)]
+pub struct Watch {
+    dirty: AtomicBool,
+}
+
+impl Watch {
+    /// Whether anything watched has changed. Judged under the locks of everything watched.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// Says that something watched has changed.
+    pub fn mark(&self) {
+        self.dirty.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A client that waits for names. What it waits for is its own business; the shard keeps the order.
+pub trait Waiter: Any + Send + Sync + fmt::Debug {
+    /// Whether nobody has claimed it yet: served, timed out, unblocked, killed and disconnected waiters are closed and go lazily.
+    fn is_open(&self) -> bool;
+    /// The shard that serving it will also change, for those that move elements.
+    fn target(&self) -> Option<u32>;
+    /// Itself, for those who know what it is.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Watchers and waiters of one shard.
+#[derive(Debug, Default)]
+pub struct Interest {
+    watches: HashMap<NameBuf, Vec<Arc<Watch>>>,
+    waiters: HashMap<NameBuf, VecDeque<Arc<dyn Waiter>>>,
+    /// Names with waiters that have been touched in this unit, in the order they became ready.
+    ready: Vec<NameBuf>,
+    /// How many registered waiters have a target.
+    moving: usize,
+}
+
+impl Interest {
+    /// Whether nobody is interested in anything.
+    pub fn is_empty(&self) -> bool {
+        self.watches.is_empty() && self.waiters.is_empty() && self.ready.is_empty()
+    }
+
+    pub(crate) fn touched(&mut self, db: u32, key: &[u8]) {
+        if let Some(watches) = self.watches.get(&NameRef { db, key }) {
+            watches.iter().for_each(|watch| watch.mark());
+        }
+        if self.waiters.contains_key(&NameRef { db, key }) {
+            self.make_ready(NameBuf { db, key: key.into() });
+        }
+    }
+
+    fn make_ready(&mut self, name: NameBuf) {
+        if !self.ready.contains(&name) {
+            self.ready.push(name);
+        }
+    }
+
+    /// Every watch and every waiter in `db` whose key `exists` is touched: for FLUSHDB and SWAPDB.
+    pub(crate) fn touched_all(&mut self, db: u32, exists: impl Fn(&[u8]) -> bool) {
+        for (name, watches) in &self.watches {
+            if name.db == db && exists(&name.key) {
+                watches.iter().for_each(|watch| watch.mark());
+            }
+        }
+        let ready: Vec<_> = self.waiters.keys().filter(|n| n.db == db && exists(&n.key)).cloned().collect();
+        ready.into_iter().for_each(|name| self.make_ready(name));
+    }
+
+    /// Adds a watch of a name, there or not.
+    pub fn watch(&mut self, name: NameBuf, watch: Arc<Watch>) {
+        self.watches.entry(name).or_default().push(watch);
+    }
+
+    /// Ends a watch of a name.
+    pub fn unwatch(&mut self, db: u32, key: &[u8], watch: &Arc<Watch>) {
+        let Some(watches) = self.watches.get_mut(&NameRef { db, key }) else { return };
+        watches.retain(|other| !Arc::ptr_eq(other, watch));
+        if watches.is_empty() {
+            self.watches.remove(&NameRef { db, key });
+        }
+    }
+
+    /// Puts a waiter at the end of a name's queue.
+    pub fn wait(&mut self, name: NameBuf, waiter: Arc<dyn Waiter>) {
+        self.moving += usize::from(waiter.target().is_some());
+        self.waiters.entry(name).or_default().push_back(waiter);
+    }
+
+    /// Takes a waiter out of a name's queue, and closed ones with it.
+    pub fn unwait(&mut self, db: u32, key: &[u8], waiter: &Arc<dyn Waiter>) {
+        let Some(queue) = self.waiters.get_mut(&NameRef { db, key }) else { return };
+        let moving = &mut self.moving;
+        queue.retain(|other| {
+            let keep = other.is_open() && !Arc::ptr_eq(other, waiter);
+            *moving -= usize::from(!keep && other.target().is_some());
+            keep
+        });
+        if queue.is_empty() {
+            self.waiters.remove(&NameRef { db, key });
+        }
+    }
+
+    /// The name that became ready first.
+    pub fn pop_ready(&mut self) -> Option<NameBuf> {
+        if self.ready.is_empty() { None } else { Some(self.ready.remove(0)) }
+    }
+
+    /// Those who wait for a name, first come first.
+    pub fn queue(&self, name: &NameBuf) -> Vec<Arc<dyn Waiter>> {
+        self.waiters.get(name).into_iter().flatten().filter(|w| w.is_open()).cloned().collect()
+    }
+
+    /// Number of names that somebody waits for, and of waiters.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.waiters.len(), self.waiters.values().map(VecDeque::len).sum())
+    }
+
+    /// Number of names that somebody watches.
+    pub fn watched(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// The shards that serving the waiters here may change.
+    pub fn targets(&self) -> impl Iterator<Item = u32> + '_ {
+        let all = (self.moving > 0).then(|| self.waiters.values().flatten());
+        all.into_iter().flatten().filter(|w| w.is_open()).filter_map(|w| w.target())
+    }
+}

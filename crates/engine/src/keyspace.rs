@@ -1,0 +1,137 @@
+//! Databases times shards: which key lies where.
+//!
+//! A shard is a part of the hash space, across all databases. Keys with a `{tag}` go where the tag says, as in Redis Cluster, so that
+//! related keys share a lock; they are found in the table by the hash of the whole key.
+
+use std::sync::Arc;
+
+use crate::lock::{Busy, Guard, Held, Locks, Patience};
+use crate::shard::{Seed, Shard};
+use crate::trash::Trash;
+
+/// Where a key lies, whatever the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Hash of the whole key.
+    pub hash: u64,
+    /// Which shard.
+    pub shard: u32,
+}
+
+/// All data.
+#[derive(Debug)]
+pub struct Keyspace {
+    locks: Locks<Shard>,
+    seed: Seed,
+    shift: u32,
+    trash: Arc<Trash>,
+}
+
+impl Keyspace {
+    /// An empty keyspace of `shards` shards, a power of two.
+    pub fn new(shards: u32, seed: Seed) -> Self {
+        assert!(shards.is_power_of_two() && shards <= 1 << 16, "a power of two, at most 65536");
+        let trash = Arc::new(Trash::default());
+        let locks = Locks::new((0..shards).map(|_| Shard::new(seed, Arc::clone(&trash))));
+        Self { locks, seed, shift: 64 - shards.trailing_zeros(), trash }
+    }
+
+    /// How many shards serve `threads` threads: at 1024, one command in a hundred meets a held lock at 64 threads.
+    pub fn shards_for(threads: usize) -> u32 {
+        (threads * 16).next_power_of_two().clamp(1024, 1 << 16) as u32
+    }
+
+    /// Where a key lies.
+    #[inline]
+    pub fn locate(&self, key: &[u8]) -> Spot {
+        let hash = self.seed.hash(key);
+        let of_shard = match tag(key) {
+            None => hash,
+            Some(tag) => self.seed.hash(tag),
+        };
+        Spot { hash, shard: self.shard_of(of_shard) }
+    }
+
+    #[inline]
+    const fn shard_of(&self, hash: u64) -> u32 {
+        if self.shift == 64 { 0 } else { (hash >> self.shift) as u32 }
+    }
+
+    /// Number of shards.
+    #[inline]
+    pub fn shards(&self) -> u32 {
+        self.locks.len() as u32
+    }
+
+    /// Bits that a shard's number takes in a SCAN cursor.
+    pub const fn shard_bits(&self) -> u32 {
+        64 - self.shift
+    }
+
+    /// Takes one shard.
+    #[inline]
+    pub fn hold_one(&self, shard: u32, patience: Patience) -> Result<Guard<'_, Shard>, Busy> {
+        self.locks.hold_one(shard, patience)
+    }
+
+    /// Takes shards: ascending, without duplicates, all or none.
+    pub fn hold(&self, shards: &[u32], patience: Patience) -> Result<Held<'_, Shard>, Busy> {
+        self.locks.hold(shards.iter().copied(), patience)
+    }
+
+    /// Takes all shards.
+    pub fn hold_all(&self, patience: Patience) -> Result<Held<'_, Shard>, Busy> {
+        self.locks.hold(0..self.shards(), patience)
+    }
+
+    /// Takes one shard, however long it takes. For threads that serve nobody.
+    pub fn hold_patiently(&self, shard: u32) -> Guard<'_, Shard> {
+        self.locks.hold_one(shard, Patience::ENDLESS).expect("endless patience")
+    }
+
+    /// The locks themselves.
+    pub const fn locks(&self) -> &Locks<Shard> {
+        &self.locks
+    }
+
+    /// The bin for large values.
+    pub const fn trash(&self) -> &Arc<Trash> {
+        &self.trash
+    }
+
+    /// The keyed hash.
+    pub const fn seed(&self) -> Seed {
+        self.seed
+    }
+}
+
+/// What stands between the first `{` and the next `}`, if it is not empty.
+#[inline]
+pub fn tag(key: &[u8]) -> Option<&[u8]> {
+    let open = memchr::memchr(b'{', key)?;
+    let inside = &key[open + 1..];
+    let len = memchr::memchr(b'}', inside)?;
+    (len > 0).then(|| &inside[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_read_as_cluster_reads_them() {
+        assert_eq!(tag(b"user"), None);
+        assert_eq!(tag(b"{user1000}.following"), Some(&b"user1000"[..]));
+        assert_eq!(tag(b"foo{}{bar}"), None);
+        assert_eq!(tag(b"foo{{bar}}zap"), Some(&b"{bar"[..]));
+        assert_eq!(tag(b"foo{bar"), None);
+    }
+
+    #[test]
+    fn keys_of_one_tag_share_a_shard() {
+        let keyspace = Keyspace::new(1024, Seed(3, 4));
+        let (a, b) = (keyspace.locate(b"{t}a"), keyspace.locate(b"{t}b"));
+        assert_eq!(a.shard, b.shard);
+        assert_ne!(a.hash, b.hash);
+    }
+}

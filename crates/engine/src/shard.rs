@@ -1,0 +1,407 @@
+//! One lock's worth of the keyspace, and the one door to it.
+//!
+//! A shard holds the tables of all databases for its part of the hash space, what is due when, and who is interested. Whatever changes
+//! or removes an entry, its value, its name or its expiry goes through the methods of this file; they see the old state first, and keep
+//! for all others: the count of bytes, the expiry index, the watches, the waiters, and the mark that a change is under way.
+//!
+//! Invariants:
+//! * An entry has an expiry if and only if the index of its database has (expiry, hash of its key).
+//! * `bytes` of a database is the sum of the weights of its entries.
+//! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
+
+use std::sync::Arc;
+
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+use crate::entry::{Entry, Large};
+use crate::expire::ExpiryIndex;
+use crate::interest::Interest;
+use crate::lock::Protected;
+use crate::table::Table;
+use crate::trash::Trash;
+use crate::value::Value;
+
+/// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(pub u64, pub u64);
+
+impl Seed {
+    /// SipHash-1-3 of some bytes.
+    #[inline]
+    pub fn hash(self, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+/// A key in a database, and the hash of the whole key.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    /// Which database.
+    pub db: u32,
+    /// Which key.
+    pub key: &'a [u8],
+    /// `Seed::hash(key)`.
+    pub hash: u64,
+}
+
+/// One database's part of a shard.
+#[derive(Debug, Default)]
+pub struct Database {
+    table: Table,
+    expiry: ExpiryIndex,
+    bytes: usize,
+}
+
+impl Database {
+    /// The entries.
+    #[inline]
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// How many entries have an expiry.
+    pub fn volatile(&self) -> usize {
+        self.expiry.len()
+    }
+}
+
+/// One lock's worth of the keyspace.
+#[derive(Debug)]
+pub struct Shard {
+    databases: Vec<Database>,
+    interest: Option<Box<Interest>>,
+    seed: Seed,
+    /// The journal's offset behind the last write to this shard.
+    pub lsn: u64,
+    half_changed: bool,
+    trash: Arc<Trash>,
+}
+
+impl Protected for Shard {
+    fn is_half_changed(&self) -> bool {
+        self.half_changed
+    }
+}
+
+impl Shard {
+    /// An empty shard of no database yet: they come when something is put in.
+    pub const fn new(seed: Seed, trash: Arc<Trash>) -> Self {
+        Self { databases: Vec::new(), interest: None, seed, lsn: 0, half_changed: false, trash }
+    }
+
+    /// Bytes that keys and values take from the allocator.
+    pub fn bytes(&self) -> usize {
+        self.databases.iter().map(|database| database.bytes).sum()
+    }
+
+    /// Bytes of tables and indexes.
+    pub fn overhead_bytes(&self) -> usize {
+        self.databases.iter().map(|d| d.table.heap_bytes() + d.expiry.heap_bytes()).sum()
+    }
+
+    /// A database, if anything was ever put in.
+    #[inline]
+    pub fn database(&self, db: u32) -> Option<&Database> {
+        self.databases.get(db as usize)
+    }
+
+    /// Number of databases that anything was ever put in.
+    pub const fn databases(&self) -> u32 {
+        self.databases.len() as u32
+    }
+
+    #[inline]
+    fn database_mut(&mut self, db: u32) -> &mut Database {
+        let db = db as usize;
+        if db >= self.databases.len() {
+            self.databases.resize_with(db + 1, Database::default);
+        }
+        &mut self.databases[db]
+    }
+
+    /// The entry of a name, ended or not.
+    #[inline]
+    pub fn get(&self, name: Name<'_>) -> Option<&Entry> {
+        self.database(name.db)?.table.get(name.hash, name.key)
+    }
+
+    /// The entry of a name for marking an access. What a snapshot or the accounting would have to see does not change through this.
+    #[inline]
+    pub fn get_for_access(&mut self, name: Name<'_>, access: Option<u32>) -> Option<&Entry> {
+        let entry = self.databases.get_mut(name.db as usize)?.table.get_mut(name.hash, name.key)?;
+        if let Some(access) = access
+            && entry.access() != access
+        {
+            entry.set_access(access);
+        }
+        Some(entry)
+    }
+
+    /// Brings the bucket of a hash towards the cache, for the database that most clients use.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        if let Some(database) = self.databases.first() {
+            database.table.prefetch_bucket(hash);
+        }
+    }
+
+    /// Brings the entry of a hash towards the cache, for the database that most clients use.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Some(database) = self.databases.first() {
+            database.table.prefetch_entry(hash);
+        }
+    }
+
+    /// Every change begins here.
+    #[inline]
+    fn touch(&mut self, name: Name<'_>) {
+        self.half_changed = true;
+        if let Some(interest) = &mut self.interest {
+            interest.touched(name.db, name.key);
+        }
+    }
+
+    /// Says that a name changed though no entry did, as when a key that was watched turns out to have ended.
+    pub fn touch_name(&mut self, name: Name<'_>) {
+        self.touch(name);
+    }
+
+    /// The unit's changes are whole again.
+    #[inline]
+    pub const fn finish(&mut self) {
+        self.half_changed = false;
+    }
+
+    /// Whether anything changed since the last [`Shard::finish`].
+    #[inline]
+    pub const fn is_changed(&self) -> bool {
+        self.half_changed
+    }
+
+    /// Sets a value, over an old one or anew. A large old value goes to the bin.
+    #[inline]
+    pub fn set(&mut self, name: Name<'_>, value: Value<'_>, expiry: Option<u64>, access: u32) {
+        self.touch(name);
+        let db = name.db as usize;
+        if let Some(database) = self.databases.get_mut(db)
+            && let Some(entry) = database.table.get_mut(name.hash, name.key)
+        {
+            let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+            let large = entry.replace(value, expiry);
+            entry.set_access(access);
+            database.bytes = database.bytes - old_weight + entry.weight();
+            move_expiry(&mut database.expiry, name.hash, old_expiry, expiry);
+            if let Some(large) = large {
+                self.trash.throw(large);
+            }
+            return;
+        }
+        let mut entry = Entry::new(name.key, value, expiry);
+        entry.set_access(access);
+        self.add(name, entry);
+    }
+
+    /// Puts an entry in whose key is not there.
+    fn add(&mut self, name: Name<'_>, entry: Entry) {
+        let seed = self.seed;
+        let database = self.database_mut(name.db);
+        database.bytes += entry.weight();
+        move_expiry(&mut database.expiry, name.hash, None, entry.expiry());
+        database.table.insert(name.hash, entry, &|key| seed.hash(key));
+    }
+
+    /// Puts in, under a new name, an entry that [`Shard::take`] gave. The key must not be there.
+    pub fn put(&mut self, name: Name<'_>, entry: Entry) {
+        self.touch(name);
+        self.add(name, entry);
+    }
+
+    /// Changes an entry in place; `None` if there is none.
+    #[inline]
+    pub fn update<R>(&mut self, name: Name<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        self.touch(name);
+        let database = self.databases.get_mut(name.db as usize)?;
+        let entry = database.table.get_mut(name.hash, name.key)?;
+        let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+        let result = change(entry);
+        database.bytes = database.bytes - old_weight + entry.weight();
+        move_expiry(&mut database.expiry, name.hash, old_expiry, entry.expiry());
+        Some(result)
+    }
+
+    /// Changes when an entry ends. Says whether there is one.
+    pub fn set_expiry(&mut self, name: Name<'_>, expiry: Option<u64>) -> bool {
+        self.update(name, |entry| entry.set_expiry(expiry)).is_some()
+    }
+
+    /// Takes an entry out, for another name or database.
+    pub fn take(&mut self, name: Name<'_>) -> Option<Entry> {
+        self.touch(name);
+        let seed = self.seed;
+        let database = self.databases.get_mut(name.db as usize)?;
+        let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
+        move_expiry(&mut database.expiry, name.hash, entry.expiry(), None);
+        database.bytes -= entry.weight();
+        Some(entry)
+    }
+
+    /// Removes an entry; a large value goes to the bin. Says whether there was one.
+    pub fn remove(&mut self, name: Name<'_>) -> bool {
+        let Some(entry) = self.take(name) else { return false };
+        if let Some(large) = entry.into_large() {
+            self.trash.throw(large);
+        }
+        true
+    }
+
+    /// The key of an entry that has ended at `now`, first due first, if there is one.
+    pub fn due(&self, db: u32, now: u64) -> Option<Box<[u8]>> {
+        let database = self.database(db)?;
+        let (deadline, hash) = database.expiry.first().filter(|(deadline, _)| *deadline <= now)?;
+        database.table.by_hash(hash, |entry| entry.expiry() == Some(deadline)).map(|e| e.key().into())
+    }
+
+    /// Empties a database; the tables go to the bin. Answers how many entries there were.
+    pub fn clear(&mut self, db: u32) -> usize {
+        self.half_changed = true;
+        let Some(database) = self.databases.get_mut(db as usize) else { return 0 };
+        let old = std::mem::take(database);
+        let seed = self.seed;
+        if let Some(interest) = &mut self.interest {
+            interest.touched_all(db, |key| old.table.get(seed.hash(key), key).is_some());
+        }
+        let count = old.table.len();
+        self.trash.throw_table(old.table);
+        count
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, one: u32, other: u32) {
+        self.half_changed = true;
+        self.database_mut(one.max(other));
+        self.databases.swap(one as usize, other as usize);
+        let Some(interest) = &mut self.interest else { return };
+        let (databases, seed) = (&self.databases, self.seed);
+        let is_in = |db: u32, key: &[u8]| databases[db as usize].table.get(seed.hash(key), key).is_some();
+        for db in [one, other] {
+            interest.touched_all(db, |key| is_in(one, key) || is_in(other, key));
+        }
+    }
+
+    /// Watchers and waiters, if there are any.
+    #[inline]
+    pub fn interest(&self) -> Option<&Interest> {
+        self.interest.as_deref()
+    }
+
+    /// Watchers and waiters, to be changed.
+    pub fn interest_mut(&mut self) -> &mut Interest {
+        self.interest.get_or_insert_default()
+    }
+
+    /// Forgets an interest that nobody has any more.
+    pub fn drop_idle_interest(&mut self) {
+        if self.interest.as_ref().is_some_and(|interest| interest.is_empty()) {
+            self.interest = None;
+        }
+    }
+
+    /// Moves up to `steps` buckets of tables that are growing or shrinking. Says whether more is to do.
+    pub fn settle(&mut self, steps: usize) -> bool {
+        let seed = self.seed;
+        let mut left = steps;
+        for database in &mut self.databases {
+            while database.table.is_moving() && left > 0 {
+                database.table.step(&|key| seed.hash(key));
+                left -= 1;
+            }
+        }
+        left == 0
+    }
+}
+
+/// Keeps the index true when an entry's expiry goes from `old` to `new`.
+#[inline]
+fn move_expiry(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) {
+    if old == new {
+        return;
+    }
+    if let Some(deadline) = old {
+        index.remove(deadline, hash);
+    }
+    if let Some(deadline) = new {
+        index.insert(deadline, hash);
+    }
+}
+
+/// Frees a large value here and now, for callers that are no I/O thread.
+pub fn free(large: Large) {
+    drop(large);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::string_value;
+    use hashbrown::HashMap as Twin;
+    use proptest::prelude::*;
+
+    fn shard() -> Shard {
+        Shard::new(Seed(1, 2), Arc::new(Trash::default()))
+    }
+
+    fn name(key: &[u8]) -> Name<'_> {
+        Name { db: 0, key, hash: Seed(1, 2).hash(key) }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Set(u8, usize, Option<u64>),
+        Expire(u8, Option<u64>),
+        Remove(u8),
+        Due(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let at = prop_oneof![Just(None), (1u64..50).prop_map(Some)];
+        prop_oneof![
+            (any::<u8>(), 0usize..20_000, at.clone()).prop_map(|(k, n, e)| Step::Set(k, n, e)),
+            (any::<u8>(), at).prop_map(|(k, e)| Step::Expire(k, e)),
+            any::<u8>().prop_map(Step::Remove),
+            (1u64..50).prop_map(Step::Due),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_and_index_are_true_after_any_change(steps in proptest::collection::vec(step(), 0..200)) {
+            let (mut shard, mut twin) = (shard(), Twin::<u8, Option<u64>>::new());
+            for step in steps {
+                match step {
+                    Step::Set(k, len, at) => {
+                        shard.set(name(&[k]), string_value(&vec![b'v'; len]), at, 0);
+                        twin.insert(k, at);
+                    }
+                    Step::Expire(k, at) => {
+                        let there = shard.set_expiry(name(&[k]), at);
+                        prop_assert_eq!(there, twin.get_mut(&k).map(|e| *e = at).is_some());
+                    }
+                    Step::Remove(k) => prop_assert_eq!(shard.remove(name(&[k])), twin.remove(&k).is_some()),
+                    Step::Due(now) => {
+                        let first = twin.values().flatten().min().copied().filter(|at| *at <= now);
+                        let due = shard.due(0, now);
+                        prop_assert_eq!(due.as_ref().map(|key| twin[&key[0]]), first.map(Some));
+                    }
+                }
+                let database = shard.database(0);
+                let weights: usize = database.map_or(0, |d| d.table().iter().map(Entry::weight).sum());
+                prop_assert_eq!(shard.bytes(), weights);
+                prop_assert_eq!(database.map_or(0, Database::volatile), twin.values().flatten().count());
+            }
+        }
+    }
+}

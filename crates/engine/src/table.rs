@@ -1,0 +1,590 @@
+//! The hash table: entries by the hash of their key.
+//!
+//! ```text
+//! bucket, one cache line:  | 7 tags | flags |  7 slots of 8 bytes  |
+//! ```
+//!
+//! A tag is eight bits of the hash, never zero; zero means that the slot is empty. A lookup compares seven tags with one word and
+//! follows, as a rule, one pointer. A bucket that is full spills into a side map, which is rare: at the load where the table grows
+//! (5.25 of 7) one bucket in eight has spilled.
+//!
+//! The table grows and shrinks by doubling and halving, one bucket at a time: while it does, there are two arrays, and a hash lives
+//! in the old one until its old bucket has been moved. So no operation ever pauses to move everything.
+//!
+//! Cursors count in reversed binary (Pieter Noordhuis' way, as Redis' dict does), so that a scan visits every entry that is there from
+//! its beginning to its end at least once, whatever the table does meanwhile.
+//!
+//! Invariants:
+//! * Array lengths are powers of two, or zero.
+//! * An entry lies in exactly one bucket: `home(hash)`.
+//! * `flags & SPILLED` of a bucket says whether the side map has more of it.
+
+use std::fmt;
+
+use bytemuck::Zeroable;
+use hashbrown::HashMap;
+
+use crate::entry::Entry;
+use crate::prefetch::prefetch;
+
+const SLOTS: usize = 7;
+const SPILLED: u64 = 1 << 56;
+const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
+
+/// Grow above 5.25 entries a bucket, shrink below 0.75.
+const GROW_QUARTERS: usize = 21;
+const SHRINK_QUARTERS: usize = 3;
+
+#[derive(Zeroable)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// Seven tags in the low bytes, flags in the highest.
+    tags: u64,
+    slots: [Option<Entry>; SLOTS],
+}
+
+// One cache line: seven slots, seven tags, one byte of flags.
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+#[inline]
+const fn tag_of(hash: u64) -> u64 {
+    let tag = (hash >> 46) & 0xff;
+    if tag == 0 { 1 } else { tag }
+}
+
+impl Bucket {
+    /// A bit in the high bit of each byte whose tag equals, and sometimes of one above it; the key decides.
+    #[inline]
+    fn matches(&self, tag: u64) -> u64 {
+        const ONES: u64 = 0x0001_0101_0101_0101;
+        let x = (self.tags & TAGS) ^ (tag * ONES);
+        x.wrapping_sub(ONES) & !x & (ONES << 7)
+    }
+
+    fn is_spilled(&self) -> bool {
+        self.tags & SPILLED != 0
+    }
+
+    fn tag_at(&self, slot: usize) -> u64 {
+        (self.tags >> (slot * 8)) & 0xff
+    }
+
+    fn set_tag(&mut self, slot: usize, tag: u64) {
+        self.tags = self.tags & !(0xff << (slot * 8)) | (tag << (slot * 8));
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.tag_at(slot) == 0)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().flatten()
+    }
+}
+
+/// One array of buckets with what has spilled from them.
+struct Array {
+    buckets: Box<[Bucket]>,
+    spill: HashMap<usize, Vec<Entry>>,
+}
+
+/// Where an entry lies.
+#[derive(Clone, Copy)]
+enum Place {
+    Slot(usize),
+    Spill(usize),
+}
+
+impl Array {
+    fn new(buckets: usize) -> Self {
+        Self {
+            buckets: bytemuck::zeroed_slice_box(buckets),
+            spill: HashMap::new(),
+        }
+    }
+
+    #[inline]
+    fn index(&self, hash: u64) -> usize {
+        hash as usize & (self.buckets.len().wrapping_sub(1))
+    }
+
+    #[inline]
+    fn find(&self, index: usize, hash: u64, key: &[u8]) -> Option<Place> {
+        let bucket = &self.buckets[index];
+        let mut hits = bucket.matches(tag_of(hash));
+        while hits != 0 {
+            let slot = hits.trailing_zeros() as usize / 8;
+            if let Some(entry) = &bucket.slots[slot]
+                && entry.key() == key
+            {
+                return Some(Place::Slot(slot));
+            }
+            hits &= hits - 1;
+        }
+        if bucket.is_spilled() { self.find_spilled(index, key) } else { None }
+    }
+
+    #[cold]
+    fn find_spilled(&self, index: usize, key: &[u8]) -> Option<Place> {
+        self.spill.get(&index)?.iter().position(|entry| entry.key() == key).map(Place::Spill)
+    }
+
+    #[inline]
+    fn at(&self, index: usize, place: Place) -> &Entry {
+        match place {
+            Place::Slot(slot) => self.buckets[index].slots[slot].as_ref().expect("found there"),
+            Place::Spill(nth) => &self.spill[&index][nth],
+        }
+    }
+
+    #[inline]
+    fn at_mut(&mut self, index: usize, place: Place) -> &mut Entry {
+        match place {
+            Place::Slot(slot) => self.buckets[index].slots[slot].as_mut().expect("found there"),
+            Place::Spill(nth) => &mut self.spill.get_mut(&index).expect("found there")[nth],
+        }
+    }
+
+    fn put(&mut self, hash: u64, entry: Entry) -> &mut Entry {
+        let index = self.index(hash);
+        let Some(slot) = self.buckets[index].free_slot() else {
+            return self.put_spilled(index, entry);
+        };
+        let bucket = &mut self.buckets[index];
+        bucket.set_tag(slot, tag_of(hash));
+        bucket.slots[slot].insert(entry)
+    }
+
+    #[cold]
+    fn put_spilled(&mut self, index: usize, entry: Entry) -> &mut Entry {
+        self.buckets[index].tags |= SPILLED;
+        let spilled = self.spill.entry(index).or_default();
+        spilled.push(entry);
+        spilled.last_mut().expect("just pushed")
+    }
+
+    fn take(&mut self, index: usize, place: Place, hash_of: &impl Fn(&[u8]) -> u64) -> Entry {
+        match place {
+            Place::Slot(slot) => {
+                let bucket = &mut self.buckets[index];
+                bucket.set_tag(slot, 0);
+                let entry = bucket.slots[slot].take().expect("found there");
+                if bucket.is_spilled() {
+                    self.refill(index, hash_of);
+                }
+                entry
+            }
+            Place::Spill(nth) => self.take_spilled(index, nth),
+        }
+    }
+
+    fn take_spilled(&mut self, index: usize, nth: usize) -> Entry {
+        let spilled = self.spill.get_mut(&index).expect("the flag says so");
+        let entry = spilled.swap_remove(nth);
+        if spilled.is_empty() {
+            self.spill.remove(&index);
+            self.buckets[index].tags &= !SPILLED;
+        }
+        entry
+    }
+
+    /// A slot came free in a bucket that has spilled: one of the spilled comes home.
+    #[cold]
+    fn refill(&mut self, index: usize, hash_of: &impl Fn(&[u8]) -> u64) {
+        let entry = self.take_spilled(index, 0);
+        self.put(hash_of(entry.key()), entry);
+    }
+
+    /// Every entry of one bucket.
+    fn bucket(&self, index: usize) -> impl Iterator<Item = &Entry> {
+        let bucket = &self.buckets[index];
+        let spilled = if bucket.is_spilled() { self.spill.get(&index) } else { None };
+        bucket.iter().chain(spilled.into_iter().flatten())
+    }
+
+    fn clear_bucket(&mut self, index: usize, mut each: impl FnMut(Entry)) {
+        let bucket = &mut self.buckets[index];
+        let spilled = bucket.is_spilled();
+        bucket.tags = 0;
+        bucket.slots.iter_mut().filter_map(Option::take).for_each(&mut each);
+        if spilled {
+            self.spill.remove(&index).into_iter().flatten().for_each(each);
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>()
+            + self.spill.allocation_size()
+            + self.spill.values().map(|v| v.capacity() * 8).sum::<usize>()
+    }
+}
+
+/// An array on its way out: buckets below `moved` are empty.
+struct Leaving {
+    array: Array,
+    moved: usize,
+}
+
+/// Entries by the hash of their key. The hash is an argument: the table does not know how it is made, `hash_of` is only for moving.
+pub struct Table {
+    array: Array,
+    leaving: Option<Box<Leaving>>,
+    len: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len).field("buckets", &self.buckets()).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// An empty table, without any allocation.
+    pub fn new() -> Self {
+        Self { array: Array::new(0), leaving: None, len: 0 }
+    }
+
+    /// Number of entries.
+    #[inline]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no entry.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Number of buckets, those of the array on its way out not counted.
+    pub fn buckets(&self) -> usize {
+        self.array.buckets.len()
+    }
+
+    /// Whether two arrays stand side by side.
+    pub const fn is_moving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Bytes of the arrays; the entries know their own.
+    pub fn heap_bytes(&self) -> usize {
+        self.array.heap_bytes() + self.leaving.as_ref().map_or(0, |l| l.array.heap_bytes())
+    }
+
+    /// The one array that holds `hash`, and the bucket in it.
+    #[inline]
+    fn home(&self, hash: u64) -> (&Array, usize) {
+        if let Some(leaving) = &self.leaving {
+            let index = leaving.array.index(hash);
+            if index >= leaving.moved {
+                return (&leaving.array, index);
+            }
+        }
+        (&self.array, self.array.index(hash))
+    }
+
+    #[inline]
+    fn home_mut(&mut self, hash: u64) -> (&mut Array, usize) {
+        if let Some(leaving) = &mut self.leaving {
+            let index = leaving.array.index(hash);
+            if index >= leaving.moved {
+                return (&mut leaving.array, index);
+            }
+        }
+        let index = self.array.index(hash);
+        (&mut self.array, index)
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home(hash);
+        array.find(index, hash, key).map(|place| array.at(index, place))
+    }
+
+    /// The entry of a key, to be changed. The key itself must stay.
+    #[inline]
+    pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home_mut(hash);
+        array.find(index, hash, key).map(|place| array.at_mut(index, place))
+    }
+
+    /// Adds an entry whose key is not there yet.
+    pub fn insert(&mut self, hash: u64, entry: Entry, hash_of: &impl Fn(&[u8]) -> u64) -> &mut Entry {
+        self.step(hash_of);
+        self.len += 1;
+        self.resize_if_due(hash_of);
+        self.home_mut(hash).0.put(hash, entry)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, hash: u64, key: &[u8], hash_of: &impl Fn(&[u8]) -> u64) -> Option<Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home_mut(hash);
+        let place = array.find(index, hash, key)?;
+        let entry = array.take(index, place, hash_of);
+        self.len -= 1;
+        self.step(hash_of);
+        self.resize_if_due(hash_of);
+        Some(entry)
+    }
+
+    /// Begins to grow or to shrink when the load says so; a resize that is still going on is let finish first, except that a table
+    /// which fills up meanwhile is helped along.
+    fn resize_if_due(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+        let buckets = self.array.buckets.len();
+        let wanted = if self.len * 4 > buckets * GROW_QUARTERS {
+            (buckets * 2).max(1)
+        } else if self.len * 4 < buckets * SHRINK_QUARTERS && buckets > 4 {
+            buckets / 2
+        } else {
+            return;
+        };
+        if self.leaving.is_some() {
+            return self.step(hash_of);
+        }
+        let old = std::mem::replace(&mut self.array, Array::new(wanted));
+        if buckets > 0 {
+            self.leaving = Some(Box::new(Leaving { array: old, moved: 0 }));
+        }
+    }
+
+    /// Moves one bucket of an array on its way out.
+    #[inline]
+    pub fn step(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+        if self.leaving.is_some() {
+            self.move_bucket(hash_of);
+        }
+    }
+
+    fn move_bucket(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+        let Some(leaving) = &mut self.leaving else { return };
+        let array = &mut self.array;
+        let index = leaving.moved;
+        leaving.moved += 1;
+        leaving.array.clear_bucket(index, |entry| {
+            array.put(hash_of(entry.key()), entry);
+        });
+        if leaving.moved == leaving.array.buckets.len() {
+            self.leaving = None;
+        }
+    }
+
+    /// Visits the buckets that `cursor` stands for and answers the next cursor; zero means that the round is complete.
+    pub fn scan(&self, cursor: u64, mut each: impl FnMut(&Entry)) -> u64 {
+        if self.buckets() == 0 {
+            return 0;
+        }
+        let Some(leaving) = &self.leaving else {
+            self.array.bucket(self.array.index(cursor)).for_each(each);
+            return next_cursor(cursor, self.array.buckets.len());
+        };
+        let (small, large) = if leaving.array.buckets.len() < self.array.buckets.len() {
+            (&leaving.array, &self.array)
+        } else {
+            (&self.array, &leaving.array)
+        };
+        small.bucket(small.index(cursor)).for_each(&mut each);
+        let mut cursor = cursor;
+        loop {
+            large.bucket(large.index(cursor)).for_each(&mut each);
+            cursor = next_cursor(cursor, large.buckets.len());
+            let between = (large.buckets.len() - 1) ^ (small.buckets.len() - 1);
+            if cursor & between as u64 == 0 {
+                return cursor;
+            }
+        }
+    }
+
+    /// Some entry, each with about the same chance. `dice` gives random numbers.
+    pub fn sample(&self, mut dice: impl FnMut() -> u64) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        loop {
+            let (array, index) = self.home(dice());
+            let count = array.bucket(index).count();
+            // A bucket is kept in proportion to what it holds, so that entries, not buckets, are equally likely.
+            let nth = (dice() % (SLOTS as u64 + 1)) as usize;
+            if count > SLOTS {
+                return array.bucket(index).nth((dice() % count as u64) as usize);
+            }
+            if nth < count {
+                return array.bucket(index).nth(nth);
+            }
+        }
+    }
+
+    /// The entry of a hash that `is_it`, for those who know no key.
+    pub fn by_hash(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home(hash);
+        let (slot_tag, bucket) = (tag_of(hash), &array.buckets[index]);
+        let tagged = (0..SLOTS).filter(|&slot| bucket.tag_at(slot) == slot_tag);
+        let spilled = array.spill.get(&index).into_iter().flatten();
+        tagged.filter_map(|slot| bucket.slots[slot].as_ref()).chain(spilled).find(|e| is_it(e))
+    }
+
+    /// Every entry, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        let arrays = std::iter::once(&self.array).chain(self.leaving.as_deref().map(|l| &l.array));
+        arrays.flat_map(|array| (0..array.buckets.len()).flat_map(|index| array.bucket(index)))
+    }
+
+    /// Brings the bucket of a hash towards the cache.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        if self.len != 0 {
+            let (array, index) = self.home(hash);
+            prefetch(std::ptr::from_ref(&array.buckets[index]).cast());
+        }
+    }
+
+    /// Brings the first two lines of the entries that look like `hash` towards the cache.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if self.len == 0 {
+            return;
+        }
+        let (array, index) = self.home(hash);
+        let bucket = &array.buckets[index];
+        let hits = bucket.matches(tag_of(hash));
+        if hits != 0
+            && let Some(entry) = &bucket.slots[hits.trailing_zeros() as usize / 8]
+        {
+            prefetch(entry.address());
+            prefetch(entry.address().wrapping_add(64));
+        }
+    }
+}
+
+/// The successor in reversed binary of a table of `buckets`.
+fn next_cursor(cursor: u64, buckets: usize) -> u64 {
+    let mask = buckets as u64 - 1;
+    (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::string_value;
+    use hashbrown::{HashMap as Twin, HashSet};
+    use proptest::prelude::*;
+
+    fn hash_of(key: &[u8]) -> u64 {
+        use std::hash::Hasher;
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(1, 2);
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    /// All keys in few buckets and with few tags.
+    fn poor_hash_of(key: &[u8]) -> u64 {
+        hash_of(key) & 0x3
+    }
+
+    fn put(table: &mut Table, key: &[u8], value: &[u8], hash_of: &impl Fn(&[u8]) -> u64) {
+        let hash = hash_of(key);
+        match table.get_mut(hash, key) {
+            Some(entry) => drop(entry.replace(string_value(value), None)),
+            None => drop(table.insert(hash, Entry::new(key, string_value(value), None), hash_of)),
+        }
+    }
+
+    fn agrees_with_a_map(ops: &[(u16, bool)], hash_of: &impl Fn(&[u8]) -> u64) {
+        let mut table = Table::new();
+        let mut twin: Twin<Vec<u8>, ()> = Twin::new();
+        for (n, is_put) in ops {
+            let key = n.to_string().into_bytes();
+            if *is_put {
+                put(&mut table, &key, b"v", hash_of);
+                twin.insert(key, ());
+            } else {
+                let removed = table.remove(hash_of(&key), &key, hash_of).is_some();
+                assert_eq!(removed, twin.remove(&key).is_some());
+            }
+            assert_eq!(table.len(), twin.len());
+        }
+        for key in twin.keys() {
+            assert!(table.get(hash_of(key), key).is_some());
+        }
+        assert_eq!(table.iter().count(), twin.len());
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_is_a_map(ops in proptest::collection::vec((0u16..300, prop::bool::weighted(0.6)), 0..1500)) {
+            agrees_with_a_map(&ops, &hash_of);
+        }
+
+        #[test]
+        fn the_table_is_a_map_when_everything_collides(ops in proptest::collection::vec((0u16..60, prop::bool::weighted(0.6)), 0..300)) {
+            agrees_with_a_map(&ops, &poor_hash_of);
+        }
+
+        #[test]
+        fn a_scan_sees_what_stays(stay in 1usize..200, churn in proptest::collection::vec((200u32..3000, any::<bool>()), 0..2000)) {
+            let mut table = Table::new();
+            for n in 0..stay {
+                put(&mut table, n.to_string().as_bytes(), b"v", &hash_of);
+            }
+            let (mut seen, mut cursor, mut churn) = (HashSet::new(), 0, churn.into_iter());
+            loop {
+                cursor = table.scan(cursor, |entry| { seen.insert(entry.key().to_vec()); });
+                for (n, is_put) in churn.by_ref().take(40) {
+                    let key = n.to_string().into_bytes();
+                    if is_put { put(&mut table, &key, b"v", &hash_of) } else { drop(table.remove(hash_of(&key), &key, &hash_of)) }
+                }
+                if cursor == 0 { break }
+            }
+            for n in 0..stay {
+                prop_assert!(seen.contains(n.to_string().as_bytes()), "missed {}", n);
+            }
+        }
+    }
+
+    #[test]
+    fn growth_moves_one_bucket_at_a_time_and_ends() {
+        let mut table = Table::new();
+        for n in 0..100_000u32 {
+            put(&mut table, &n.to_le_bytes(), b"v", &hash_of);
+        }
+        assert!(table.buckets() * 21 / 4 >= 100_000 && table.buckets() < 65_536);
+        for n in 0..100_000u32 {
+            table.remove(hash_of(&n.to_le_bytes()), &n.to_le_bytes(), &hash_of).expect("is there");
+        }
+        assert!(table.buckets() <= 64, "shrinks again: {}", table.buckets());
+    }
+
+    #[test]
+    fn samples_are_spread() {
+        let mut table = Table::new();
+        for n in 0..1000u32 {
+            put(&mut table, &n.to_le_bytes(), b"v", &hash_of);
+        }
+        let (mut seed, mut seen) = (1u64, HashSet::new());
+        for _ in 0..20_000 {
+            let dice = || {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed >> 11
+            };
+            seen.insert(table.sample(dice).expect("not empty").key().to_vec());
+        }
+        assert!(seen.len() > 990, "{}", seen.len());
+    }
+}

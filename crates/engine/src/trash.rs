@@ -1,0 +1,91 @@
+//! Large values on their way out.
+//!
+//! Freeing a big value takes long, so no command does it: the door of a shard throws it here, and a thread of the server empties the
+//! bin. What lies here is no data any more, but it is memory: its bytes are counted until they are gone.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use crate::entry::Large;
+use crate::table::Table;
+
+/// Values that cost more than this many allocations to free go to the bin.
+pub const COST_MIN: usize = 64;
+
+/// Something to be freed.
+#[derive(Debug)]
+pub enum Garbage {
+    /// A large value.
+    Value(Large),
+    /// A whole table, after FLUSHALL.
+    Table(Box<Table>),
+}
+
+/// The bin.
+#[derive(Default)]
+pub struct Trash {
+    bin: Mutex<Vec<Garbage>>,
+    filled: Condvar,
+    /// Objects thrown in and freed.
+    thrown: AtomicU64,
+    freed: AtomicU64,
+}
+
+impl fmt::Debug for Trash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trash(pending: {})", self.pending())
+    }
+}
+
+impl Trash {
+    /// Throws a value in, or frees it here if that is cheap.
+    pub fn throw(&self, large: Large) {
+        if large.free_cost() >= COST_MIN {
+            self.push(Garbage::Value(large));
+        }
+    }
+
+    /// Throws a whole table in.
+    pub fn throw_table(&self, table: Table) {
+        if !table.is_empty() {
+            self.push(Garbage::Table(Box::new(table)));
+        }
+    }
+
+    fn push(&self, garbage: Garbage) {
+        self.thrown.fetch_add(weight(&garbage), Ordering::Relaxed);
+        self.bin.lock().unwrap_or_else(PoisonError::into_inner).push(garbage);
+        self.filled.notify_one();
+    }
+
+    /// Waits until something is there, and frees it. Called by one thread for ever.
+    pub fn empty_once(&self) {
+        let bin = self.bin.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bin = self.filled.wait_while(bin, |bin| bin.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        let garbage = std::mem::take(&mut *bin);
+        drop(bin);
+        for piece in garbage {
+            let weight = weight(&piece);
+            drop(piece);
+            self.freed.fetch_add(weight, Ordering::Relaxed);
+        }
+    }
+
+    /// Objects that wait to be freed.
+    pub fn pending(&self) -> u64 {
+        self.thrown.load(Ordering::Relaxed) - self.freed().min(self.thrown.load(Ordering::Relaxed))
+    }
+
+    /// Objects freed here since the start.
+    pub fn freed(&self) -> u64 {
+        self.freed.load(Ordering::Relaxed)
+    }
+}
+
+fn weight(garbage: &Garbage) -> u64 {
+    match garbage {
+        Garbage::Value(_) => 1,
+        Garbage::Table(table) => table.len() as u64,
+    }
+}

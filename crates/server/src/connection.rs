@@ -1,0 +1,570 @@
+//! One connection: read, decode, execute, write.
+//!
+//! A turn reads what the socket has, runs it where it arrived, and writes once. Reading goes into a buffer of the thread, and so does
+//! the output; only what is left over (half a request, replies that the socket does not take) moves into buffers of the connection, so an
+//! idle connection holds none.
+//!
+//! A connection goes on reading while replies wait to be taken: a client may send a long pipeline before it reads anything. The bound on
+//! what may wait is `client-output-buffer-limit`, and reaching it ends the connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use russet_dispatch::args::OwnedRequest;
+use russet_dispatch::blocking::{Blocked, OnTimeout};
+use russet_dispatch::execute::Walk;
+use russet_dispatch::session::{Client, Session};
+use russet_dispatch::{Error, Executor, Halt, State};
+use russet_resp::{Batch, Decoder, Limits, Output, Writer};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+use crate::runtime::IoThread;
+use crate::stream::Stream;
+use crate::tasks::ask;
+
+/// Requests in one turn, before others get theirs.
+const REQUESTS_PER_TURN: usize = 256;
+
+/// Time in one turn, before others get theirs.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
+/// Bytes that one read takes at most.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// A buffer of the connection that has grown larger than this is given back when it runs empty.
+const KEEP_BYTES: usize = 4 * 1024;
+
+/// Replies that may wait for a client that has not authenticated.
+const UNAUTHENTICATED_OUTPUT_MAX: usize = 64 * 1024;
+
+/// What a connection waits for before its next request.
+enum Waiting {
+    /// Nothing: it reads on.
+    Nothing,
+    /// Keys, until a time.
+    Keys(Arc<Blocked>, Option<Pin<Box<tokio::time::Sleep>>>),
+    /// Something that takes its time: a shard, a pause, a worker, the shell.
+    Work(Pin<Box<dyn Future<Output = Done>>>),
+}
+
+/// What came of waiting.
+pub(crate) enum Done {
+    /// The same request again.
+    Again,
+    /// Its reply.
+    Reply(Output),
+}
+
+/// Why a turn ended.
+enum Turn {
+    /// The connection is over.
+    Close,
+    /// Others get their turn.
+    Yield,
+}
+
+/// One client's connection.
+pub(crate) struct Connection {
+    stream: Stream,
+    session: Session,
+    decoder: Decoder,
+    /// Received and not yet run.
+    input: BytesMut,
+    /// Whether `input` may hold whole requests, since a turn ended early.
+    has_more: bool,
+    /// Written by commands, not yet taken by the socket; `sent` of it has been.
+    output: Output,
+    sent: usize,
+    /// Since when more waits to be taken than the soft limit.
+    over_soft_since: Option<Instant>,
+    waiting: Waiting,
+    /// The connection closes once `output` has been sent.
+    closing: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, session: Session) -> Self {
+        Self {
+            stream,
+            session,
+            decoder: Decoder::default(),
+            input: BytesMut::new(),
+            has_more: false,
+            output: Output::default(),
+            sent: 0,
+            over_soft_since: None,
+            waiting: Waiting::Nothing,
+            closing: false,
+        }
+    }
+
+    /// Serves the client until one side closes.
+    pub(crate) async fn serve(mut self: Box<Self>, io: Rc<IoThread>) {
+        loop {
+            match poll_fn(|cx| self.turn(&io, cx)).await {
+                Turn::Close => break,
+                Turn::Yield => tokio::task::yield_now().await,
+            }
+        }
+        self.leave(io.state);
+    }
+
+    /// Takes back everything that others may know of this client.
+    fn leave(&mut self, state: &State) {
+        if let Waiting::Keys(blocked, _) = &self.waiting {
+            blocked.claim();
+            state.unregister(blocked);
+        }
+        self.session.unwatch(&state.keyspace);
+        if !self.session.authenticated {
+            state.clients.unauthenticated.fetch_sub(1, Ordering::Relaxed);
+        }
+        state.clients.remove(self.session.client.id);
+    }
+
+    fn turn(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            let client = &self.session.client;
+            if client.has_mail() {
+                if client.is_killed() {
+                    return Poll::Ready(Turn::Close);
+                }
+                self.take_mail(io.state);
+            }
+            if !self.output.is_empty() && self.flush(io, cx).is_err() {
+                return Poll::Ready(Turn::Close);
+            }
+            if self.closing {
+                if self.output.is_empty() {
+                    return Poll::Ready(Turn::Close);
+                }
+                ready!(self.pend(cx));
+                continue;
+            }
+            if !matches!(self.waiting, Waiting::Nothing) {
+                match self.wait(io, cx) {
+                    Poll::Ready(Ok(())) => continue,
+                    Poll::Ready(Err(_)) => return Poll::Ready(Turn::Close),
+                    Poll::Pending => {}
+                }
+                ready!(self.pend(cx));
+                continue;
+            }
+            if std::mem::take(&mut self.has_more) {
+                let mut input = std::mem::take(&mut self.input);
+                let rest = self.run(io, &mut input);
+                self.keep_rest(input, rest);
+                if self.has_more {
+                    return if self.write_out(io, cx).is_err() { Poll::Ready(Turn::Close) } else { Poll::Ready(Turn::Yield) };
+                }
+            } else {
+                match self.read(io, cx) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(_) => return Poll::Ready(Turn::Close),
+                    Poll::Pending => {
+                        ready!(self.pend(cx));
+                        continue;
+                    }
+                }
+            }
+            if self.write_out(io, cx).is_err() || self.is_over_limit(io.state) {
+                return Poll::Ready(Turn::Close);
+            }
+            if self.has_more {
+                return Poll::Ready(Turn::Yield);
+            }
+        }
+    }
+
+    /// Nothing to do but to wait, unless mail came just now.
+    fn pend(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.session.client.listen(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Reads once and runs what came. `Ok(false)` at the end of the stream.
+    fn read(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if !self.input.is_empty() {
+            return self.read_on(io, cx);
+        }
+        let mut scratch = io.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let bytes = buffer.filled_mut();
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(false));
+        }
+        io.count_read(bytes.len());
+        self.count_in(bytes.len());
+        let rest = self.run(io, bytes);
+        let len = bytes.len();
+        if rest < len {
+            self.input.extend_from_slice(&scratch[rest..len]);
+            self.note_input();
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// As `read`, behind half a request that came before. The buffer grows with what arrives, never with what is announced.
+    fn read_on(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let received = ready!(self.receive(io, cx))?;
+        if received == 0 {
+            return Poll::Ready(Ok(false));
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let rest = self.run(io, &mut input);
+        self.keep_rest(input, rest);
+        Poll::Ready(Ok(true))
+    }
+
+    /// Receives into the connection's own buffer.
+    fn receive(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let wants = self.decoder.wants().min(self.input.len()).max(READ_BYTES / 4);
+        self.input.reserve(wants);
+        let received = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        io.count_read(received);
+        self.count_in(received);
+        if self.input.len() as u64 > io.state.tunables.query_bytes_max.load(Ordering::Relaxed) {
+            io.executor.borrow().thread.counters.query_limit_cuts.add(1);
+            tracing::warn!(id = self.session.client.id, "closing a client that reached the query buffer limit");
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    fn count_in(&self, bytes: usize) {
+        self.session.client.total_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn keep_rest(&mut self, mut input: BytesMut, rest: usize) {
+        if rest >= input.len() {
+            input.clear();
+            if input.capacity() <= KEEP_BYTES {
+                self.input = input;
+            }
+        } else {
+            bytes::Buf::advance(&mut input, rest);
+            self.input = input;
+        }
+        self.note_input();
+    }
+
+    fn note_input(&self) {
+        let client = &self.session.client;
+        client.input_bytes.store(self.input.len(), Ordering::Relaxed);
+        client.input_free.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
+    }
+
+    /// Runs the requests that `input` holds and says how many of its bytes are done with.
+    fn run(&mut self, io: &Rc<IoThread>, input: &mut [u8]) -> usize {
+        let started = io.now();
+        self.session.client.active_ms.store(io.state.clock.now(), Ordering::Relaxed);
+        let mut batch = io.batch.borrow_mut();
+        batch.clear();
+        let limits = self.limits(io.state);
+        let requests_max = if self.session.authenticated { REQUESTS_PER_TURN } else { 1 };
+        self.decoder.decode(input, &limits, requests_max, &mut batch);
+        let total = batch.len();
+        let mut at = 0;
+        while at < total && matches!(self.waiting, Waiting::Nothing) && !self.closing {
+            let (next, halt) = self.run_chunk(io, input, &batch, at, total);
+            at = next;
+            if let Some(halt) = halt {
+                let is_copied = matches!(halt, Halt::Elsewhere);
+                self.halt(io, halt, input, &batch, at);
+                at += usize::from(is_copied);
+                break;
+            }
+            if at < total && (self.session.client.has_mail() || started.elapsed() > TURN_MAX) {
+                break;
+            }
+        }
+        io.executor.borrow_mut().account(started.elapsed().as_nanos() as u64);
+        self.end_run(io, input.len(), &batch, at)
+    }
+
+    /// Decides what stays of the input after a run that got as far as request `at`.
+    fn end_run(&mut self, io: &Rc<IoThread>, len: usize, batch: &Batch, at: usize) -> usize {
+        if at < batch.len() {
+            // Not all requests have run: what is left is decoded anew when their turn comes.
+            self.decoder = Decoder::default();
+            self.has_more = true;
+            return if at == 0 { 0 } else { batch.end_of(at - 1) };
+        }
+        if let Some(error) = batch.error().filter(|_| !self.closing) {
+            self.fail(io, &error.to_string());
+            return len;
+        }
+        let consumed = self.decoder.consumed();
+        self.decoder.discard(consumed);
+        self.has_more = consumed < len && !self.decoder.is_mid_request() && batch.len() > 0;
+        consumed
+    }
+
+    fn run_chunk(&mut self, io: &Rc<IoThread>, input: &[u8], batch: &Batch, at: usize, total: usize) -> (usize, Option<Halt>) {
+        let mut executor = io.executor.borrow_mut();
+        let mut shared = io.output.borrow_mut();
+        let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
+        executor.run(io.state, &mut self.session, input, batch, at, total, out)
+    }
+
+    fn limits(&self, state: &State) -> Limits {
+        let limits = Limits { bulk_bytes_max: state.tunables.bulk_bytes_max.load(Ordering::Relaxed), ..Limits::DEFAULT };
+        if self.session.authenticated { limits } else { limits.unauthenticated() }
+    }
+
+    /// A protocol error: the client is told, and the connection closes.
+    fn fail(&mut self, io: &Rc<IoThread>, text: &str) {
+        let text = format!("ERR {text}");
+        let mut shared = io.output.borrow_mut();
+        let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
+        Writer { out, protocol: self.session.protocol }.error(&text);
+        io.executor.borrow().thread.counters.errors.add(1);
+        io.state.stats.error("ERR");
+        self.closing = true;
+    }
+
+    /// Replies written by commands go out in one piece; what the socket does not take stays in the connection's own buffer.
+    fn write_out(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut shared = io.output.borrow_mut();
+        if shared.is_empty() {
+            return Ok(());
+        }
+        let mut sent = 0;
+        let result = send(&mut self.stream, &shared, &mut sent, io, cx);
+        self.session.client.total_out.fetch_add(sent as u64, Ordering::Relaxed);
+        if sent < shared.len() {
+            self.output = std::mem::take(&mut *shared);
+            self.sent = sent;
+        } else {
+            shared.clear();
+        }
+        self.note_output();
+        result
+    }
+
+    /// Sends more of what waits.
+    fn flush(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
+        let before = self.sent;
+        send(&mut self.stream, &self.output, &mut self.sent, io, cx)?;
+        self.session.client.total_out.fetch_add((self.sent - before) as u64, Ordering::Relaxed);
+        if self.sent == self.output.len() {
+            self.output = Output::default();
+            self.sent = 0;
+        }
+        self.note_output();
+        Ok(())
+    }
+
+    fn note_output(&self) {
+        self.session.client.output_bytes.store(self.output.len() - self.sent, Ordering::Relaxed);
+    }
+
+    /// Whether more waits to be taken than the client's class may let wait.
+    fn is_over_limit(&mut self, state: &State) -> bool {
+        let waiting = (self.output.len() - self.sent) as u64;
+        if waiting == 0 {
+            self.over_soft_since = None;
+            return false;
+        }
+        let tunables = &state.tunables;
+        let hard = tunables.output_hard.load(Ordering::Relaxed);
+        let soft = tunables.output_soft.load(Ordering::Relaxed);
+        let unauthenticated = !self.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX as u64;
+        let mut over = unauthenticated || (hard > 0 && waiting > hard);
+        if soft > 0 && waiting > soft {
+            let since = *self.over_soft_since.get_or_insert_with(Instant::now);
+            over |= since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
+        } else {
+            self.over_soft_since = None;
+        }
+        if over {
+            tracing::warn!(id = self.session.client.id, waiting, "closing a client that does not read its replies");
+        }
+        over
+    }
+
+    fn take_mail(&mut self, state: &State) {
+        for mail in self.session.client.take_mail() {
+            self.output.push(&mail.bytes);
+            if mail.is_reply
+                && let Waiting::Keys(blocked, _) = std::mem::replace(&mut self.waiting, Waiting::Nothing)
+            {
+                state.unregister(&blocked);
+                self.has_more = !self.input.is_empty();
+            }
+        }
+    }
+
+    /// Turns a halt into what the connection waits for.
+    fn halt(&mut self, io: &Rc<IoThread>, halt: Halt, input: &[u8], batch: &Batch, at: usize) {
+        let state = io.state;
+        self.waiting = match halt {
+            Halt::Close => {
+                self.closing = true;
+                return;
+            }
+            Halt::Again => return,
+            Halt::Wait(blocked) => {
+                let milliseconds = blocked.wait.timeout_ms;
+                let sleep = (milliseconds > 0).then(|| Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))));
+                Waiting::Keys(blocked, sleep)
+            }
+            Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
+            Halt::Paused => Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client)))),
+            Halt::Later(walk) => Waiting::Work(Box::pin(walk_through(Rc::clone(io), self.spare_session(), walk))),
+            Halt::Elsewhere => {
+                let request = OwnedRequest::copy(input, batch.request(at));
+                Waiting::Work(Box::pin(on_worker(state, self.spare_session(), request)))
+            }
+            Halt::Ask(request) => Waiting::Work(Box::pin(ask(io.shell.clone(), request, self.session.protocol))),
+        };
+    }
+
+    /// A session for work that runs beside the connection: same client, database and protocol.
+    fn spare_session(&self) -> Session {
+        let mut session = Session::new(Arc::clone(&self.session.client), true);
+        session.db = self.session.db;
+        session.protocol = self.session.protocol;
+        session.no_touch = self.session.no_touch;
+        session
+    }
+
+    /// Waits for keys or for work. What the client sends meanwhile is kept; if it goes away, the wait is over.
+    fn wait(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.waiting {
+            Waiting::Nothing => return Poll::Ready(Ok(())),
+            Waiting::Keys(blocked, sleep) => {
+                let is_over = sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+                if is_over && blocked.claim() {
+                    let blocked = Arc::clone(blocked);
+                    self.time_out(io.state, &blocked);
+                    return Poll::Ready(Ok(()));
+                }
+                if is_over {
+                    *sleep = None;
+                }
+            }
+            Waiting::Work(work) => {
+                if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                    self.waiting = Waiting::Nothing;
+                    self.has_more = !self.input.is_empty();
+                    if let Done::Reply(reply) = done {
+                        self.output.push(&reply.since(Output::default().mark()));
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        match ready!(self.receive(io, cx)) {
+            Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => {
+                self.note_input();
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn time_out(&mut self, state: &State, blocked: &Arc<Blocked>) {
+        state.unregister(blocked);
+        let mut reply = Writer { out: &mut self.output, protocol: self.session.protocol };
+        match blocked.wait.on_timeout {
+            OnTimeout::NullArray => reply.null_array(),
+            OnTimeout::Null => reply.null(),
+        }
+        self.waiting = Waiting::Nothing;
+        self.has_more = !self.input.is_empty();
+    }
+}
+
+/// Writes as much as the socket takes.
+fn send(stream: &mut Stream, output: &Output, sent: &mut usize, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
+    while *sent < output.len() {
+        let written = match output.flat() {
+            Some(flat) => stream.poll_write_some(cx, &flat[*sent..]),
+            None => {
+                let mut slices = Vec::new();
+                output.slices(*sent, &mut slices);
+                stream.poll_write_slices(cx, &slices)
+            }
+        };
+        match written {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(count)) => {
+                *sent += count;
+                io.count_write(count);
+            }
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+async fn shard_free(state: &'static State, shard: u32) -> Done {
+    let mut is_queued = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_queued, true) {
+            return Poll::Ready(());
+        }
+        state.keyspace.locks().queue(shard, cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+    Done::Again
+}
+
+/// Waits until CLIENT PAUSE is over. Woken by CLIENT UNPAUSE, through the client's own waker, and at the latest when its time is up.
+async fn pause_over(state: &'static State, client: Arc<Client>) -> Done {
+    client.paused.store(true, Ordering::Release);
+    while state.pause_holds() {
+        let left = state.paused_until_ms.load(Ordering::Acquire).saturating_sub(state.clock.now());
+        tokio::time::sleep(Duration::from_millis(left.clamp(1, 20))).await;
+        state.clock.advance(crate::clock::now_ms());
+    }
+    client.paused.store(false, Ordering::Release);
+    Done::Again
+}
+
+/// Runs a walk in slices of a millisecond.
+async fn walk_through(io: Rc<IoThread>, mut session: Session, mut walk: Box<dyn Walk>) -> Done {
+    let mut out = Output::default();
+    loop {
+        let started = Instant::now();
+        while started.elapsed() < TURN_MAX {
+            let step = io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
+            match step {
+                Ok(true) => return Done::Reply(out),
+                Ok(false) => {}
+                Err(Halt::Busy(shard)) => drop(shard_free(io.state, shard).await),
+                Err(_) => unreachable!("a walk is at most busy"),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs a request on a worker thread.
+async fn on_worker(state: &'static State, mut session: Session, request: OwnedRequest) -> Done {
+    let protocol = session.protocol;
+    let work = move || {
+        let mut executor = Executor::for_worker(state.thread());
+        let mut out = Output::default();
+        while let Some(Halt::Busy(_) | Halt::Again) = executor.run_owned(state, &mut session, &request, &mut out) {
+            std::thread::yield_now();
+        }
+        out
+    };
+    Done::Reply(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        let mut out = Output::default();
+        Writer { out: &mut out, protocol }.error(&Error::Internal.text());
+        out
+    }))
+}

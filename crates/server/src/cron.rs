@@ -1,0 +1,117 @@
+//! The only timers: the clock's tick, active expiry, gauges, clients that are silent for too long, tables that are growing.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use russet_dispatch::state::{Gauges, Thread};
+use russet_dispatch::{State, expire};
+
+use crate::clock;
+
+/// A round's removals of ended keys at most: some milliseconds of one core, spread over many short holds.
+const REMOVALS_PER_ROUND: usize = 100_000;
+
+/// Buckets of growing tables moved per shard and round.
+const BUCKETS_PER_ROUND: usize = 128;
+
+/// Runs until the server stops.
+pub(crate) async fn run(state: &'static State) {
+    let thread = state.thread();
+    let mut round = 0u64;
+    let mut last = Rates::default();
+    loop {
+        let hz = state.tunables.hz.load(Ordering::Relaxed).clamp(10, 500) as u64;
+        tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
+        state.clock.advance(clock::now_ms());
+        if expire::is_on(state) {
+            expire_due(state, &thread).await;
+        }
+        state.pause_holds();
+        if round.is_multiple_of(hz / 10) {
+            state.probe();
+            state.judge_memory();
+        }
+        if round.is_multiple_of(hz) {
+            last = last.measure(state);
+            close_silent(state);
+            settle(state).await;
+        }
+        round += 1;
+    }
+}
+
+/// A storm of ended keys is worked off in slices; between them this thread does its other work.
+async fn expire_due(state: &'static State, thread: &Thread) {
+    const SLICE: usize = 2_000;
+    for _ in 0..REMOVALS_PER_ROUND / SLICE {
+        if expire::cycle(state, thread, SLICE) < SLICE {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Tables that nobody writes to finish growing here.
+async fn settle(state: &'static State) {
+    for shard in 0..state.keyspace.shards() {
+        if let Ok(mut shard) = state.keyspace.hold_one(shard, russet_engine::Patience::NONE) {
+            shard.settle(BUCKETS_PER_ROUND);
+        }
+        if shard.is_multiple_of(64) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Rates {
+    at_ms: u64,
+    processed: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Rates {
+    fn measure(self, state: &State) -> Self {
+        let totals = state.stats.totals();
+        let now = Self {
+            at_ms: state.clock.now(),
+            processed: totals.processed,
+            bytes_in: totals.bytes_in,
+            bytes_out: totals.bytes_out,
+        };
+        let elapsed = now.at_ms.saturating_sub(self.at_ms).max(1);
+        let rate = |new: u64, old: u64| new.saturating_sub(old) * 1000 / elapsed;
+        let Gauges { ops_per_second, input_per_second, output_per_second, .. } = &state.gauges;
+        ops_per_second.store(rate(now.processed, self.processed), Ordering::Relaxed);
+        input_per_second.store(rate(now.bytes_in, self.bytes_in), Ordering::Relaxed);
+        output_per_second.store(rate(now.bytes_out, self.bytes_out), Ordering::Relaxed);
+        now
+    }
+}
+
+/// Clients that have been silent for `timeout`, have not authenticated in time, or stopped in the middle of a request.
+fn close_silent(state: &State) {
+    let now = state.clock.now();
+    let timeout = state.tunables.timeout.load(Ordering::Relaxed) * 1000;
+    let auth_timeout = state.tunables.auth_timeout.load(Ordering::Relaxed) * 1000;
+    let request_timeout = state.tunables.request_timeout.load(Ordering::Relaxed) * 1000;
+    for client in state.clients.all() {
+        let silent = now.saturating_sub(client.active_ms.load(Ordering::Relaxed));
+        let is_blocked = client.blocked.lock().is_some();
+        let has_half = client.input_bytes.load(Ordering::Relaxed) > 0 && !is_blocked;
+        let unknown = !client.authenticated.load(Ordering::Relaxed);
+        let over = |limit: u64, elapsed: u64| limit > 0 && elapsed > limit;
+        let reason = if over(timeout, silent) && !is_blocked {
+            "idle"
+        } else if unknown && over(auth_timeout, now.saturating_sub(client.created_ms)) {
+            "not authenticated"
+        } else if has_half && over(request_timeout, silent) {
+            "half a request"
+        } else {
+            continue;
+        };
+        tracing::debug!(id = client.id, reason, "closing a silent client");
+        client.kill();
+    }
+}

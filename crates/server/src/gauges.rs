@@ -1,0 +1,69 @@
+//! Measuring the process: memory from the allocator and the kernel, processor time from the kernel.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use russet_dispatch::state::Gauges;
+use russet_persist::file::Files;
+use russet_persist::vfs::Vfs;
+use tikv_jemalloc_ctl::{epoch, stats};
+
+/// The kernel counts processor time in ticks of this many microseconds.
+const TICK_US: u64 = 10_000;
+
+/// Bytes of a page; Russet runs on machines where this holds.
+const PAGE: u64 = 4096;
+
+/// Brings all gauges up to date.
+pub(crate) fn measure(gauges: &Gauges) {
+    measure_allocator(gauges);
+    if let Some(rss) = words("/proc/self/statm").and_then(|words| words.get(1).copied()) {
+        gauges.rss.store(rss * PAGE, Ordering::Relaxed);
+    }
+    measure_processor(gauges);
+}
+
+fn measure_allocator(gauges: &Gauges) {
+    // The statistics are a snapshot that this call renews; without it they stay as they are.
+    let _ = epoch::advance();
+    let set = |place: &AtomicU64, value: Result<usize, _>| {
+        if let Ok(value) = value.map_err(|_: tikv_jemalloc_ctl::Error| ()) {
+            place.store(value as u64, Ordering::Relaxed);
+        }
+    };
+    set(&gauges.used_memory, stats::allocated::read());
+    set(&gauges.active, stats::active::read());
+    set(&gauges.resident, stats::resident::read());
+    gauges.used_memory_peak.fetch_max(gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+fn measure_processor(gauges: &Gauges) {
+    let Ok(stat) = Files.read(Path::new("/proc/self/stat")) else { return };
+    let stat = String::from_utf8_lossy(&stat);
+    // The process name stands in parentheses and may hold anything; what follows is counted from there.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return };
+    let field = |nth: usize| rest.split_ascii_whitespace().nth(nth).and_then(|word| word.parse::<u64>().ok());
+    gauges.cpu_user_us.store(field(11).unwrap_or(0) * TICK_US, Ordering::Relaxed);
+    gauges.cpu_system_us.store(field(12).unwrap_or(0) * TICK_US, Ordering::Relaxed);
+}
+
+fn words(path: &str) -> Option<Vec<u64>> {
+    let text = Files.read(Path::new(path)).ok()?;
+    Some(String::from_utf8_lossy(&text).split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
+}
+
+/// All memory that the process may have: the control group's limit (version 2, then 1), or the machine's.
+pub(crate) fn system_memory() -> u64 {
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let group = limits.iter().find_map(|path| words(path)?.first().copied());
+    let machine = Files
+        .read(Path::new("/proc/meminfo"))
+        .ok()
+        .and_then(|text| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let kilobytes = text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
+            Some(kilobytes * 1024)
+        })
+        .unwrap_or(0);
+    group.filter(|limit| *limit < machine).unwrap_or(machine)
+}

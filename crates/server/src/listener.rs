@@ -1,0 +1,170 @@
+//! Listening, and who gets a new connection.
+//!
+//! One task per socket accepts and gives each connection to the I/O thread that has the fewest. When the process runs out of file
+//! descriptors, accepting pauses instead of spinning.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use russet_dispatch::State;
+use russet_dispatch::session::{Client, Peer};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+
+use crate::runtime::{Mailbox, Socket};
+
+/// How long accepting rests when the process has no descriptors left.
+const REST: Duration = Duration::from_millis(100);
+
+/// Binds one address. `address` as in `bind`: a leading `-` means that it may be missing on this machine.
+pub(crate) fn bind(address: &str, port: u16, backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+    let resolved: Vec<SocketAddr> = match address {
+        "*" => vec![SocketAddr::from(([0, 0, 0, 0], port))],
+        "::*" => vec![SocketAddr::from(([0; 8], port))],
+        host => (host, port).to_socket_addrs()?.collect(),
+    };
+    resolved.into_iter().map(|address| listen(address, backlog)).collect()
+}
+
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Binds a Unix socket: under another name first, so that nobody connects before it has its permissions.
+pub(crate) fn bind_unix(path: &Path, permissions: u32, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(&temporary)?)?;
+    let finish = || -> io::Result<()> {
+        let mode = if permissions == 0 { 0o700 } else { permissions };
+        std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
+        socket.listen(backlog)?;
+        socket.set_nonblocking(true)?;
+        std::fs::rename(&temporary, path)
+    };
+    finish().inspect_err(|_| drop(std::fs::remove_file(&temporary)))?;
+    Ok(socket.into())
+}
+
+/// Where connections go, and how many there may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    state: &'static State,
+    threads: Arc<[Mailbox]>,
+}
+
+impl Door {
+    pub(crate) fn new(state: &'static State, threads: Vec<Mailbox>) -> Self {
+        Self { state, threads: threads.into() }
+    }
+
+    /// Accepts for ever.
+    pub(crate) async fn accept_tcp(self, listener: std::net::TcpListener) {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "could not listen"),
+        };
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => self.welcome_tcp(socket, peer),
+                Err(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    /// Accepts for ever.
+    pub(crate) async fn accept_unix(self, listener: std::os::unix::net::UnixListener, path: String) {
+        let listener = match tokio::net::UnixListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "could not listen"),
+        };
+        loop {
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    let peer = Peer::Unix(path.clone());
+                    if let Ok(socket) = socket.into_std() {
+                        self.welcome(Socket::Unix(socket), peer);
+                    }
+                }
+                Err(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    async fn rest(&self, error: &io::Error) {
+        tracing::warn!(%error, "accepting rests for a moment");
+        tokio::time::sleep(REST).await;
+    }
+
+    fn welcome_tcp(&self, socket: tokio::net::TcpStream, peer: SocketAddr) {
+        let Ok(local) = socket.local_addr() else { return };
+        let Ok(socket) = socket.into_std() else { return };
+        // A connection without these options is slower to notice things, no worse.
+        drop(socket.set_nodelay(true));
+        let keepalive = self.state.tunables.keepalive.load(Ordering::Relaxed);
+        if keepalive > 0 {
+            let time = Duration::from_secs(keepalive);
+            let options = TcpKeepalive::new().with_time(time).with_interval(time / 3).with_retries(3);
+            drop(SockRef::from(&socket).set_tcp_keepalive(&options));
+        }
+        self.welcome(Socket::Tcp(socket), Peer::Tcp(peer, local));
+    }
+
+    fn welcome(&self, socket: Socket, peer: Peer) {
+        let state = self.state;
+        if let Some(refusal) = self.refusal(&peer) {
+            state.stats.refused();
+            return refuse(&socket, refusal);
+        }
+        let fd = match &socket {
+            Socket::Tcp(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        };
+        let client = Arc::new(Client::new(state.clients.next_id(), peer, fd, state.clock.now()));
+        state.clients.add(&client);
+        state.stats.connected();
+        if let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load()) {
+            thread.give(socket, client);
+        }
+    }
+
+    /// Why a connection is not taken, as the line that it reads.
+    fn refusal(&self, peer: &Peer) -> Option<&'static str> {
+        const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside.\r\n";
+        let state = self.state;
+        let tunables = &state.tunables;
+        let needs_password = tunables.needs_password.load(Ordering::Relaxed);
+        if tunables.is_protected.load(Ordering::Relaxed) && !needs_password && !peer.is_local() {
+            return Some(PROTECTED);
+        }
+        let (count, max) = (state.clients.count(), tunables.clients_max.load(Ordering::Relaxed));
+        let spare = if peer.is_local() { tunables.clients_reserved.load(Ordering::Relaxed) } else { 0 };
+        let unknown = state.clients.unauthenticated.load(Ordering::Relaxed);
+        let unknown_max = max * tunables.unauthenticated_percent.load(Ordering::Relaxed) / 100;
+        let too_many_unknown = needs_password && unknown >= unknown_max.max(1) && !peer.is_local();
+        (count >= max + spare || too_many_unknown).then_some("-ERR max number of clients reached\r\n")
+    }
+}
+
+/// Says why, if the socket takes it at once, and closes.
+fn refuse(socket: &Socket, line: &str) {
+    use std::io::Write;
+    match socket {
+        Socket::Tcp(socket) => drop((&*socket).write(line.as_bytes())),
+        Socket::Unix(socket) => drop((&*socket).write(line.as_bytes())),
+    }
+}
+

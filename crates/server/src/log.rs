@@ -1,0 +1,146 @@
+//! Where the log goes and how its lines look.
+//!
+//! Text lines have the shape that Redis' lines have (`pid:role date level message`), since tools look for it; fields follow the message.
+//! JSON lines are tracing-subscriber's.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use russet_config::{Config, id};
+use russet_persist::vfs::{Vfs, VfsFile};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Redis' line: `12:M 21 Nov 2026 02:14:50.123 * message field=value`.
+#[derive(Debug)]
+struct RedisLine {
+    pid: u32,
+}
+
+impl<S, N> FormatEvent<S, N> for RedisLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, cx: &FmtContext<'_, S, N>, mut writer: format::Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mark = match *event.metadata().level() {
+            Level::ERROR | Level::WARN => '#',
+            Level::INFO => '*',
+            Level::DEBUG => '-',
+            Level::TRACE => '.',
+        };
+        write!(writer, "{}:M {} {mark} ", self.pid, date(crate::clock::now_ms()))?;
+        cx.format_fields(writer.by_ref(), event)?;
+        writer.write_char('\n')
+    }
+}
+
+/// `21 Nov 2026 02:14:50.123`, in UTC.
+fn date(now_ms: u64) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (seconds, ms) = (now_ms / 1000, now_ms % 1000);
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{day:02} {} {year} {hour:02}:{minute:02}:{second:02}.{ms:03}", MONTHS[month as usize - 1])
+}
+
+/// Year, month and day of a day since 1970: Howard Hinnant's `civil_from_days`, for days that are not before 1970.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + if month <= 2 { 1 } else { 0 }, month, day)
+}
+
+/// The log's end: standard output, or a file.
+#[derive(Clone, Debug)]
+enum Sink {
+    Stdout,
+    File(Arc<Mutex<Box<dyn VfsFile>>>),
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout => io::stdout().write_all(bytes)?,
+            Self::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout().flush(),
+            Self::File(_) => Ok(()),
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Starts the log of the process. `Err` if the file cannot be opened.
+pub fn start(config: &Config, vfs: &dyn Vfs) -> io::Result<()> {
+    let sink = match config.text(const { id("logfile") }) {
+        "" => Sink::Stdout,
+        path => Sink::File(Arc::new(Mutex::new(vfs.append(Path::new(path))?))),
+    };
+    let level = match config.choice(const { id("loglevel") }) {
+        "debug" => LevelFilter::TRACE,
+        "verbose" => LevelFilter::DEBUG,
+        "notice" => LevelFilter::INFO,
+        "warning" => LevelFilter::WARN,
+        _ => LevelFilter::OFF,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(sink).with_ansi(false);
+    // A second server in the same process logs where the first one does.
+    if config.choice(const { id("log-format") }) == "json" {
+        drop(builder.json().flatten_event(true).try_init_now());
+    } else {
+        drop(builder.event_format(RedisLine { pid: std::process::id() }).try_init_now());
+    }
+    Ok(())
+}
+
+/// `try_init` of the subscriber builder, without the bridge for the `log` crate that its own brings.
+trait TryInitNow {
+    fn try_init_now(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError>;
+}
+
+impl<N, E, F, W> TryInitNow for tracing_subscriber::fmt::SubscriberBuilder<N, E, F, W>
+where
+    N: for<'writer> FormatFields<'writer> + Send + Sync + 'static,
+    E: FormatEvent<tracing_subscriber::Registry, N> + Send + Sync + 'static,
+    F: Into<LevelFilter> + Send + Sync + 'static,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    tracing_subscriber::fmt::Subscriber<N, E, F, W>: Subscriber,
+    F: tracing_subscriber::layer::Layer<tracing_subscriber::fmt::Formatter<N, E, W>>,
+{
+    fn try_init_now(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+        tracing::subscriber::set_global_default(self.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dates_are_right_around_leap_days() {
+        assert_eq!(super::date(0), "01 Jan 1970 00:00:00.000");
+        assert_eq!(super::date(951_782_400_123), "29 Feb 2000 00:00:00.123");
+        assert_eq!(super::date(1_795_226_400_000), "21 Nov 2026 02:00:00.000");
+    }
+}

@@ -1,0 +1,159 @@
+//! The I/O threads: each a tokio runtime of its own, with the connections that were given to it.
+//!
+//! A connection stays on its thread; what its requests need (executor, buffers) belongs to the thread and is lent from turn to turn.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use russet_dispatch::session::{Client, Session};
+use russet_dispatch::{Executor, State};
+use russet_resp::{Batch, Output};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::connection::{Connection, READ_BYTES};
+use crate::stream::Stream;
+use crate::tasks::Shell;
+
+/// A connection on its way to its thread: still without a runtime.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    fn into_stream(self) -> std::io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(socket) => Stream::Tcp(tokio::net::TcpStream::from_std(socket)?),
+            Self::Unix(socket) => Stream::Unix(tokio::net::UnixStream::from_std(socket)?),
+        })
+    }
+}
+
+/// What the turns of one thread share.
+pub(crate) struct IoThread {
+    pub(crate) state: &'static State,
+    pub(crate) executor: RefCell<Executor>,
+    pub(crate) batch: RefCell<Batch>,
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) output: RefCell<Output>,
+    pub(crate) shell: Shell,
+}
+
+impl IoThread {
+    fn new(state: &'static State, shell: Shell) -> Self {
+        Self {
+            state,
+            executor: RefCell::new(Executor::new(state.thread())),
+            batch: RefCell::default(),
+            scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            output: RefCell::default(),
+            shell,
+        }
+    }
+
+    /// Reads the clock for a batch and tells the commands.
+    pub(crate) fn now(&self) -> Instant {
+        self.state.clock.advance(clock::now_ms());
+        Instant::now()
+    }
+
+    pub(crate) fn count_read(&self, bytes: usize) {
+        let executor = self.executor.borrow();
+        executor.thread.counters.reads.add(1);
+        executor.thread.counters.bytes_in.add(bytes as u64);
+    }
+
+    pub(crate) fn count_write(&self, bytes: usize) {
+        let executor = self.executor.borrow();
+        executor.thread.counters.writes.add(1);
+        executor.thread.counters.bytes_out.add(bytes as u64);
+    }
+}
+
+/// A thread as the acceptor sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox {
+    sockets: mpsc::UnboundedSender<(Socket, Arc<Client>)>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Mailbox {
+    /// How many connections the thread has.
+    pub(crate) fn load(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Gives a connection to the thread. The queue is bounded by `maxclients`, which the acceptor has checked.
+    pub(crate) fn give(&self, socket: Socket, client: Arc<Client>) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        if self.sockets.send((socket, client)).is_err() {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Starts one I/O thread; it ends when its mailbox is dropped and `stop` says so.
+pub(crate) fn spawn(state: &'static State, shell: Shell, nth: usize) -> std::io::Result<(Mailbox, std::thread::JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let mailbox = Mailbox { sockets: sender, connections: Arc::clone(&connections) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())?;
+    drop(runtime);
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+            .expect("the same runtime was built a moment ago");
+        runtime.block_on(serve_all(state, shell, receiver, connections));
+    };
+    let thread = std::thread::Builder::new().name(format!("io-{nth}")).spawn(work)?;
+    Ok((mailbox, thread))
+}
+
+async fn serve_all(
+    state: &'static State,
+    shell: Shell,
+    mut sockets: mpsc::UnboundedReceiver<(Socket, Arc<Client>)>,
+    connections: Arc<AtomicUsize>,
+) {
+    let mut stop = shell.stopping();
+    let io = Rc::new(IoThread::new(state, shell));
+    loop {
+        let next = tokio::select! {
+            next = sockets.recv() => next,
+            _ = stop.wait_for(|stopping| *stopping) => None,
+        };
+        let Some((socket, client)) = next else { return };
+        let connections = Arc::clone(&connections);
+        let io = Rc::clone(&io);
+        tokio::task::spawn_local(async move {
+            serve_one(io, socket, client).await;
+            connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+async fn serve_one(io: Rc<IoThread>, socket: Socket, client: Arc<Client>) {
+    let state = io.state;
+    let id = client.id;
+    match socket.into_stream() {
+        Ok(stream) => {
+            let open = !state.tunables.needs_password.load(Ordering::Relaxed);
+            let mut session = Session::new(client, open);
+            session.set_authenticated(open);
+            if !open {
+                state.clients.unauthenticated.fetch_add(1, Ordering::Relaxed);
+            }
+            Box::new(Connection::new(stream, session)).serve(io).await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not take over a connection");
+            state.clients.remove(id);
+        }
+    }
+}

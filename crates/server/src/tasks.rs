@@ -1,0 +1,113 @@
+//! What the core may ask of the shell, carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use russet_dispatch::State;
+use russet_dispatch::request::{Request, Shutdown};
+use russet_persist::vfs::Vfs;
+use russet_resp::{Output, Protocol, Writer};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::connection::Done;
+
+/// An answer: fine, or an error's text.
+pub(crate) type Answer = Result<(), String>;
+
+/// The way to the shell, for every connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Shell {
+    requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
+    stop: watch::Sender<bool>,
+}
+
+/// The shell's end.
+pub(crate) type Requests = mpsc::Receiver<(Request, oneshot::Sender<Answer>)>;
+
+impl Shell {
+    pub(crate) fn new() -> (Self, Requests) {
+        let (requests, receiver) = mpsc::channel(64);
+        (Self { requests, stop: watch::channel(false).0 }, receiver)
+    }
+
+    /// Turns true when the server stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Stops the server.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Asks the shell, and turns its answer into a reply.
+pub(crate) async fn ask(shell: Shell, request: Request, protocol: Protocol) -> Done {
+    let (sender, receiver) = oneshot::channel();
+    let answer = match shell.requests.send((request, sender)).await {
+        Ok(()) => receiver.await.unwrap_or_else(|_| Err("ERR the server is stopping".to_owned())),
+        Err(_) => Err("ERR the server is stopping".to_owned()),
+    };
+    let mut out = Output::default();
+    let mut reply = Writer { out: &mut out, protocol };
+    match answer {
+        Ok(()) => reply.ok(),
+        Err(text) => reply.error(&text),
+    }
+    Done::Reply(out)
+}
+
+/// Carries requests out until the server stops.
+pub(crate) async fn carry_out(state: &'static State, shell: Shell, vfs: Arc<dyn Vfs>, mut requests: Requests) {
+    while let Some((request, sender)) = requests.recv().await {
+        let (shell, vfs) = (shell.clone(), Arc::clone(&vfs));
+        // Each on its own: a client that sleeps holds nobody else back.
+        tokio::task::spawn_local(async move {
+            if let Some(answer) = answer(state, &shell, vfs.as_ref(), request).await {
+                // The client may have gone meanwhile.
+                drop(sender.send(answer));
+            }
+        });
+    }
+}
+
+async fn answer(state: &'static State, shell: &Shell, vfs: &dyn Vfs, request: Request) -> Option<Answer> {
+    match request {
+        Request::Sleep { milliseconds } => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            Some(Ok(()))
+        }
+        Request::EmptyTrash => {
+            while state.keyspace.trash().pending() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Some(Ok(()))
+        }
+        Request::RewriteConfig => Some(rewrite_config(state, vfs)),
+        Request::Shutdown(how) => shut_down(shell, how),
+    }
+}
+
+/// A shutdown that succeeds has no answer: the connection just ends.
+fn shut_down(shell: &Shell, how: Shutdown) -> Option<Answer> {
+    if how.save == Some(true) {
+        return Some(Err("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
+    }
+    tracing::warn!("user requested shutdown");
+    shell.stop();
+    None
+}
+
+fn rewrite_config(state: &State, vfs: &dyn Vfs) -> Answer {
+    let path = &state.identity.config_file;
+    if path.is_empty() {
+        return Err("ERR The server is running without a config file".to_owned());
+    }
+    let path = std::path::Path::new(path);
+    let old = vfs.read(path).unwrap_or_default();
+    let text = state.config.load().rewrite(&String::from_utf8_lossy(&old));
+    vfs.replace(path, text.as_bytes()).map_err(|error| {
+        tracing::warn!(%error, "CONFIG REWRITE failed");
+        format!("ERR Rewriting config file: {error}")
+    })
+}
