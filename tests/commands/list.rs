@@ -1,0 +1,1 @@
+//! What the list commands answer.

@@ -1,0 +1,1 @@
+//! What the string commands answer.

@@ -1,0 +1,1 @@
+//! What the transactions commands answer.

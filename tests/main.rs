@@ -1,0 +1,42 @@
+//! The integration tests: one binary, a module for each subject.
+
+/// What each group of commands answers.
+mod commands {
+    pub mod list;
+    pub mod string;
+    pub mod transactions;
+}
+
+use russet_server::{Handle, Options, start};
+use russet_testkit::Client;
+
+/// A server in this process, on a port of its own.
+pub struct Server {
+    handle: Handle,
+}
+
+impl Server {
+    /// With these parameters, as on a command line.
+    pub fn with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let mut config = russet_config::Config::new().with_cores(2);
+        config.load_args(&arguments, &mut |_| Err("no includes here".to_owned())).expect("a good line");
+        let options = Options { on_free_port: true, ..Options::default() };
+        Self { handle: start(config, options).expect("a free port") }
+    }
+
+    /// One more client.
+    pub fn client(&self) -> Client {
+        Client::connect(self.handle.address()).expect("the server listens")
+    }
+
+    /// What the sessions share.
+    pub fn state(&self) -> &'static russet_dispatch::State {
+        self.handle.state
+    }
+}
+
+/// A server with default parameters, DEBUG allowed.
+pub fn server() -> Server {
+    Server::with(&["--enable-debug-command", "yes"])
+}
