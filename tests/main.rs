@@ -2,22 +2,23 @@
 
 /// What each group of commands answers.
 mod commands {
-    pub mod list;
-    pub mod string;
-    pub mod transactions;
+    mod list;
+    mod string;
+    mod transactions;
 }
 
 use russet_server::{Handle, Options, start};
 use russet_testkit::Client;
 
 /// A server in this process, on a port of its own.
-pub struct Server {
+#[derive(Debug)]
+pub(crate) struct Server {
     handle: Handle,
 }
 
 impl Server {
     /// With these parameters, as on a command line.
-    pub fn with(arguments: &[&str]) -> Self {
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let mut config = russet_config::Config::new().with_cores(2);
         config.load_args(&arguments, &mut |_| Err("no includes here".to_owned())).expect("a good line");
@@ -26,17 +27,17 @@ impl Server {
     }
 
     /// One more client.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.handle.address()).expect("the server listens")
     }
 
     /// What the sessions share.
-    pub fn state(&self) -> &'static russet_dispatch::State {
+    pub(crate) fn state(&self) -> &'static russet_dispatch::State {
         self.handle.state
     }
 }
 
 /// A server with default parameters, DEBUG allowed.
-pub fn server() -> Server {
+pub(crate) fn server() -> Server {
     Server::with(&["--enable-debug-command", "yes"])
 }
