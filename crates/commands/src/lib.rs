@@ -5,7 +5,9 @@
 use russet_dispatch::Command;
 
 pub mod connection;
+pub mod list;
 pub mod string;
+pub mod transactions;
 
 /// The list of files below, and nothing else.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, list::COMMANDS, string::COMMANDS, transactions::COMMANDS];

@@ -179,6 +179,11 @@ impl<'a> Data<'a> {
         self.shard(key)?.update(name, change)
     }
 
+    /// An error if a key holds something that is no list.
+    pub fn check_list(&mut self, key: Key<'_>) -> Result<(), Error> {
+        self.find(key).map(list_of).transpose().map(drop)
+    }
+
     /// Changes the list of a key, which is made if it is not there; a list that is empty afterwards is removed.
     pub fn change_list<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut List) -> R) -> Result<R, Error> {
         if self.find(key).map(list_of).transpose()?.is_none() {
