@@ -138,7 +138,7 @@ impl<'a> Args<'a> {
 
     /// The next argument as the number of a database, of which there are `databases`.
     pub fn db(&mut self, databases: u32) -> Result<u32, Error> {
-        let number = self.int()?;
+        let number = i32::try_from(self.int()?).map_err(|_| Error::OutOfIntRange)?;
         u32::try_from(number).ok().filter(|db| *db < databases).ok_or(Error::DbOutOfRange)
     }
 

@@ -120,6 +120,22 @@ impl<'a> Data<'a> {
         if exists { self.shard(key)?.get(name) } else { None }
     }
 
+    /// As [`Data::inspect`], counted as a hit or a miss: for TTL, TYPE and others that ask about a key and not for its value.
+    pub fn peek(&mut self, key: Key<'_>) -> Option<&Entry> {
+        let counters = &self.thread.counters;
+        let found = self.inspect(key);
+        if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        found
+    }
+
+    /// As [`Data::read`], and marked even where CLIENT NO-TOUCH holds. Says whether the key is there.
+    pub fn touch(&mut self, key: Key<'_>) -> bool {
+        let access = self.access.replace(access_clock(self.now));
+        let exists = self.read(key).is_some();
+        self.access = access;
+        exists
+    }
+
     /// Removes an entry that has ended.
     #[cold]
     fn expire(&mut self, key: Key<'_>) {
@@ -242,6 +258,19 @@ impl<'a> Data<'a> {
         let Some(shard) = self.shard(to) else { return false };
         shard.remove(target);
         shard.put(target, entry.renamed(to.bytes, expiry));
+        true
+    }
+
+    /// Puts a copy of a live value under another key and database, over whatever is there. The expiry is copied too.
+    pub fn copy(&mut self, from: Key<'_>, to: Key<'_>, to_db: u32) -> bool {
+        let access = access_clock(self.now);
+        let target = Name { db: to_db, ..self.name(to) };
+        let Some(mut entry) = self.find(from).map(|entry| entry.copied(to.bytes)) else { return false };
+        entry.set_access(access);
+        self.unit.changed();
+        let Some(shard) = self.shard(to) else { return false };
+        shard.remove(target);
+        shard.put(target, entry);
         true
     }
 

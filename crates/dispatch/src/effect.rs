@@ -41,6 +41,7 @@ impl Unit {
         self.is_followed = is_followed;
         self.changes = 0;
         self.has_expired = false;
+        self.begin_command();
         if !self.record.is_empty() {
             self.record.clear();
         }
@@ -60,7 +61,10 @@ impl Unit {
     }
 
     pub(crate) fn effect(&mut self, db: u32, argv: &[&[u8]]) {
-        self.changed();
+        // What an effect spells out has been counted when it was done, as a rule.
+        if !self.has_changed {
+            self.changed();
+        }
         self.is_explicit = true;
         if self.is_followed {
             self.record.push(db, argv.iter().copied());
@@ -87,5 +91,7 @@ impl Unit {
         if self.is_followed && self.has_changed && !self.is_explicit {
             self.record.push(db, words);
         }
+        // EXEC ends after the last command that it ran: that one's changes are not recorded twice.
+        self.begin_command();
     }
 }

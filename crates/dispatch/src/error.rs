@@ -50,6 +50,12 @@ errors! {
     DbOutOfRange = "ERR DB index is out of range",
     /// SELECT with no number.
     InvalidDb = "ERR invalid DB index",
+    /// SWAPDB with no number in the first place.
+    InvalidFirstDb = "ERR invalid first DB index",
+    /// SWAPDB with no number in the second place.
+    InvalidSecondDb = "ERR invalid second DB index",
+    /// A number needs more than 32 bits.
+    OutOfIntRange = "ERR value is out of range, value must between -2147483648 and 2147483647",
     /// An argument must be a positive number.
     NotPositive = "ERR value is out of range, must be positive",
     /// A number lies outside its range.
@@ -84,6 +90,8 @@ errors! {
     NoProto = "NOPROTO unsupported protocol version",
     /// HELLO with no number.
     ProtoNotInteger = "ERR Protocol version is not an integer or out of range",
+    /// A client's name with a space or a control character.
+    InvalidClientName = "ERR Client names cannot contain spaces, newlines or special characters.",
     /// MULTI in MULTI.
     NestedMulti = "ERR MULTI calls can not be nested",
     /// EXEC without MULTI.
@@ -120,6 +128,14 @@ errors! {
     InvalidArgc = "ERR Invalid number of arguments specified for command",
     /// GETKEYS that finds no keys.
     InvalidArguments = "ERR Invalid arguments specified for command",
+    /// FUNCTION FLUSH with another word than SYNC or ASYNC.
+    FunctionFlushMode = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
+    /// FUNCTION LIST LIBRARYNAME without one.
+    NoLibraryName = "ERR library name argument was not given",
+    /// SHUTDOWN ABORT with nothing to abort.
+    NoShutdown = "ERR No shutdown in progress.",
+    /// REPLICAOF another server.
+    NoReplication = "ERR replication is not supported yet: this server can only be a primary",
     /// DEBUG is not permitted here.
     DebugNotAllowed = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
     /// A handler asked for a key that its row does not declare.

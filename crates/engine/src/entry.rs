@@ -294,6 +294,41 @@ impl Entry {
         (shape.kind == SHORT).then(|| self.bytes_mut(shape.value_at(), shape.value_len))
     }
 
+    /// Makes a short string `len` bytes long, at most [`INLINE_MAX`], and gives its bytes: as many of the old ones as fit, then zeros. In
+    /// place while the allocator's class lasts, so that many small additions cost a few copies. `None` if it is no short string.
+    pub fn resize_short(&mut self, len: usize) -> Option<&mut [u8]> {
+        let old = self.shape();
+        if old.kind != SHORT {
+            return None;
+        }
+        assert!(len <= INLINE_MAX, "longer strings are chunks");
+        let new = Shape { value_len: len, ..old }.with_expiry(old.flags & HAS_EXPIRY != 0);
+        let kept = old.value_len.min(len);
+        if new.flags == old.flags && new.layout() == old.layout() {
+            self.write_len(new);
+        } else {
+            let mut next = Self::allocate(new);
+            next.write_expiry(self.expiry());
+            next.key_bytes_mut().copy_from_slice(self.key());
+            next.bytes_mut(new.value_at(), kept).copy_from_slice(self.bytes(old.value_at(), kept));
+            next.header_mut().access = self.header().access;
+            *self = next;
+        }
+        let value = self.bytes_mut(new.value_at(), len);
+        value[kept..].fill(0);
+        Some(value)
+    }
+
+    /// Notes the lengths of a short string where its shape keeps them.
+    fn write_len(&mut self, shape: Shape) {
+        if shape.flags & IS_LONG != 0 {
+            let lengths = (shape.key_len as u64) | ((shape.value_len as u64) << 32);
+            self.write_word(shape.long_at(), lengths);
+        } else {
+            self.header_mut().short_len = shape.value_len as u8;
+        }
+    }
+
     fn write_value(&mut self, value: Value<'_>) {
         let shape = self.shape();
         match value {
@@ -321,6 +356,13 @@ impl Entry {
             self.write_expiry(expiry);
             self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
             self.header_mut().flags &= !IS_RAW;
+            return None;
+        }
+        if let (Value::Int(number), INT) = (&value, old.kind)
+            && (old.flags & HAS_EXPIRY != 0) == expiry.is_some()
+        {
+            self.write_expiry(expiry);
+            self.write_word(old.slot_at(), *number as u64);
             return None;
         }
         self.replace_slow(value, expiry)
@@ -394,6 +436,21 @@ impl Entry {
         next.header_mut().access = self.header().access;
         next.header_mut().flags |= raw;
         next
+    }
+
+    /// A copy of the value and its expiry under another key. A collection is cloned whole, a large string shares its chunks.
+    #[must_use]
+    pub fn copied(&self, key: &[u8]) -> Self {
+        let value = match self.view() {
+            View::Short(bytes) => Value::Short(bytes),
+            View::Int(number) => Value::Int(number),
+            View::Chunks(chunks) => Value::Chunks(chunks.clone()),
+            View::Object(object) => Value::Object(Box::new(object.clone())),
+        };
+        let mut copy = Self::new(key, value, self.expiry());
+        copy.header_mut().access = self.header().access;
+        copy.header_mut().flags |= self.header().flags & IS_RAW;
+        copy
     }
 
     /// The value's type.
@@ -560,6 +617,7 @@ mod tests {
         Replace(Vec<u8>, Option<u64>),
         Expire(Option<u64>),
         Rename(Vec<u8>),
+        Resize(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -577,6 +635,7 @@ mod tests {
             (bytes, any::<Option<u64>>()).prop_map(|(b, e)| Step::Replace(b, e)),
             any::<Option<u64>>().prop_map(Step::Expire),
             key.prop_map(Step::Rename),
+            (0usize..400).prop_map(Step::Resize),
         ]
     }
 
@@ -608,6 +667,11 @@ mod tests {
                     Step::Rename(name) => {
                         entry = entry.renamed(&name, expiry);
                         key = name;
+                    }
+                    Step::Resize(len) => {
+                        if entry.resize_short(len).is_some() {
+                            value.resize(len, 0);
+                        }
                     }
                 }
                 prop_assert_eq!(entry.key(), &key[..]);
