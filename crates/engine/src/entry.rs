@@ -345,27 +345,22 @@ impl Entry {
         }
     }
 
-    /// Replaces value and expiry and gives back what was large. In place when the allocator's class stays the same.
+    /// Replaces a short string by one of the same length under the same expiry, or none: the common case of SET. Says whether it did.
     #[inline]
-    pub fn replace(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
+    pub fn replace_alike(&mut self, value: &Value<'_>, expiry: Option<u64>) -> bool {
+        let Value::Short(bytes) = value else { return false };
         let old = self.shape();
-        if let (Value::Short(bytes), SHORT) = (&value, old.kind)
-            && bytes.len() == old.value_len
-            && (old.flags & !IS_RAW & HAS_EXPIRY != 0) == expiry.is_some()
-        {
-            self.write_expiry(expiry);
+        let is_alike = old.kind == SHORT && bytes.len() == old.value_len && self.expiry() == expiry;
+        if is_alike {
             self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
             self.header_mut().flags &= !IS_RAW;
-            return None;
         }
-        if let (Value::Int(number), INT) = (&value, old.kind)
-            && (old.flags & HAS_EXPIRY != 0) == expiry.is_some()
-        {
-            self.write_expiry(expiry);
-            self.write_word(old.slot_at(), *number as u64);
-            return None;
-        }
-        self.replace_slow(value, expiry)
+        is_alike
+    }
+
+    /// Replaces value and expiry and gives back what was large.
+    pub fn replace(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
+        if self.replace_alike(&value, expiry) { None } else { self.replace_slow(value, expiry) }
     }
 
     fn replace_slow(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {

@@ -35,6 +35,7 @@ pub mod trash;
 pub mod types {
     //! The types of Redis.
     pub mod list;
+    pub mod string;
 }
 pub mod value;
 
