@@ -1,1 +1,12 @@
 //! Redis' dump format, both ways; no files.
+//!
+//! What DUMP payloads, snapshots and full synchronisations have in common is written and read here, from and to memory. So far the
+//! [`primitives`] stand: lengths, strings and the checksum, from which every value's form is built. Every length that is read is checked
+//! against the bytes that are there before anything is made of it.
+//!
+//! Source of the format: the RDB files that redis-server 7.0 and valkey-server 8.0 write, and the public description of RDB version 11.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+pub mod primitives;

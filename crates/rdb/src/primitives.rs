@@ -1,0 +1,211 @@
+//! Lengths, strings and the checksum.
+//!
+//! ```text
+//! 00xxxxxx                      a length below 64
+//! 01xxxxxx xxxxxxxx             a length below 16384, big-endian
+//! 10000000 and four bytes       a length below 2^32, big-endian
+//! 10000001 and eight bytes      any length, big-endian
+//! 110000nn                      instead of a length: an integer of 1, 2 or 4 bytes, little-endian, that stands for its decimal text
+//! ```
+
+use crc::{CRC_64_REDIS, Crc, Table};
+
+/// The checksum of dumps and snapshots: CRC-64 as Redis computes it.
+pub const CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+const LENGTH_14: u8 = 0x40;
+const LENGTH_32: u8 = 0x80;
+const LENGTH_64: u8 = 0x81;
+const ENCODED: u8 = 0xc0;
+const KIND_MASK: u8 = 0xc0;
+const LOW_MASK: u8 = 0x3f;
+
+/// Why bytes are no value of this format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end in the middle of something.
+    #[error("the data ends in the middle of a value")]
+    Truncated,
+    /// A form that this format does not have, or that may not stand here.
+    #[error("the byte {0:#04x} begins no form that may stand here")]
+    UnknownForm(u8),
+}
+
+/// Appends a length.
+pub fn write_length(out: &mut Vec<u8>, length: u64) {
+    match length {
+        0..64 => out.push(length.to_le_bytes()[0]),
+        64..16_384 => {
+            let [high, low] = u16::try_from(length).expect("below 16384").to_be_bytes();
+            out.extend_from_slice(&[LENGTH_14 | high, low]);
+        }
+        _ => match u32::try_from(length) {
+            Ok(length) => {
+                out.push(LENGTH_32);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+            Err(_) => {
+                out.push(LENGTH_64);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+        },
+    }
+}
+
+/// Appends a string: as an integer where that is shorter, else its length and its bytes.
+pub fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    match short_integer(bytes) {
+        Some(number) => write_integer(out, number),
+        None => {
+            write_length(out, bytes.len() as u64);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// The integer of at most four bytes that `bytes` spell in the one way in which it would be printed.
+fn short_integer(bytes: &[u8]) -> Option<i32> {
+    let number: i32 = std::str::from_utf8(bytes.get(..bytes.len().min(11))?).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == bytes).then_some(number)
+}
+
+fn write_integer(out: &mut Vec<u8>, number: i32) {
+    if let Ok(number) = i8::try_from(number) {
+        out.push(ENCODED);
+        out.extend_from_slice(&number.to_le_bytes());
+    } else if let Ok(number) = i16::try_from(number) {
+        out.push(ENCODED | 1);
+        out.extend_from_slice(&number.to_le_bytes());
+    } else {
+        out.push(ENCODED | 2);
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// Bytes that are read from the front.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Source<'a> {
+    /// Reads these bytes.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { left: bytes }
+    }
+
+    /// How many bytes are left.
+    pub const fn left(&self) -> usize {
+        self.left.len()
+    }
+
+    /// The next `len` bytes.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let (taken, left) = self.left.split_at_checked(len).ok_or(DecodeError::Truncated)?;
+        self.left = left;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (taken, left) = self.left.split_first_chunk().ok_or(DecodeError::Truncated)?;
+        self.left = left;
+        Ok(*taken)
+    }
+
+    /// A length.
+    pub fn length(&mut self) -> Result<u64, DecodeError> {
+        let [first] = self.array()?;
+        match (first & KIND_MASK, first) {
+            (0, _) => Ok(u64::from(first)),
+            (LENGTH_14, _) => {
+                let [low] = self.array()?;
+                Ok(u64::from(u16::from_be_bytes([first & LOW_MASK, low])))
+            }
+            (_, LENGTH_32) => Ok(u64::from(u32::from_be_bytes(self.array()?))),
+            (_, LENGTH_64) => Ok(u64::from_be_bytes(self.array()?)),
+            _ => Err(DecodeError::UnknownForm(first)),
+        }
+    }
+
+    /// A string that is not compressed.
+    pub fn string(&mut self) -> Result<Vec<u8>, DecodeError> {
+        let first = *self.left.first().ok_or(DecodeError::Truncated)?;
+        if first & KIND_MASK == ENCODED {
+            return self.integer().map(|number| number.to_string().into_bytes());
+        }
+        let length = usize::try_from(self.length()?).map_err(|_| DecodeError::Truncated)?;
+        self.take(length).map(<[u8]>::to_vec)
+    }
+
+    fn integer(&mut self) -> Result<i32, DecodeError> {
+        let [form] = self.array()?;
+        match form & LOW_MASK {
+            0 => Ok(i32::from(i8::from_le_bytes(self.array()?))),
+            1 => Ok(i32::from(i16::from_le_bytes(self.array()?))),
+            2 => Ok(i32::from_le_bytes(self.array()?)),
+            _ => Err(DecodeError::UnknownForm(form)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_checksum_is_redis() {
+        assert_eq!(CHECKSUM.checksum(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+    }
+
+    #[test]
+    fn lengths_take_the_form_that_the_page_shows() {
+        let written = |length| {
+            let mut out = Vec::new();
+            write_length(&mut out, length);
+            out
+        };
+        assert_eq!(written(63), [63]);
+        assert_eq!(written(64), [0x40, 64]);
+        assert_eq!(written(16_384), [0x80, 0, 0, 0x40, 0]);
+        assert_eq!(written(1 << 32), [0x81, 0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_length_beyond_the_data_is_refused_before_anything_is_allocated() {
+        assert_eq!(Source::new(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]).string(), Err(DecodeError::Truncated));
+        assert_eq!(Source::new(&[0xc3]).string(), Err(DecodeError::UnknownForm(0xc3)));
+        assert_eq!(Source::new(&[]).string(), Err(DecodeError::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn lengths_come_back(length: u64) {
+            let mut out = Vec::new();
+            write_length(&mut out, length);
+            let mut source = Source::new(&out);
+            prop_assert_eq!(source.length(), Ok(length));
+            prop_assert_eq!(source.left(), 0);
+        }
+
+        #[test]
+        fn strings_come_back(bytes in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..200),
+            any::<i64>().prop_map(|n| n.to_string().into_bytes()),
+            any::<i16>().prop_map(|n| n.to_string().into_bytes()),
+            Just(b"-0".to_vec()), Just(b"+1".to_vec()), Just(b"007".to_vec()),
+        ]) {
+            let mut out = Vec::new();
+            write_string(&mut out, &bytes);
+            let mut source = Source::new(&out);
+            prop_assert_eq!(source.string(), Ok(bytes));
+            prop_assert_eq!(source.left(), 0);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let mut source = Source::new(&bytes);
+            while source.string().is_ok() {}
+        }
+    }
+}
