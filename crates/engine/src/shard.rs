@@ -190,9 +190,12 @@ impl Shard {
         if let Some(database) = self.databases.get_mut(db)
             && let Some(entry) = database.table.get_mut(name.hash, name.key)
         {
+            entry.set_access(access);
+            if entry.replace_alike(&value, expiry) {
+                return;
+            }
             let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
             let large = entry.replace(value, expiry);
-            entry.set_access(access);
             database.bytes = database.bytes - old_weight + entry.weight();
             move_expiry(&mut database.expiry, name.hash, old_expiry, expiry);
             if let Some(large) = large {

@@ -362,11 +362,13 @@ impl Table {
         }
     }
 
-    /// Moves one bucket of an array on its way out.
+    /// Goes on moving an array that is on its way out: one bucket when growing, four when shrinking. Three would do: between one shrink and
+    /// the next three eighths as many entries leave as there are buckets.
     #[inline]
     pub fn step(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
-        if self.leaving.is_some() {
-            self.move_bucket(hash_of);
+        if let Some(leaving) = &self.leaving {
+            let buckets = if leaving.array.buckets.len() > self.array.buckets.len() { 4 } else { 1 };
+            (0..buckets).for_each(|_| self.move_bucket(hash_of));
         }
     }
 
