@@ -9,19 +9,15 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use russet_engine::{NameBuf, Spot, Type, Waiter};
 use russet_resp::Protocol;
 
 use crate::args::{Key, OwnedRequest};
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::session::Client;
 use crate::table::Row;
-
-const OPEN: u8 = 0;
-const SERVING: u8 = 1;
-const CLAIMED: u8 = 2;
 
 /// What a blocking handler asks for.
 #[derive(Debug)]
@@ -65,7 +61,7 @@ impl Wait {
 /// A client that waits for keys.
 #[derive(Debug)]
 pub struct Blocked {
-    claim: AtomicU8,
+    pub(crate) claim: Claim,
     /// Who.
     pub client: Arc<Client>,
     /// In which database.
@@ -93,34 +89,12 @@ impl Blocked {
         protocol: Protocol,
         no_touch: bool,
     ) -> Self {
-        Self { claim: AtomicU8::new(OPEN), client, db, wait, request, row, protocol, no_touch }
+        Self { claim: Claim::new(), client, db, wait, request, row, protocol, no_touch }
     }
 
-    /// Claims the waiter for good: true for exactly one caller. Whoever meets a server at work waits for its verdict, which takes as long
-    /// as one command.
+    /// Claims the waiter for good: true for exactly one caller; see [`Claim`].
     pub fn claim(&self) -> bool {
-        loop {
-            match self.claim.compare_exchange(OPEN, CLAIMED, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
-                Err(SERVING) => std::thread::yield_now(),
-                Err(_) => return false,
-            }
-        }
-    }
-
-    /// Claims the waiter to try and serve it.
-    pub(crate) fn begin_serving(&self) -> bool {
-        self.claim.compare_exchange(OPEN, SERVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// There was nothing for it after all: it waits on.
-    pub(crate) fn stop_serving(&self) {
-        self.claim.store(OPEN, Ordering::Release);
-    }
-
-    /// It has been served.
-    pub(crate) fn end_serving(&self) {
-        self.claim.store(CLAIMED, Ordering::Release);
+        self.claim.claim()
     }
 
     /// The names it waits for, each with its shard.
@@ -131,7 +105,7 @@ impl Blocked {
 
 impl Waiter for Blocked {
     fn is_open(&self) -> bool {
-        self.claim.load(Ordering::Acquire) != CLAIMED
+        self.claim.is_open()
     }
 
     fn target(&self) -> Option<u32> {

@@ -560,9 +560,8 @@ pub(crate) fn finish(data: &mut Data<'_>) {
     if !data.unit.has_touched() {
         return;
     }
-    if data.held.iter().any(|shard| shard.interest().is_some()) {
-        crate::serve::serve(data);
-    }
+    let is_awaited = data.held.iter().any(|shard| shard.interest().is_some());
+    let served = if is_awaited { crate::serve::serve(data) } else { Vec::new() };
     data.state.count_changes(data.unit.changes);
     let lsn = (!data.unit.record.is_empty()).then(|| data.state.journal.append(&data.unit.record));
     for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
@@ -571,6 +570,8 @@ pub(crate) fn finish(data: &mut Data<'_>) {
         }
         shard.finish();
     }
+    let stamp = lsn.unwrap_or_default();
+    served.into_iter().for_each(|served| served.post(stamp));
 }
 
 enum Verdict {
@@ -585,7 +586,7 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
     if row.has(Flag::Protected) {
         check_protected(state, session)?;
     }
-    if !session.authenticated && !row.has(Flag::NoAuth) {
+    if !session.authenticated && state.tunables.needs_password.load(Ordering::Relaxed) && !row.has(Flag::NoAuth) {
         return Err(Error::NoAuth);
     }
     let is_queueing = session.multi.is_some();

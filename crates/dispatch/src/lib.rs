@@ -12,6 +12,7 @@
 
 pub mod args;
 pub mod blocking;
+pub mod claim;
 pub mod clock;
 pub mod command;
 pub mod context;
@@ -25,6 +26,7 @@ mod serve;
 pub mod session;
 pub mod state;
 pub mod stats;
+mod sync;
 pub mod table;
 pub mod transaction;
 

@@ -1,11 +1,13 @@
 //! Serving those who wait, at the end of a unit and before its locks fall.
 //!
 //! Keys in the order they became ready, waiters of a key first come first served. A waiter's command runs again, with the keys that are
-//! held here; what it writes goes to its client's mailbox, what it changes goes to this unit's record. It may make other keys ready.
+//! held here; what it writes goes to its client's mailbox once the unit is recorded, what it changes goes to this unit's record. It may
+//! make other keys ready.
 
 use std::sync::Arc;
 
 use russet_engine::{Held, Name, NameBuf, Shard, Waiter};
+use russet_journal::Lsn;
 use russet_resp::{Output, Writer};
 
 use crate::args::{Args, Spots};
@@ -13,10 +15,24 @@ use crate::blocking::Blocked;
 use crate::context::{Context, Data};
 use crate::error::Stop;
 use crate::execute::failed;
-use crate::session::{Mail, Session};
+use crate::session::{Client, Mail, Session};
+
+/// A waiter that was served, and its reply.
+pub(crate) struct Served {
+    client: Arc<Client>,
+    reply: Vec<u8>,
+}
+
+impl Served {
+    /// Posts the reply. Only once the unit is in the journal: what the client does next, on whatever shard, must come behind it there.
+    pub(crate) fn post(self, stamp: Lsn) {
+        self.client.post(Mail { bytes: self.reply, stamp, is_reply: true });
+    }
+}
 
 /// Serves all that can be served.
-pub(crate) fn serve(data: &mut Data<'_>) {
+pub(crate) fn serve(data: &mut Data<'_>) -> Vec<Served> {
+    let mut served = Vec::new();
     while let Some((shard, name)) = pop_ready(data) {
         let queue = interest_queue(data, shard, &name);
         for waiter in queue {
@@ -24,14 +40,15 @@ pub(crate) fn serve(data: &mut Data<'_>) {
             if !holds_kind(data, shard, &name, blocked) {
                 break;
             }
-            if blocked.begin_serving() {
-                serve_one(data, blocked);
+            if blocked.claim.begin_serving() {
+                served.extend(serve_one(data, blocked));
             }
             if !waiter.is_open() {
                 forget(data, shard, &name, &waiter);
             }
         }
     }
+    served
 }
 
 fn pop_ready(data: &mut Data<'_>) -> Option<(u32, NameBuf)> {
@@ -66,8 +83,8 @@ fn forget(data: &mut Data<'_>, shard: u32, name: &NameBuf, waiter: &Arc<dyn Wait
     }
 }
 
-/// Runs a waiter's command again and posts what it writes.
-fn serve_one(data: &mut Data<'_>, blocked: &Blocked) {
+/// Runs a waiter's command again.
+fn serve_one(data: &mut Data<'_>, blocked: &Blocked) -> Option<Served> {
     let mut session = Session::new(Arc::clone(&blocked.client), true);
     session.db = blocked.db;
     session.protocol = blocked.protocol;
@@ -75,12 +92,11 @@ fn serve_one(data: &mut Data<'_>, blocked: &Blocked) {
     let mut out = Output::default();
     let served = rerun(data, blocked, &mut session, &mut out);
     if !served {
-        blocked.stop_serving();
-        return;
+        blocked.claim.stop_serving();
+        return None;
     }
-    blocked.end_serving();
-    let bytes = out.since(Output::default().mark());
-    blocked.client.post(Mail { bytes, stamp: data.state.journal.end(), is_reply: true });
+    blocked.claim.end_serving();
+    Some(Served { client: Arc::clone(&blocked.client), reply: out.since(Output::default().mark()) })
 }
 
 /// Says whether the command replied.
