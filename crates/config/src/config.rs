@@ -11,6 +11,12 @@ use crate::{Id, Kind, id};
 /// The version of Redis whose behaviour and texts we follow.
 pub const REDIS_VERSION: &str = "7.2.4";
 
+/// What the server calls itself.
+pub const SERVER_NAME: &str = "russet";
+
+/// Its own version, one for all crates.
+pub const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// `hz` is a wish: it is brought into this range, not refused.
 const HZ: std::ops::RangeInclusive<i64> = 1..=500;
 

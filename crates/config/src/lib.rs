@@ -29,7 +29,7 @@ mod rewrite;
 mod set;
 mod value;
 
-pub use config::{Config, REDIS_VERSION, Share};
+pub use config::{Config, REDIS_VERSION, SERVER_NAME, SERVER_VERSION, Share};
 pub use document::{markdown, redis_conf, russet_toml};
 pub use file::{CommandLine, Directive, FileError, split_arguments};
 pub use parameters::{PARAMETERS, SECTIONS};

@@ -3,7 +3,7 @@
 use crate::{Config, Id, find, id};
 
 /// Who asks for a change, and when.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The client is on this machine.
     pub local: bool,

@@ -66,6 +66,36 @@ errors! {
     OffsetOutOfRange = "ERR offset is out of range",
     /// A string would exceed `proto-max-bulk-len`.
     StringTooLong = "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+    /// DECRBY by the one number that has no opposite.
+    DecrementOverflow = "ERR decrement would overflow",
+    /// INCREX with an increment that is no integer.
+    IncrementNotInteger = "ERR Increment is not an integer or out of range",
+    /// INCREX with an increment that is no float.
+    IncrementNotFloat = "ERR Increment is not a valid float",
+    /// INCREX with bounds that nothing lies between.
+    BoundsCrossed = "ERR LBOUND can't be greater than UBOUND",
+    /// INCREX with ENX and no time.
+    EnxWithoutTime = "ERR ENX flag requires an expiration",
+    /// A digest of another length.
+    DigestLength = "ERR must be exactly 16 hexadecimal characters",
+    /// DELEX with a condition on something that is no string.
+    ConditionOnNoString = "ERR Key should be of string type if conditions are specified",
+    /// DELEX with a condition that it does not know.
+    InvalidCondition = "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
+    /// A number of keys that is none.
+    InvalidNumkeys = "ERR invalid numkeys value",
+    /// MSETEX with fewer pairs than it says.
+    PairsMissing = "ERR wrong number of key-value pairs",
+    /// LCS of something else than strings.
+    LcsNoStrings = "ERR The specified keys must contain string values",
+    /// LCS with LEN and IDX.
+    LcsLenAndIdx = "ERR If you want both the length and indexes, please just use IDX.",
+    /// LCS of strings of 4 GB.
+    LcsTooLong = "ERR String too long for LCS",
+    /// LCS whose table would exceed `proto-max-bulk-len`.
+    LcsTable = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+    /// LCS whose table cannot be had.
+    LcsMemory = "ERR Insufficient memory, failed allocating transient memory for LCS",
     /// A timeout is no number.
     TimeoutNotFloat = "ERR timeout is not a float or out of range",
     /// A timeout is below zero.
@@ -74,6 +104,10 @@ errors! {
     TimeoutNotInteger = "ERR timeout is not an integer or out of range",
     /// A cursor is no number.
     InvalidCursor = "ERR invalid cursor",
+    /// NOVALUES elsewhere than in HSCAN.
+    NoValuesOnlyInHscan = "ERR NOVALUES option can only be used in HSCAN",
+    /// NOSCORES elsewhere than in ZSCAN.
+    NoScoresOnlyInZscan = "ERR NOSCORES option can only be used in ZSCAN",
     /// NX and XX, GT and LT together.
     ExpireNxAndOthers = "ERR NX and XX, GT or LT options at the same time are not compatible",
     /// GT and LT together.

@@ -1,15 +1,28 @@
 //! The closed list of things that the core may ask of the shell, and that the shell answers.
 
+use russet_config::Caller;
+
+use crate::error::Error;
+
 /// Something that only the shell can do. The client's reply waits for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Write the configuration file anew.
     RewriteConfig,
+    /// Change parameters of which some are the shell's to apply, all or none.
+    Reconfigure(Change),
     /// End the process.
     Shutdown(Shutdown),
     /// Sleep, for DEBUG SLEEP: this client only.
     Sleep {
         /// How long.
+        milliseconds: u64,
+    },
+    /// Answer with an error, but not at once: for whoever guesses passwords.
+    Refuse {
+        /// What the client is told.
+        error: Error,
+        /// When.
         milliseconds: u64,
     },
     /// Wait until nothing is left in the bin, for FLUSHALL SYNC.
@@ -25,4 +38,20 @@ pub struct Shutdown {
     pub now: bool,
     /// Ignore errors.
     pub force: bool,
+}
+
+/// What CONFIG SET was asked to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Names and values, as they were typed.
+    pub words: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Who asked.
+    pub caller: Caller,
+}
+
+impl Change {
+    /// Names and values, borrowed.
+    pub fn pairs(&self) -> Vec<(&[u8], &[u8])> {
+        self.words.iter().map(|(name, value)| (&**name, &**value)).collect()
+    }
 }

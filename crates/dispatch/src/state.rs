@@ -8,13 +8,14 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use russet_config::{Config, id};
+use russet_config::{Config, Id, SetError, id};
 use russet_engine::random::Random;
-use russet_engine::{Guard, Keyspace, Shard, Waiter};
+use russet_engine::{Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 
 use crate::blocking::Blocked;
 use crate::clock::Clock;
+use crate::request::Change;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
 use crate::table::Table;
@@ -67,6 +68,8 @@ pub struct State {
     pub probe: OnceLock<Box<dyn Fn(&Gauges) + Send + Sync>>,
     /// Changes since the start.
     pub changes: AtomicU64,
+    /// Forty hexadecimal digits that name this history of the data.
+    pub replication_id: ArcSwap<String>,
     seed: u64,
     threads: AtomicUsize,
 }
@@ -96,6 +99,8 @@ pub struct Identity {
     pub os: String,
     /// I/O threads.
     pub io_threads: usize,
+    /// Name and version of the allocator.
+    pub allocator: String,
 }
 
 /// What the shell has measured.
@@ -194,11 +199,19 @@ impl State {
             gauges: Gauges::default(),
             probe: OnceLock::new(),
             changes: AtomicU64::new(0),
+            replication_id: ArcSwap::default(),
             seed: random_seed,
             threads: AtomicUsize::new(0),
         };
         state.apply();
+        state.begin_history(&mut Random::new(!random_seed));
         state
+    }
+
+    /// Gives the history of the data a new name.
+    pub fn begin_history(&self, random: &mut Random) {
+        let [a, b, c] = [random.next_u64(), random.next_u64(), random.next_u64()];
+        self.replication_id.store(Arc::new(format!("{a:016x}{b:016x}{:08x}", c as u32)));
     }
 
     /// What one more thread owns.
@@ -226,8 +239,10 @@ impl State {
     pub fn unregister(&self, blocked: &Arc<Blocked>) {
         let waiter: Arc<dyn Waiter> = Arc::<Blocked>::clone(blocked);
         for (name, shard) in blocked.names() {
-            let mut shard = self.keyspace.hold_patiently(shard);
-            unwait(&mut shard, name.db, &name.key, &waiter);
+            // A shard that is held for long keeps a closed waiter until somebody passes by.
+            if let Ok(mut shard) = self.keyspace.hold_one(shard, Patience::after(6)) {
+                unwait(&mut shard, name.db, &name.key, &waiter);
+            }
         }
         *blocked.client.blocked.lock() = None;
     }
@@ -235,6 +250,21 @@ impl State {
     /// Bytes of keys and values.
     pub fn data_bytes(&self) -> usize {
         (0..self.keyspace.shards()).map(|s| self.keyspace.hold_patiently(s).bytes()).sum()
+    }
+
+    /// Changes parameters, all or none. `apply` makes the new values true where that can fail, and may correct them.
+    pub fn reconfigure(
+        &self,
+        change: &Change,
+        apply: impl FnOnce(&mut Config, &[Id]) -> Result<(), SetError>,
+    ) -> Result<(), SetError> {
+        let _changing = self.config_change.lock();
+        let mut next = Config::clone(&self.config.load());
+        let changed = next.set(&change.pairs(), change.caller)?;
+        apply(&mut next, &changed)?;
+        self.config.store(Arc::new(next));
+        self.apply();
+        Ok(())
     }
 
     /// Brings the parameters that are read often up to the configuration.

@@ -23,6 +23,12 @@ pub(crate) fn measure(gauges: &Gauges) {
     measure_processor(gauges);
 }
 
+/// Name and version of the allocator, as INFO prints them.
+pub(crate) fn allocator() -> String {
+    let version = tikv_jemalloc_ctl::version::read().unwrap_or("");
+    format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
+}
+
 fn measure_allocator(gauges: &Gauges) {
     // The statistics are a snapshot that this call renews; without it they stay as they are.
     let _ = epoch::advance();

@@ -15,8 +15,10 @@ pub mod clock;
 mod connection;
 mod cron;
 mod gauges;
+mod limits;
 mod listener;
 pub mod log;
+mod reconfigure;
 mod runtime;
 mod stream;
 mod tasks;
@@ -35,14 +37,14 @@ use russet_engine::{Keyspace, Seed};
 use russet_persist::vfs::Vfs;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::listener::Door;
+use crate::listener::{Door, Listeners};
 use crate::tasks::{Requests, Shell};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Russet's own version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const VERSION: &str = russet_config::SERVER_VERSION;
 
 /// What a server is started with beyond its configuration.
 #[derive(Clone, Debug)]
@@ -85,6 +87,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The process may not open enough files.
+    #[error("Your current 'ulimit -n' is not enough for the server to start. Please increase your open file limit. Exiting.")]
+    Files,
     /// The system refused threads, dice or timers.
     #[error("could not start: {0}")]
     System(#[from] io::Error),
@@ -138,6 +143,10 @@ pub fn table() -> &'static Table {
 
 /// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
 pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
+    let mut config = config;
+    if !limits::fit(&mut config) {
+        return Err(StartError::Files);
+    }
     let sockets = Sockets::bind(&config, &options)?;
     let addresses = sockets.addresses();
     let state = make_state(config, &options)?;
@@ -188,8 +197,11 @@ impl Sockets {
             let bare = address.strip_prefix('-').unwrap_or(address);
             match listener::bind(bare, port, backlog) {
                 Ok(bound) => tcp.extend(bound),
-                Err(error) if bare != address && is_missing(&error) => {}
-                Err(error) => return Err(StartError::Bind { address: address.clone(), port, error }),
+                Err(error) if bare != address && listener::is_missing(&error) => {}
+                Err(error) => {
+                    tracing::warn!("Warning: Could not create server TCP listening socket {bare}:{port}: {error}");
+                    return Err(StartError::Bind { address: address.clone(), port, error });
+                }
             }
         }
         Ok(tcp)
@@ -198,12 +210,6 @@ impl Sockets {
     fn addresses(&self) -> Vec<SocketAddr> {
         self.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
-}
-
-/// Whether this machine just does not have the address.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-        || error.raw_os_error().is_some_and(|code| code == libc::EAFNOSUPPORT || code == libc::EPROTONOSUPPORT)
 }
 
 fn dice() -> io::Result<u64> {
@@ -226,9 +232,11 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         config_file: options.config_file.clone(),
         os: cli::operating_system(options.vfs.as_ref()),
         io_threads: threads,
+        allocator: gauges::allocator(),
     };
     let state = State::new(keyspace, table(), config, identity, dice()?, databases);
     let state: &'static State = Box::leak(Box::new(state));
+    state.clock.refine(clock::now_us);
     gauges::measure(&state.gauges);
     state.gauges.used_memory_startup.store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
@@ -258,9 +266,10 @@ fn run_main(
     let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
     let unix_path = sockets.unix.as_ref().map(|(_, path)| path.clone());
     runtime.block_on(async {
-        accept(&Door::new(state, mailboxes), sockets);
+        let listeners = accept(Door::new(state, mailboxes), sockets);
         tokio::task::spawn_local(cron::run(state));
-        tokio::task::spawn_local(tasks::carry_out(state, shell.clone(), Arc::clone(&options.vfs), requests));
+        let means = tasks::Means::new(state, shell.clone(), Arc::clone(&options.vfs), listeners);
+        tokio::task::spawn_local(tasks::carry_out(means, requests));
         if options.with_signals {
             tokio::task::spawn_local(obey_signals(shell.clone()));
         }
@@ -273,13 +282,13 @@ fn run_main(
     unix_path.into_iter().for_each(|path| drop(options.vfs.remove(Path::new(&path))));
 }
 
-fn accept(door: &Door, sockets: Sockets) {
-    for listener in sockets.tcp {
-        tokio::task::spawn_local(door.clone().accept_tcp(listener));
-    }
+fn accept(door: Door, sockets: Sockets) -> Listeners {
     if let Some((listener, path)) = sockets.unix {
         tokio::task::spawn_local(door.clone().accept_unix(listener, path));
     }
+    let mut listeners = Listeners::new(door);
+    sockets.tcp.into_iter().for_each(|listener| listeners.add(listener));
+    listeners
 }
 
 /// A thread that frees large values; it has nothing to save and ends with the process.

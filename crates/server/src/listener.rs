@@ -12,23 +12,34 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use russet_config::{Config, id};
 use russet_dispatch::State;
 use russet_dispatch::session::{Client, Peer};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::task::JoinHandle;
 
 use crate::runtime::{Mailbox, Socket};
 
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
 
-/// Binds one address. `address` as in `bind`: a leading `-` means that it may be missing on this machine.
+/// Binds one address, written as in `bind` but without a leading `-`.
 pub(crate) fn bind(address: &str, port: u16, backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
-    let resolved: Vec<SocketAddr> = match address {
+    resolve(address, port)?.into_iter().map(|address| listen(address, backlog)).collect()
+}
+
+fn resolve(address: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(match address {
         "*" => vec![SocketAddr::from(([0, 0, 0, 0], port))],
         "::*" => vec![SocketAddr::from(([0; 8], port))],
         host => (host, port).to_socket_addrs()?.collect(),
-    };
-    resolved.into_iter().map(|address| listen(address, backlog)).collect()
+    })
+}
+
+/// Whether this machine just does not have the address.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error().is_some_and(|code| code == libc::EAFNOSUPPORT || code == libc::EPROTONOSUPPORT)
 }
 
 fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
@@ -57,6 +68,108 @@ pub(crate) fn bind_unix(path: &Path, permissions: u32, backlog: i32) -> io::Resu
     };
     finish().inspect_err(|_| drop(std::fs::remove_file(&temporary)))?;
     Ok(socket.into())
+}
+
+/// A socket that is accepted from.
+#[derive(Debug)]
+struct Open {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+/// An address to listen on, and whether the server can do without.
+type Wanted = (SocketAddr, bool);
+
+/// The TCP sockets that clients come through. CONFIG SET exchanges them for others.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    door: Door,
+    open: Vec<Open>,
+}
+
+impl Listeners {
+    pub(crate) const fn new(door: Door) -> Self {
+        Self { door, open: Vec::new() }
+    }
+
+    /// Accepts from a socket that is bound.
+    pub(crate) fn add(&mut self, listener: std::net::TcpListener) {
+        let Ok(address) = listener.local_addr() else { return };
+        let accepting = tokio::task::spawn_local(self.door.clone().accept_tcp(listener));
+        self.open.push(Open { address, accepting });
+    }
+
+    /// Listens where `config` says, and nowhere else; if that fails, where it did before.
+    pub(crate) async fn exchange(&mut self, config: &Config) -> io::Result<()> {
+        let backlog = config.integer(const { id("tcp-backlog") }) as i32;
+        let wanted = wanted(config)?;
+        let new = match self.bind_missing(&wanted, backlog) {
+            Ok(new) => new,
+            Err(_) => self.bind_after_closing(&wanted, backlog).await?,
+        };
+        self.close_others(&wanted).await;
+        new.into_iter().for_each(|listener| self.add(listener));
+        Ok(())
+    }
+
+    /// Binds what is wanted and not open already.
+    fn bind_missing(&self, wanted: &[Wanted], backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+        let is_open = |address: SocketAddr| self.open.iter().any(|open| open.address == address);
+        let mut new = Vec::new();
+        for (address, optional) in wanted.iter().filter(|(address, _)| !is_open(*address)) {
+            match listen(*address, backlog) {
+                Ok(listener) => new.push(listener),
+                Err(error) if *optional && is_missing(&error) => {}
+                Err(error) => {
+                    tracing::warn!("Warning: Could not create server TCP listening socket {address}: {error}");
+                    return Err(error);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// An address may be taken by a wider one of our own: those go first, and come back if that does not help.
+    async fn bind_after_closing(&mut self, wanted: &[Wanted], backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+        let closed = self.close_others(wanted).await;
+        let bound = self.bind_missing(wanted, backlog);
+        if bound.is_err() {
+            closed.into_iter().for_each(|address| match listen(address, backlog) {
+                Ok(listener) => self.add(listener),
+                Err(error) => tracing::error!(%address, %error, "could not listen again"),
+            });
+        }
+        bound
+    }
+
+    /// Closes what is not wanted, and answers what that was.
+    async fn close_others(&mut self, wanted: &[Wanted]) -> Vec<SocketAddr> {
+        let is_wanted = |open: &mut Open| !wanted.iter().any(|(address, _)| *address == open.address);
+        let others: Vec<Open> = self.open.extract_if(.., is_wanted).collect();
+        let mut closed = Vec::new();
+        for Open { address, accepting } in others {
+            accepting.abort();
+            // The socket is closed when the task is gone; that it was cut short is what was asked.
+            drop(accepting.await);
+            closed.push(address);
+        }
+        closed
+    }
+}
+
+/// Where a configuration wants to listen.
+fn wanted(config: &Config) -> io::Result<Vec<Wanted>> {
+    let port = config.integer(const { id("port") }) as u16;
+    let mut wanted = Vec::new();
+    for address in config.addresses().iter().filter(|_| port != 0) {
+        let bare = address.strip_prefix('-').unwrap_or(address);
+        match resolve(bare, port) {
+            Ok(addresses) => wanted.extend(addresses.into_iter().map(|a| (a, bare != address))),
+            Err(error) if bare != address && is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(wanted)
 }
 
 /// Where connections go, and how many there may be.

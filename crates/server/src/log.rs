@@ -6,15 +6,19 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use russet_config::{Config, id};
 use russet_persist::vfs::{Vfs, VfsFile};
+use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 
 /// Redis' line: `12:M 21 Nov 2026 02:14:50.123 * message field=value`.
 #[derive(Debug)]
@@ -93,45 +97,47 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
+/// The filter of the process's log, to be exchanged by CONFIG SET.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
 /// Starts the log of the process. `Err` if the file cannot be opened.
 pub fn start(config: &Config, vfs: &dyn Vfs) -> io::Result<()> {
     let sink = match config.text(const { id("logfile") }) {
         "" => Sink::Stdout,
         path => Sink::File(Arc::new(Mutex::new(vfs.append(Path::new(path))?))),
     };
-    let level = match config.choice(const { id("loglevel") }) {
+    let (filter, handle) = reload::Layer::new(level(config));
+    let lines = tracing_subscriber::fmt::layer().with_writer(sink).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = if config.choice(const { id("log-format") }) == "json" {
+        set_global_default(registry.with(lines.json().flatten_event(true)))
+    } else {
+        set_global_default(registry.with(lines.event_format(RedisLine { pid: std::process::id() })))
+    };
+    // A second server in the same process logs where the first one does, and as much.
+    if started.is_ok() {
+        drop(LEVEL.set(handle));
+    }
+    Ok(())
+}
+
+/// How much is logged.
+fn level(config: &Config) -> LevelFilter {
+    match config.choice(const { id("loglevel") }) {
         "debug" => LevelFilter::TRACE,
         "verbose" => LevelFilter::DEBUG,
         "notice" => LevelFilter::INFO,
         "warning" => LevelFilter::WARN,
         _ => LevelFilter::OFF,
-    };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(sink).with_ansi(false);
-    // A second server in the same process logs where the first one does.
-    if config.choice(const { id("log-format") }) == "json" {
-        drop(builder.json().flatten_event(true).try_init_now());
-    } else {
-        drop(builder.event_format(RedisLine { pid: std::process::id() }).try_init_now());
     }
-    Ok(())
 }
 
-/// `try_init` of the subscriber builder, without the bridge for the `log` crate that its own brings.
-trait TryInitNow {
-    fn try_init_now(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError>;
-}
-
-impl<N, E, F, W> TryInitNow for tracing_subscriber::fmt::SubscriberBuilder<N, E, F, W>
-where
-    N: for<'writer> FormatFields<'writer> + Send + Sync + 'static,
-    E: FormatEvent<tracing_subscriber::Registry, N> + Send + Sync + 'static,
-    F: Into<LevelFilter> + Send + Sync + 'static,
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
-    tracing_subscriber::fmt::Subscriber<N, E, F, W>: Subscriber,
-    F: tracing_subscriber::layer::Layer<tracing_subscriber::fmt::Formatter<N, E, W>>,
-{
-    fn try_init_now(self) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-        tracing::subscriber::set_global_default(self.finish())
+/// Logs as much as the configuration says from now on, if this process has a log of its own.
+pub(crate) fn set_level(config: &Config) {
+    if let Some(handle) = LEVEL.get()
+        && let Err(error) = handle.reload(level(config))
+    {
+        tracing::warn!(%error, "the log level stays as it was");
     }
 }
 

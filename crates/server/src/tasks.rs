@@ -1,15 +1,19 @@
 //! What the core may ask of the shell, carried out.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use russet_dispatch::State;
 use russet_dispatch::request::{Request, Shutdown};
+use russet_dispatch::state::Thread;
 use russet_persist::vfs::Vfs;
 use russet_resp::{Output, Protocol, Writer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::connection::Done;
+use crate::listener::Listeners;
+use crate::reconfigure::reconfigure;
 
 /// An answer: fine, or an error's text.
 pub(crate) type Answer = Result<(), String>;
@@ -57,13 +61,37 @@ pub(crate) async fn ask(shell: Shell, request: Request, protocol: Protocol) -> D
     Done::Reply(out)
 }
 
+/// What it takes to carry requests out.
+pub(crate) struct Means {
+    state: &'static State,
+    shell: Shell,
+    vfs: Arc<dyn Vfs>,
+    listeners: Mutex<Listeners>,
+    thread: Thread,
+}
+
+impl Means {
+    pub(crate) fn new(state: &'static State, shell: Shell, vfs: Arc<dyn Vfs>, listeners: Listeners) -> Rc<Self> {
+        Rc::new(Self { state, shell, vfs, listeners: Mutex::new(listeners), thread: state.thread() })
+    }
+
+    /// Counts an error as the executor would.
+    fn count(&self, error: &str) {
+        self.thread.counters.errors.add(1);
+        self.state.stats.error(error.split(' ').next().unwrap_or("ERR"));
+    }
+}
+
 /// Carries requests out until the server stops.
-pub(crate) async fn carry_out(state: &'static State, shell: Shell, vfs: Arc<dyn Vfs>, mut requests: Requests) {
+pub(crate) async fn carry_out(means: Rc<Means>, mut requests: Requests) {
     while let Some((request, sender)) = requests.recv().await {
-        let (shell, vfs) = (shell.clone(), Arc::clone(&vfs));
+        let means = Rc::clone(&means);
         // Each on its own: a client that sleeps holds nobody else back.
         tokio::task::spawn_local(async move {
-            if let Some(answer) = answer(state, &shell, vfs.as_ref(), request).await {
+            if let Some(answer) = answer(&means, request).await {
+                if let Err(error) = &answer {
+                    means.count(error);
+                }
                 // The client may have gone meanwhile.
                 drop(sender.send(answer));
             }
@@ -71,20 +99,25 @@ pub(crate) async fn carry_out(state: &'static State, shell: Shell, vfs: Arc<dyn 
     }
 }
 
-async fn answer(state: &'static State, shell: &Shell, vfs: &dyn Vfs, request: Request) -> Option<Answer> {
+async fn answer(means: &Means, request: Request) -> Option<Answer> {
     match request {
         Request::Sleep { milliseconds } => {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             Some(Ok(()))
         }
+        Request::Refuse { error, milliseconds } => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            Some(Err(error.text().into_owned()))
+        }
         Request::EmptyTrash => {
-            while state.keyspace.trash().pending() > 0 {
+            while means.state.keyspace.trash().pending() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Some(Ok(()))
         }
-        Request::RewriteConfig => Some(rewrite_config(state, vfs)),
-        Request::Shutdown(how) => shut_down(shell, how),
+        Request::RewriteConfig => Some(rewrite_config(means.state, means.vfs.as_ref())),
+        Request::Reconfigure(change) => Some(reconfigure(means.state, &means.listeners, &change).await),
+        Request::Shutdown(how) => shut_down(&means.shell, how),
     }
 }
 

@@ -1,0 +1,95 @@
+//! CONFIG SET where noting the new value is not enough: sockets, limits and files of the process.
+//!
+//! All or nothing: what can fail is tried first, in an order in which each step can be taken back.
+
+use std::io;
+use std::path::Path;
+
+use russet_config::{Config, Id, SetError, id};
+use russet_dispatch::State;
+use russet_dispatch::request::Change;
+use tokio::sync::Mutex;
+
+use crate::limits::{self, TooMany};
+use crate::listener::Listeners;
+use crate::log;
+use crate::tasks::Answer;
+
+const BIND: Id = id("bind");
+const DIR: Id = id("dir");
+const PORT: Id = id("port");
+
+/// Carries a change out. The lock keeps changes of this kind apart; others may come between.
+pub(crate) async fn reconfigure(
+    state: &State,
+    listeners: &Mutex<Listeners>,
+    change: &Change,
+) -> Answer {
+    let mut listeners = listeners.lock().await;
+    let mut next = Config::clone(&state.config.load());
+    let changed = next.set(&change.pairs(), change.caller).map_err(text)?;
+    let before = std::env::current_dir();
+    apply_to_process(&next, &changed).map_err(text)?;
+    if let Err(error) = listen(&mut listeners, &next, &changed).await {
+        // Back to where the server was: it was there a moment ago.
+        drop(before.and_then(std::env::set_current_dir));
+        return Err(text(error));
+    }
+    state.reconfigure(change, note_directory).map_err(text)?;
+    log::set_level(&state.config.load());
+    Ok(())
+}
+
+fn text(error: SetError) -> String {
+    match error {
+        SetError::Loading => error.to_string(),
+        _ => format!("ERR {error}"),
+    }
+}
+
+/// `dir` is kept as an absolute path.
+fn note_directory(config: &mut Config, changed: &[Id]) -> Result<(), SetError> {
+    if !changed.contains(&DIR) {
+        return Ok(());
+    }
+    let failed = |reason: String| SetError::failed(DIR.name(), reason);
+    let here = std::env::current_dir().map_err(|error| failed(error.to_string()))?;
+    config.assign(DIR, &here.to_string_lossy()).map_err(failed)
+}
+
+fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
+    const APPEND_ONLY: Id = id("appendonly");
+    const MAX_CLIENTS: Id = id("maxclients");
+    if changed.contains(&APPEND_ONLY) && next.bool(APPEND_ONLY) {
+        return Err(SetError::failed(APPEND_ONLY.name(), "persistence is not available yet"));
+    }
+    if changed.contains(&MAX_CLIENTS) {
+        limits::make_room(next).map_err(|TooMany { room }| {
+            let reason =
+                format!("The operating system is not able to handle the specified number of clients, try with {room}");
+            SetError::failed(MAX_CLIENTS.name(), reason)
+        })?;
+    }
+    if changed.contains(&DIR) {
+        let entered = std::env::set_current_dir(Path::new(next.text(DIR)));
+        entered.map_err(|error| SetError::failed(DIR.name(), error.to_string()))?;
+    }
+    Ok(())
+}
+
+async fn listen(listeners: &mut Listeners, next: &Config, changed: &[Id]) -> Result<(), SetError> {
+    let of_port = changed.contains(&PORT);
+    if !of_port && !changed.contains(&BIND) {
+        return Ok(());
+    }
+    let (name, reason) = if of_port {
+        (PORT.name(), "Unable to listen on this port. Check server logs.")
+    } else {
+        (BIND.name(), "Failed to bind to specified addresses.")
+    };
+    let exchanged: io::Result<()> = listeners.exchange(next).await;
+    exchanged.map_err(|error| {
+        tracing::warn!(%error, "could not listen as CONFIG SET asked");
+        SetError::failed(name, reason)
+    })
+}
