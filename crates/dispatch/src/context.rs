@@ -92,7 +92,12 @@ impl<'a> Data<'a> {
     /// The live entry of a key, marked as accessed.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<&Entry> {
-        let (name, now, access) = (self.name(key), self.now, self.access);
+        self.find_and_mark(key, self.access)
+    }
+
+    #[inline]
+    fn find_and_mark(&mut self, key: Key<'_>, access: Option<u32>) -> Option<&Entry> {
+        let (name, now) = (self.name(key), self.now);
         let shard = self.shard(key)?;
         let has_volatile = shard.database(name.db)?.volatile() > 0;
         if has_volatile && shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
@@ -113,11 +118,7 @@ impl<'a> Data<'a> {
 
     /// The live entry of a key, neither marked nor counted: for OBJECT and kin.
     pub fn inspect(&mut self, key: Key<'_>) -> Option<&Entry> {
-        let access = self.access.take();
-        let exists = self.find(key).is_some();
-        self.access = access;
-        let name = self.name(key);
-        if exists { self.shard(key)?.get(name) } else { None }
+        self.find_and_mark(key, None)
     }
 
     /// As [`Data::inspect`], counted as a hit or a miss: for TTL, TYPE and others that ask about a key and not for its value.
@@ -383,6 +384,14 @@ impl<'a> Text<'a> {
             View::Int(number) => Some(number),
             View::Short(bytes) => russet_engine::number::parse_i64(bytes),
             _ => None,
+        }
+    }
+
+    /// Shows its bytes, piece after piece.
+    pub fn pieces(self, mut each: impl FnMut(&[u8])) {
+        match self.0 {
+            View::Chunks(chunks) => chunks.chunks().iter().for_each(|chunk| each(chunk)),
+            _ => each(&self.bytes()),
         }
     }
 

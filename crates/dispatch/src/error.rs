@@ -150,6 +150,16 @@ errors! {
     NoSuchClient = "ERR No such client",
     /// CLIENT PAUSE … with no number.
     PauseTimeout = "ERR timeout is not an integer or out of range",
+    /// CLIENT PAUSE of something else than WRITE or ALL.
+    PauseMode = "ERR CLIENT PAUSE mode must be WRITE or ALL",
+    /// A timeout whose end lies beyond all time.
+    TimeoutOutOfRange = "ERR timeout is out of range",
+    /// CLIENT UNBLOCK for something else than TIMEOUT or ERROR.
+    UnblockReason = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+    /// CLIENT LIST ID of something that is no number.
+    InvalidClientId = "ERR Invalid client ID",
+    /// CLIENT KILL ID of something that is no id.
+    ClientIdNotPositive = "ERR client-id should be greater than 0",
     /// OBJECT FREQ without an LFU policy.
     NotLfu = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
     /// OBJECT IDLETIME with an LFU policy.
