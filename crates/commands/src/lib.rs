@@ -4,10 +4,11 @@
 
 use russet_dispatch::Command;
 
+pub mod client;
 pub mod connection;
 pub mod list;
 pub mod string;
 pub mod transactions;
 
 /// The list of files below, and nothing else.
-pub const FAMILIES: &[&[Command]] = &[connection::COMMANDS, list::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[client::COMMANDS, connection::COMMANDS, list::COMMANDS, string::COMMANDS, transactions::COMMANDS];

@@ -126,6 +126,8 @@ errors! {
     ProtoNotInteger = "ERR Protocol version is not an integer or out of range",
     /// A client's name with a space or a control character.
     InvalidClientName = "ERR Client names cannot contain spaces, newlines or special characters.",
+    /// A client's name with a space or a control character.
+    InvalidClientName = "ERR Client names cannot contain spaces, newlines or special characters.",
     /// MULTI in MULTI.
     NestedMulti = "ERR MULTI calls can not be nested",
     /// EXEC without MULTI.
@@ -150,6 +152,16 @@ errors! {
     NoSuchClient = "ERR No such client",
     /// CLIENT PAUSE … with no number.
     PauseTimeout = "ERR timeout is not an integer or out of range",
+    /// CLIENT PAUSE of something else than WRITE or ALL.
+    PauseMode = "ERR CLIENT PAUSE mode must be WRITE or ALL",
+    /// A timeout whose end lies beyond all time.
+    TimeoutOutOfRange = "ERR timeout is out of range",
+    /// CLIENT UNBLOCK for something else than TIMEOUT or ERROR.
+    UnblockReason = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+    /// CLIENT LIST ID of something that is no number.
+    InvalidClientId = "ERR Invalid client ID",
+    /// CLIENT KILL ID of something that is no id.
+    ClientIdNotPositive = "ERR client-id should be greater than 0",
     /// CLIENT PAUSE of something else than WRITE or ALL.
     PauseMode = "ERR CLIENT PAUSE mode must be WRITE or ALL",
     /// A timeout whose end lies beyond all time.

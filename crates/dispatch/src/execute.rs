@@ -138,6 +138,7 @@ impl Executor {
             match ran {
                 Ok(None) => {}
                 Ok(Some(halt)) => {
+                    self.publish(session, at - from);
                     let again = matches!(halt, Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused);
                     return (at + usize::from(!again), Some(halt));
                 }
@@ -147,7 +148,17 @@ impl Executor {
                 }
             }
         }
+        self.publish(session, (until - from).saturating_sub(1));
         (at, None)
+    }
+
+    /// Tells others what the client has run, once for a chunk.
+    fn publish(&self, session: &Session, nth: usize) {
+        let client = &session.client;
+        client.total_commands.store(session.commands, Ordering::Relaxed);
+        if let Some(row) = self.prepared.get(nth).and_then(|prepared| prepared.row) {
+            client.last_command.store(row.id, Ordering::Relaxed);
+        }
     }
 
     /// Looks all requests up, hashes their keys and asks for the memory that they will touch.
@@ -361,6 +372,7 @@ impl Executor {
         if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
             self.thread.counters.commands[row.id].calls.add(1);
             self.thread.counters.processed.add(1);
+            session.commands += 1;
             self.ran.push(row.id);
         }
         halt

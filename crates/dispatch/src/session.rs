@@ -191,8 +191,12 @@ impl Client {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Marks the client for closing and wakes its connection.
+    /// Marks the client for closing and wakes its connection. If it waits for keys, nobody serves it any more.
     pub fn kill(&self) {
+        let blocked = self.blocked.lock().clone();
+        if let Some(blocked) = blocked {
+            blocked.claim();
+        }
         self.killed.store(true, Ordering::Release);
         self.has_mail.store(true, Ordering::Release);
         self.wake();
@@ -273,6 +277,8 @@ pub struct Session {
     pub deny_blocking: bool,
     /// The connection closes after this reply.
     pub close: bool,
+    /// Commands that it has run.
+    pub commands: u64,
     /// A whole number of retries of the request under way, after Busy.
     pub retries: u32,
 }
@@ -292,6 +298,7 @@ impl Session {
             no_touch: false,
             deny_blocking: false,
             close: false,
+            commands: 0,
             retries: 0,
         }
     }

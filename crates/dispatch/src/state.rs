@@ -316,11 +316,10 @@ impl State {
         holds
     }
 
-    /// Starts or prolongs CLIENT PAUSE. Whoever judged by the rules from before has finished when this returns.
+    /// Starts or prolongs CLIENT PAUSE. Whoever judged by the rules from before has finished after a [`State::barrier`].
     pub fn pause(&self, until_ms: u64, all: bool) {
         self.paused_until_ms.fetch_max(until_ms, Ordering::SeqCst);
         self.set_rule(if all { rule::PAUSE_ALL } else { rule::PAUSE_WRITE }, true);
-        self.barrier();
     }
 
     /// Ends CLIENT PAUSE and wakes who waits for that.

@@ -455,6 +455,7 @@ impl Connection {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     self.waiting = Waiting::Nothing;
                     self.has_more = !self.input.is_empty();
+                    self.closing |= self.session.close;
                     if let Done::Reply(reply) = done {
                         self.output.push(&reply.since(Output::default().mark()));
                     }

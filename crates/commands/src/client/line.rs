@@ -1,0 +1,72 @@
+//! A connection in one line, in the fields and the order of Redis 7.2 and Valkey 8.0.
+//!
+//! A connection has no reply buffer of its own while nothing waits to be sent, and then one of just that size: `rbs`, `rbp` and `obl`
+//! are 0, and what waits stands in `oll` and `omem`.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use russet_dispatch::session::{Client, Peer};
+use russet_dispatch::{Session, State};
+
+use crate::connection::DEFAULT_USER;
+
+/// Appends the line of a client, its end included.
+pub(super) fn write(text: &mut String, state: &State, client: &Client) {
+    identity(text, state, client);
+    buffers(text, client);
+    let command = state.table.by_id(client.last_command.load(Relaxed));
+    let command = command.map_or("NULL", |row| &row.full_name);
+    let protocol = client.protocol.load(Relaxed);
+    push(text, format_args!(" cmd={command} user={DEFAULT_USER} redir=-1 resp={protocol}"));
+    let labels = client.labels.lock();
+    push(text, format_args!(" lib-name={} lib-ver={}", labels.lib_name, labels.lib_ver));
+    let (received, sent) = (client.total_in.load(Relaxed), client.total_out.load(Relaxed));
+    let commands = client.total_commands.load(Relaxed);
+    push(text, format_args!(" tot-net-in={received} tot-net-out={sent} tot-cmds={commands}\n"));
+}
+
+fn identity(text: &mut String, state: &State, client: &Client) {
+    let seconds_since = |then: u64| state.clock.now().saturating_sub(then) / 1000;
+    let (addr, laddr) = (client.peer.addr(), client.peer.laddr());
+    push(text, format_args!("id={} addr={addr} laddr={laddr} fd={}", client.id, client.fd));
+    push(text, format_args!(" name={}", client.labels.lock().name));
+    let (age, idle) = (seconds_since(client.created_ms), seconds_since(client.active_ms.load(Relaxed)));
+    let (flags, db) = (flags(client), client.db.load(Relaxed));
+    push(text, format_args!(" age={age} idle={idle} flags={flags} db={db} sub=0 psub=0 ssub=0"));
+    let (queued, watched) = (client.queued.load(Relaxed), client.watched.load(Relaxed));
+    push(text, format_args!(" multi={queued} watch={watched}"));
+}
+
+fn buffers(text: &mut String, client: &Client) {
+    let (used, free) = (client.input_bytes.load(Relaxed), client.input_free.load(Relaxed));
+    let waiting = client.blocked.lock().as_ref().map_or(0, |blocked| blocked.request.heap_bytes());
+    let argv = client.argv_bytes.load(Relaxed) + waiting;
+    let (queued, output) = (client.queued_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
+    let labels = client.labels.lock();
+    let names = labels.name.len() + labels.lib_name.len() + labels.lib_ver.len();
+    let own = size_of::<Client>() + size_of::<Session>() + names;
+    let total = own + used + free + argv + queued + output;
+    push(text, format_args!(" qbuf={used} qbuf-free={free} argv-mem={argv} multi-mem={queued} rbs=0 rbp=0 obl=0"));
+    let (pieces, events) = if output > 0 { (1, "rw") } else { (0, "r") };
+    push(text, format_args!(" oll={pieces} omem={output} tot-mem={total} events={events}"));
+}
+
+/// One letter for each thing that is not as with most connections; `N` if there is none.
+pub(super) fn flags(client: &Client) -> String {
+    let is_blocked = client.blocked.lock().is_some() || client.paused.load(Relaxed);
+    let letters = [
+        ('x', client.queued.load(Relaxed) >= 0),
+        ('b', is_blocked),
+        ('A', client.is_killed()),
+        ('U', matches!(client.peer, Peer::Unix(_))),
+        ('e', client.no_evict.load(Relaxed)),
+        ('T', client.no_touch.load(Relaxed)),
+    ];
+    let set: String = letters.into_iter().filter_map(|(letter, is_set)| is_set.then_some(letter)).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
+}
+
+fn push(text: &mut String, piece: std::fmt::Arguments<'_>) {
+    text.write_fmt(piece).expect("a string takes everything");
+}
