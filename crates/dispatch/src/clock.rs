@@ -3,24 +3,38 @@
 //! The shell owns the one real clock and tells this one; commands read a number. It never goes back: when the system's clock does, time
 //! stands still here until the system has caught up.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Milliseconds since 1970, shared by all threads, monotonic.
 #[derive(Debug)]
 pub struct Clock {
     now_ms: AtomicU64,
+    /// Tells microseconds, for TIME alone; set by the shell.
+    precise: OnceLock<fn() -> u64>,
 }
 
 impl Clock {
     /// A clock that shows `now_ms`.
     pub const fn new(now_ms: u64) -> Self {
-        Self { now_ms: AtomicU64::new(now_ms) }
+        Self { now_ms: AtomicU64::new(now_ms), precise: OnceLock::new() }
     }
 
     /// What time it is.
     #[inline]
     pub fn now(&self) -> u64 {
         self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// Says who knows the microseconds since 1970.
+    pub fn refine(&self, precise: fn() -> u64) {
+        self.precise.get_or_init(|| precise);
+    }
+
+    /// Microseconds since 1970, never before [`Clock::now`]; whole milliseconds where nobody knows better.
+    pub fn now_us(&self) -> u64 {
+        let now_us = self.precise.get().map_or(0, |precise| precise());
+        now_us.max(self.now() * 1000)
     }
 
     /// What the shell's clock shows. A store only when it differs: the line is shared by all threads.
