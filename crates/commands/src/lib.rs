@@ -4,11 +4,23 @@
 
 use russet_dispatch::Command;
 
+pub mod config;
 pub mod client;
 pub mod connection;
+pub mod debug;
+pub mod function;
+pub mod generic;
+mod help;
+pub mod info;
 pub mod list;
+mod long_double;
+pub mod memory;
+pub mod object;
+pub mod replication;
+pub mod server;
+pub mod shutdown;
 pub mod string;
 pub mod transactions;
 
 /// The list of files below, and nothing else.
-pub const FAMILIES: &[&[Command]] = &[client::COMMANDS, connection::COMMANDS, list::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[config::COMMANDS, client::COMMANDS, connection::COMMANDS, debug::COMMANDS, function::COMMANDS, info::COMMANDS, memory::COMMANDS, replication::COMMANDS, shutdown::COMMANDS, generic::COMMANDS, list::COMMANDS, object::COMMANDS, server::COMMANDS, string::COMMANDS, transactions::COMMANDS];
