@@ -128,5 +128,5 @@ fn reset_stat(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn rewrite(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    Err(Stop::Ask(Box::new(Request::RewriteConfig)))
+    Err(Stop::Ask(Box::new(Request::RewriteConfig { force: false })))
 }

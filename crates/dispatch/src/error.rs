@@ -126,8 +126,6 @@ errors! {
     ProtoNotInteger = "ERR Protocol version is not an integer or out of range",
     /// A client's name with a space or a control character.
     InvalidClientName = "ERR Client names cannot contain spaces, newlines or special characters.",
-    /// A client's name with a space or a control character.
-    InvalidClientName = "ERR Client names cannot contain spaces, newlines or special characters.",
     /// MULTI in MULTI.
     NestedMulti = "ERR MULTI calls can not be nested",
     /// EXEC without MULTI.
@@ -162,16 +160,6 @@ errors! {
     InvalidClientId = "ERR Invalid client ID",
     /// CLIENT KILL ID of something that is no id.
     ClientIdNotPositive = "ERR client-id should be greater than 0",
-    /// CLIENT PAUSE of something else than WRITE or ALL.
-    PauseMode = "ERR CLIENT PAUSE mode must be WRITE or ALL",
-    /// A timeout whose end lies beyond all time.
-    TimeoutOutOfRange = "ERR timeout is out of range",
-    /// CLIENT UNBLOCK for something else than TIMEOUT or ERROR.
-    UnblockReason = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-    /// CLIENT LIST ID of something that is no number.
-    InvalidClientId = "ERR Invalid client ID",
-    /// CLIENT KILL ID of something that is no id.
-    ClientIdNotPositive = "ERR client-id should be greater than 0",
     /// OBJECT FREQ without an LFU policy.
     NotLfu = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
     /// OBJECT IDLETIME with an LFU policy.
@@ -192,6 +180,12 @@ errors! {
     NoShutdown = "ERR No shutdown in progress.",
     /// REPLICAOF another server.
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
+    /// DEBUG RELOAD and kin.
+    NeedsPersistence = "ERR DEBUG RELOAD and LOADAOF are not supported: this server has no persistence yet",
+    /// DEBUG PROTOCOL with another word.
+    NoSuchReplyType = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+    /// A reply that RESP2 has no words for.
+    Resp2NotSupported = "ERR RESP2 is not supported by this command",
     /// DEBUG is not permitted here.
     DebugNotAllowed = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
     /// A handler asked for a key that its row does not declare.

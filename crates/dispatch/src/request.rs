@@ -4,13 +4,14 @@ use russet_config::Caller;
 
 use crate::error::Error;
 
-use crate::error::Error;
-
 /// Something that only the shell can do. The client's reply waits for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Write the configuration file anew.
-    RewriteConfig,
+    RewriteConfig {
+        /// With every parameter, also those at their defaults.
+        force: bool,
+    },
     /// Change parameters of which some are the shell's to apply, all or none.
     Reconfigure(Change),
     /// End the process.
@@ -18,13 +19,6 @@ pub enum Request {
     /// Sleep, for DEBUG SLEEP: this client only.
     Sleep {
         /// How long.
-        milliseconds: u64,
-    },
-    /// Answer with an error, but not at once: for whoever guesses passwords.
-    Refuse {
-        /// What the client is told.
-        error: Error,
-        /// When.
         milliseconds: u64,
     },
     /// Answer with an error, but not at once: for whoever guesses passwords.

@@ -58,6 +58,8 @@ pub struct State {
     pub paused_until_ms: AtomicU64,
     /// Whether active expiry runs; DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// Whether the housekeeping rests; DEBUG PAUSE-CRON.
+    pub is_cron_paused: AtomicBool,
     /// Number of databases.
     pub databases: u32,
     /// What never changes while the process lives.
@@ -194,6 +196,7 @@ impl State {
             rules: AtomicU32::new(0),
             paused_until_ms: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
+            is_cron_paused: AtomicBool::new(false),
             databases,
             identity,
             gauges: Gauges::default(),

@@ -51,12 +51,13 @@ pub struct ExpiryIndex {
     rest: BTreeMap<Pair, Block>,
     len: usize,
     block_bytes: usize,
+    deadlines: u128,
 }
 
 impl ExpiryIndex {
     /// An index of nothing, which allocates nothing.
     pub const fn new() -> Self {
-        Self { head: Vec::new(), rest: BTreeMap::new(), len: 0, block_bytes: 0 }
+        Self { head: Vec::new(), rest: BTreeMap::new(), len: 0, block_bytes: 0, deadlines: 0 }
     }
 
     /// How many pairs there are.
@@ -69,6 +70,12 @@ impl ExpiryIndex {
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The sum of all deadlines. Costs nothing to ask.
+    #[inline]
+    pub const fn deadlines(&self) -> u128 {
+        self.deadlines
     }
 
     /// Bytes on the heap. Costs nothing to ask.
@@ -102,6 +109,7 @@ impl ExpiryIndex {
             self.rest.insert(bound, right);
         }
         self.len += 1;
+        self.deadlines += u128::from(deadline);
     }
 
     /// Takes this pair out, once; `false` if it was not there.
@@ -115,6 +123,7 @@ impl ExpiryIndex {
         let left = block.len();
         self.block_bytes = self.block_bytes - bytes + block_bytes(block);
         self.len -= 1;
+        self.deadlines -= u128::from(deadline);
         if left < JOIN_BELOW {
             self.join_neighbour(bound, left);
         }

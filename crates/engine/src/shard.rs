@@ -66,6 +66,11 @@ impl Database {
     pub fn volatile(&self) -> usize {
         self.expiry.len()
     }
+
+    /// The sum of when they end.
+    pub const fn deadlines(&self) -> u128 {
+        self.expiry.deadlines()
+    }
 }
 
 /// One lock's worth of the keyspace.

@@ -23,6 +23,9 @@ pub(crate) async fn run(state: &'static State) {
         let hz = state.tunables.hz.load(Ordering::Relaxed).clamp(10, 500) as u64;
         tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
         state.clock.advance(clock::now_ms());
+        if state.is_cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
         if expire::is_on(state) {
             expire_due(state, &thread).await;
         }

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 mod connection;
 mod cron;
+pub mod daemon;
 mod gauges;
 mod limits;
 mod listener;
@@ -279,7 +280,11 @@ fn run_main(
     });
     drop(runtime);
     threads.into_iter().for_each(|thread| drop(thread.join()));
-    unix_path.into_iter().for_each(|path| drop(options.vfs.remove(Path::new(&path))));
+    if let Some(path) = unix_path {
+        tracing::info!("Removing the unix socket file.");
+        // It may have been removed already.
+        drop(options.vfs.remove(Path::new(&path)));
+    }
 }
 
 fn accept(door: Door, sockets: Sockets) -> Listeners {
@@ -314,5 +319,6 @@ async fn obey_signals(shell: Shell) {
         _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
         _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
     }
+    tracing::info!("User requested shutdown...");
     shell.stop();
 }

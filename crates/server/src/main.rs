@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use russet_config::{Config, id};
 use russet_persist::file::Files;
+use russet_persist::vfs::Vfs;
 use russet_server::cli::{self, Serve, Wish};
-use russet_server::{Options, VERSION, log, start};
+use russet_server::{Options, VERSION, daemon, log, start};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args().skip(1).collect(), &Files) {
@@ -35,14 +37,22 @@ fn health(host: &str, port: u16) -> ExitCode {
 
 fn serve(wish: Serve) -> ExitCode {
     let Serve { mut config, config_file } = wish;
+    let in_background = daemon::is_in_background();
+    if config.bool(const { id("daemonize") }) && !in_background {
+        return match daemon::start_again() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("can't go into the background: {error}")),
+        };
+    }
     if let Err(error) = enter_directory(&mut config) {
         return fail(&error);
     }
     if let Err(error) = log::start(&config, &Files) {
         return fail(&format!("can't open the log file '{}': {error}", config.text(const { id("logfile") })));
     }
-    write_pid_file(&config);
     banner(&config, &config_file);
+    let pid_file = write_pid_file(&config, in_background);
+    let unix_socket = config.text(const { id("unixsocket") }).to_owned();
     let options = Options { on_free_port: false, config_file, vfs: Arc::new(Files), with_signals: true };
     match start(config, options) {
         Ok(mut server) => {
@@ -50,13 +60,20 @@ fn serve(wish: Serve) -> ExitCode {
                 tracing::debug!(%address, "listening");
             }
             tracing::info!("Server initialized");
-            tracing::info!("Ready to accept connections tcp");
+            if !server.addresses.is_empty() {
+                tracing::info!("Ready to accept connections tcp");
+            }
+            if !unix_socket.is_empty() {
+                tracing::info!("Ready to accept connections unix");
+            }
             server.join();
+            remove_pid_file(pid_file.as_deref());
             tracing::warn!("Russet is now ready to exit, bye bye...");
             ExitCode::SUCCESS
         }
         Err(error) => {
             tracing::error!("{error}");
+            remove_pid_file(pid_file.as_deref());
             fail(&error.to_string())
         }
     }
@@ -70,16 +87,32 @@ fn enter_directory(config: &mut Config) -> Result<(), String> {
     config.assign(const { id("dir") }, &here.to_string_lossy())
 }
 
-fn write_pid_file(config: &Config) {
-    use russet_persist::vfs::Vfs;
-    let path = config.text(const { id("pidfile") });
-    if path.is_empty() {
-        return;
-    }
+/// Where Redis leaves its process id when it is in the background and nobody says where.
+const PID_FILE: &str = "/var/run/redis.pid";
+
+/// Answers where the file is, to be removed in the end.
+fn write_pid_file(config: &Config, in_background: bool) -> Option<PathBuf> {
+    let path = match config.text(const { id("pidfile") }) {
+        "" if in_background => PID_FILE,
+        "" => return None,
+        path => path,
+    };
+    let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
     let text = format!("{}\n", std::process::id());
-    if let Err(error) = Files.replace(std::path::Path::new(path), text.as_bytes()) {
-        tracing::warn!(path, %error, "failed to write the pid file");
+    match Files.replace(&path, text.as_bytes()) {
+        Ok(()) => Some(path),
+        Err(error) => {
+            tracing::warn!("Failed to write PID file: {}: {error}", path.display());
+            None
+        }
     }
+}
+
+fn remove_pid_file(path: Option<&Path>) {
+    let Some(path) = path else { return };
+    tracing::info!("Removing the pid file.");
+    // Somebody may have removed it already.
+    drop(Files.remove(path));
 }
 
 /// What somebody who reads the log wants to know first.
@@ -93,8 +126,9 @@ fn banner(config: &Config, config_file: &str) {
     tracing::info!("Russet {VERSION} (Redis {} protocol and commands) is starting", russet_config::REDIS_VERSION);
     tracing::info!(" Port: {port}, {threads} I/O threads, {memory}, no persistence: data ends with the process");
     tracing::info!(" PID: {}", std::process::id());
+    tracing::info!("Running mode=standalone, port={port}.");
     if config_file.is_empty() {
-        tracing::info!("no config file given: using the defaults and the command line");
+        tracing::warn!("Warning: no config file specified, using the default config. In order to specify a config file use russet /path/to/redis.conf");
     }
     let inert = config.inert_in_use();
     if !inert.is_empty() {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use russet_config::Rewrite;
 use russet_dispatch::State;
 use russet_dispatch::request::{Request, Shutdown};
 use russet_dispatch::state::Thread;
@@ -109,17 +110,13 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             Some(Err(error.text().into_owned()))
         }
-        Request::Refuse { error, milliseconds } => {
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-            Some(Err(error.text().into_owned()))
-        }
         Request::EmptyTrash => {
             while means.state.keyspace.trash().pending() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Some(Ok(()))
         }
-        Request::RewriteConfig => Some(rewrite_config(means.state, means.vfs.as_ref())),
+        Request::RewriteConfig { force } => Some(rewrite_config(means.state, means.vfs.as_ref(), force)),
         Request::Reconfigure(change) => Some(reconfigure(means.state, &means.listeners, &change).await),
         Request::Shutdown(how) => shut_down(&means.shell, how),
     }
@@ -130,19 +127,20 @@ fn shut_down(shell: &Shell, how: Shutdown) -> Option<Answer> {
     if how.save == Some(true) {
         return Some(Err("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
     }
-    tracing::warn!("user requested shutdown");
+    tracing::info!("User requested shutdown...");
     shell.stop();
     None
 }
 
-fn rewrite_config(state: &State, vfs: &dyn Vfs) -> Answer {
+fn rewrite_config(state: &State, vfs: &dyn Vfs, force: bool) -> Answer {
     let path = &state.identity.config_file;
     if path.is_empty() {
         return Err("ERR The server is running without a config file".to_owned());
     }
     let path = std::path::Path::new(path);
     let old = vfs.read(path).unwrap_or_default();
-    let text = state.config.load().rewrite(&String::from_utf8_lossy(&old));
+    let wish = Rewrite { force, ..Rewrite::default() };
+    let text = state.config.load().rewrite_with(&String::from_utf8_lossy(&old), wish);
     vfs.replace(path, text.as_bytes()).map_err(|error| {
         tracing::warn!(%error, "CONFIG REWRITE failed");
         format!("ERR Rewriting config file: {error}")

@@ -1,0 +1,308 @@
+//! DEBUG: for tests and for those who look under the lid.
+//!
+//! One command to Redis, so its topics are no subcommands: they have a small table of their own. What a topic promises is done or the
+//! topic is unknown here.
+
+mod digest;
+mod populate;
+mod protocol;
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
+
+use russet_dispatch::clock::idle_seconds;
+use russet_dispatch::command::{Flag::*, Handler};
+use russet_dispatch::request::Request;
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
+use russet_engine::random::Random;
+use russet_engine::{Busy, Entry, Name};
+
+use crate::help;
+
+/// The row.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "debug",
+    syntax: "subcommand [arg [arg ...]]",
+    summary: "Shows and changes what only tests should.",
+    complexity: "",
+    since: "1.0.0",
+    group: Group::Server,
+    arity: -2,
+    flags: &[Admin, NoScript, Loading, Stale, Protected, Walks],
+    file: file!(),
+    run: debug,
+    ..Command::BASE
+}];
+
+/// One thing that DEBUG can do.
+struct Topic {
+    name: &'static str,
+    syntax: &'static str,
+    summary: &'static str,
+    /// How many words may follow the name.
+    words: RangeInclusive<usize>,
+    run: Handler,
+}
+
+const MANY: usize = usize::MAX;
+
+/// Everything DEBUG can do.
+const TOPICS: &[Topic] = &[
+    Topic {
+        name: "change-repl-id",
+        syntax: "",
+        summary: "Gives the history of the data a new name.",
+        words: 0..=0,
+        run: change_replication_id,
+    },
+    Topic {
+        name: "config-rewrite-force-all",
+        syntax: "",
+        summary: "Writes every parameter into the configuration file, also those at their defaults.",
+        words: 0..=0,
+        run: rewrite_all,
+    },
+    Topic {
+        name: "digest",
+        syntax: "",
+        summary: "Sums all keys and values up in forty hexadecimal digits.",
+        words: 0..=0,
+        run: digest::of_all,
+    },
+    Topic {
+        name: "digest-value",
+        syntax: "<key> [<key> ...]",
+        summary: "Sums values up in forty hexadecimal digits each.",
+        words: 0..=MANY,
+        run: digest::of_values,
+    },
+    Topic {
+        name: "error",
+        syntax: "<string>",
+        summary: "Answers with this error.",
+        words: 1..=1,
+        run: error,
+    },
+    Topic {
+        name: "help",
+        syntax: "",
+        summary: "Tells what the subcommands do.",
+        words: 0..=0,
+        run: help,
+    },
+    Topic {
+        name: "htstats",
+        syntax: "<dbid> [full]",
+        summary: "Tells how large the tables of a database are.",
+        words: 1..=2,
+        run: table_sizes,
+    },
+    Topic {
+        name: "loadaof",
+        syntax: "",
+        summary: "Is refused as long as there is no persistence.",
+        words: 0..=0,
+        run: needs_persistence,
+    },
+    Topic {
+        name: "log",
+        syntax: "<message>",
+        summary: "Writes a line into the log.",
+        words: 1..=1,
+        run: log,
+    },
+    Topic {
+        name: "object",
+        syntax: "<key> [fast]",
+        summary: "Shows how the value of a key is kept.",
+        words: 1..=2,
+        run: object,
+    },
+    Topic {
+        name: "pause-cron",
+        syntax: "<0|1>",
+        summary: "Stops the housekeeping, or lets it go on.",
+        words: 1..=1,
+        run: pause_cron,
+    },
+    Topic {
+        name: "populate",
+        syntax: "<count> [<prefix>] [<size>]",
+        summary: "Makes so many keys, as <prefix>:<number>, where they are not there; nobody is told.",
+        words: 1..=3,
+        run: populate::populate,
+    },
+    Topic {
+        name: "protocol",
+        syntax: "<type>",
+        summary: "Answers with a sample of a type of reply.",
+        words: 1..=1,
+        run: protocol::sample,
+    },
+    Topic {
+        name: "quicklist-packed-threshold",
+        syntax: "<size>",
+        summary: "Is accepted: elements of any size are kept the same way.",
+        words: 1..=1,
+        run: accepted,
+    },
+    Topic {
+        name: "reload",
+        syntax: "[option ...]",
+        summary: "Is refused as long as there is no persistence.",
+        words: 0..=MANY,
+        run: needs_persistence,
+    },
+    Topic {
+        name: "set-active-expire",
+        syntax: "<0|1>",
+        summary: "Leaves keys that have ended where they are until somebody asks for them, or removes them.",
+        words: 1..=1,
+        run: set_active_expire,
+    },
+    Topic {
+        name: "sleep",
+        syntax: "<seconds>",
+        summary: "Lets this client wait.",
+        words: 1..=1,
+        run: sleep,
+    },
+    Topic {
+        name: "stringmatch-len",
+        syntax: "<length> <pattern>",
+        summary: "Matches a pattern against a text of so many letters.",
+        words: 2..=2,
+        run: match_long,
+    },
+];
+
+fn debug(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let word = args.next()?;
+    let topic = TOPICS.iter().find(|topic| {
+        word.eq_ignore_ascii_case(topic.name.as_bytes()) && topic.words.contains(&args.left())
+    });
+    match topic {
+        Some(topic) => (topic.run)(cx, args),
+        None => {
+            let word: String = String::from_utf8_lossy(word).chars().take(128).collect();
+            let text = format!(
+                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+            );
+            Err(Error::of(text).into())
+        }
+    }
+}
+
+fn help(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    help::lines(cx, "debug", TOPICS.iter().map(|topic| (topic.name, topic.syntax, topic.summary)));
+    Ok(())
+}
+
+fn change_replication_id(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.state.begin_history(&mut Random::new(cx.thread.random()));
+    cx.reply.ok();
+    Ok(())
+}
+
+fn rewrite_all(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    Err(Stop::Ask(Box::new(Request::RewriteConfig { force: true })))
+}
+
+fn needs_persistence(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    Err(Error::NeedsPersistence.into())
+}
+
+/// The client's own words, without a code put before them and without being counted.
+fn error(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let text = args.next()?;
+    cx.reply.error_bytes(text);
+    Ok(())
+}
+
+fn log(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let text = String::from_utf8_lossy(args.next()?);
+    tracing::warn!("DEBUG LOG: {}", text.escape_debug());
+    cx.reply.ok();
+    Ok(())
+}
+
+fn accepted(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    cx.reply.ok();
+    Ok(())
+}
+
+/// Whether the next argument is a number other than zero.
+fn is_on(args: &mut Args<'_>) -> Result<bool, Error> {
+    Ok(args.int()? != 0)
+}
+
+fn set_active_expire(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.state.active_expire.store(is_on(args)?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn pause_cron(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.state.is_cron_paused.store(is_on(args)?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn sleep(_: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let milliseconds = (args.float()?.max(0.0) * 1000.0).ceil() as u64;
+    Err(Stop::Ask(Box::new(Request::Sleep { milliseconds })))
+}
+
+fn match_long(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    /// Longer texts would keep the thread from its other clients.
+    const LEN_MAX: usize = 1 << 20;
+    let (len, pattern) = (args.count()?.min(LEN_MAX), args.next()?);
+    let is_match = russet_engine::glob::matches(pattern, &vec![b'a'; len]);
+    cx.reply.integer(i64::from(is_match));
+    Ok(())
+}
+
+/// Shows the live entry of any key, declared or not.
+fn look<R>(
+    cx: &Context<'_>,
+    key: &[u8],
+    look: impl FnOnce(&Entry) -> R,
+) -> Result<Option<R>, Busy> {
+    let spot = cx.state.keyspace.locate(key);
+    let (name, now) = (Name { db: cx.data.db, key, hash: spot.hash }, cx.now());
+    cx.data
+        .visit(spot.shard, |shard| shard.get(name).filter(|entry| !entry.is_expired(now)).map(look))
+}
+
+fn object(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let now = cx.now();
+    let describe = |entry: &Entry| {
+        let (address, encoding, access) = (entry.address(), entry.encoding(), entry.access());
+        let idle = idle_seconds(now, access);
+        format!(
+            "Value at:{address:p} refcount:1 encoding:{encoding} lru:{access} lru_seconds_idle:{idle}"
+        )
+    };
+    let described = look(cx, args.next()?, describe)?;
+    cx.reply.simple(&described.ok_or(Error::NoSuchKey)?);
+    Ok(())
+}
+
+fn table_sizes(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let db = args.db(cx.state.databases).map_err(|_| Error::of("ERR Out of range database"))?;
+    let (mut buckets, mut keys, mut volatile) = (0, 0, 0);
+    for shard in 0..cx.state.keyspace.shards() {
+        cx.data.visit(shard, |shard| {
+            let Some(database) = shard.database(db) else { return };
+            buckets += database.table().buckets();
+            keys += database.table().len();
+            volatile += database.volatile();
+        })?;
+    }
+    let text = format!(
+        "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: {buckets}\n number of elements: {keys}\n\
+         [Expires HT]\nHash table 0 stats (main hash table):\n number of elements: {volatile}\n"
+    );
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}

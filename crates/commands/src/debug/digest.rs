@@ -1,0 +1,103 @@
+//! DEBUG DIGEST: all data in forty digits, the same ones that Redis gives for the same data.
+//!
+//! Two ways to put something into a digest: `xor`, where order does not matter, and `mix`, where it does.
+
+use russet_dispatch::{Args, Context, Outcome};
+use russet_engine::number::{DIGITS_MAX, write_i64};
+use russet_engine::{Entry, Object, Type, View};
+use sha1_smol::Sha1;
+
+use super::look;
+
+/// Twenty bytes that sum something up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Digest([u8; 20]);
+
+impl Digest {
+    /// Puts something in, in no order.
+    fn xor(&mut self, bytes: &[u8]) {
+        let other = Sha1::from(bytes).digest().bytes();
+        self.0.iter_mut().zip(other).for_each(|(own, other)| *own ^= other);
+    }
+
+    /// Puts something in behind what is there.
+    fn mix(&mut self, bytes: &[u8]) {
+        self.xor(bytes);
+        self.0 = Sha1::from(self.0).digest().bytes();
+    }
+
+    fn hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Puts a value in, with whether it ends.
+    fn value(&mut self, entry: &Entry) {
+        self.mix(&type_number(entry.kind()).to_be_bytes());
+        match entry.view() {
+            View::Short(bytes) => self.mix(bytes),
+            View::Int(number) => self.mix(write_i64(number, &mut [0; DIGITS_MAX])),
+            View::Chunks(chunks) => self.mix(&chunks.to_vec()),
+            View::Object(object) => self.object(object),
+        }
+        if entry.expiry().is_some() {
+            self.xor(b"!!expire!!");
+        }
+    }
+
+    fn object(&mut self, object: &Object) {
+        match object {
+            Object::List(list) => list.iter().for_each(|element| self.mix(&element)),
+        }
+    }
+}
+
+/// The numbers that Redis gives types.
+const fn type_number(kind: Type) -> u32 {
+    match kind {
+        Type::String => 0,
+        Type::List => 1,
+        Type::Set => 2,
+        Type::SortedSet => 3,
+        Type::Hash => 4,
+        Type::Stream => 6,
+    }
+}
+
+pub(super) fn of_all(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    let mut total = Digest::default();
+    for db in 0..cx.state.databases {
+        let mut begun = false;
+        for shard in 0..cx.state.keyspace.shards() {
+            cx.data.visit(shard, |shard| {
+                let Some(database) = shard.database(db) else { return };
+                for entry in database.table().iter() {
+                    if !std::mem::replace(&mut begun, true) {
+                        total.mix(&db.to_be_bytes());
+                    }
+                    let mut one = Digest::default();
+                    one.mix(entry.key());
+                    one.value(entry);
+                    total.xor(&one.0);
+                }
+            })?;
+        }
+    }
+    cx.reply.simple(&total.hex());
+    Ok(())
+}
+
+pub(super) fn of_values(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let mut digests = Vec::new();
+    while let Some(key) = args.peek() {
+        let of_entry = |entry: &Entry| {
+            let mut digest = Digest::default();
+            digest.value(entry);
+            digest
+        };
+        digests.push(look(cx, key, of_entry)?.unwrap_or_default());
+        args.next()?;
+    }
+    cx.reply.array(digests.len());
+    digests.into_iter().for_each(|digest| cx.reply.simple(&digest.hex()));
+    Ok(())
+}

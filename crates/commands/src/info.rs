@@ -1,0 +1,112 @@
+//! INFO: what the server can tell about itself, as rows of a table.
+//!
+//! A section is a list of fields, each a name and a function of the [`Facts`]; a few sections have as many lines as there are things to
+//! tell of. A field appears only when something true stands behind it; names and shapes are those of Redis 7.2.
+
+mod facts;
+mod fields;
+mod lists;
+
+use std::fmt::Write;
+
+use russet_dispatch::command::Flag::*;
+use russet_dispatch::{Args, Category, Command, Context, Group, Outcome};
+
+use self::facts::Facts;
+pub(crate) use self::facts::Walked;
+
+/// What the row has.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "info",
+    syntax: "[section [section ...]]",
+    summary: "Tells about the server: clients, memory, counters, keys.",
+    since: "1.0.0",
+    group: Group::Server,
+    arity: -1,
+    flags: &[Loading, Stale, Walks],
+    also: &[Category::Dangerous],
+    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    history: &[("7.0.0", "Takes several sections.")],
+    file: file!(),
+    run: info,
+    ..Command::BASE
+}];
+
+/// A name and what stands behind it.
+type Field = (&'static str, fn(&Facts) -> String);
+
+/// What a section holds.
+#[derive(Clone, Copy)]
+enum Body {
+    /// These fields, always.
+    Fields(&'static [Field]),
+    /// As many lines as there are things.
+    Lines(fn(&Facts, &mut String)),
+    /// Nothing: Russet has no such thing.
+    Empty,
+}
+
+/// One chapter of INFO.
+struct Section {
+    /// Its heading; in lower case, what clients ask for.
+    title: &'static str,
+    /// Whether INFO without words shows it.
+    by_default: bool,
+    body: Body,
+}
+
+const fn section(title: &'static str, by_default: bool, body: Body) -> Section {
+    Section { title, by_default, body }
+}
+
+/// In the order of Redis.
+const SECTIONS: &[Section] = &[
+    section("Server", true, Body::Fields(fields::SERVER)),
+    section("Clients", true, Body::Fields(fields::CLIENTS)),
+    section("Memory", true, Body::Fields(fields::MEMORY)),
+    section("Persistence", true, Body::Fields(fields::PERSISTENCE)),
+    section("Stats", true, Body::Fields(fields::STATS)),
+    section("Replication", true, Body::Fields(fields::REPLICATION)),
+    section("CPU", true, Body::Fields(fields::CPU)),
+    section("Modules", true, Body::Empty),
+    section("Commandstats", false, Body::Lines(lists::commands)),
+    section("Errorstats", true, Body::Lines(lists::errors)),
+    section("Latencystats", false, Body::Empty),
+    section("Cluster", true, Body::Fields(fields::CLUSTER)),
+    section("Keyspace", true, Body::Lines(lists::keyspace)),
+];
+
+fn info(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let words: Vec<&[u8]> = args.by_ref().collect();
+    cx.state.probe();
+    let walked = Walked::gather(cx)?;
+    let facts = Facts::new(cx, walked);
+    let chosen = SECTIONS.iter().filter(|section| is_wanted(section, &words));
+    let text = chosen.map(|section| write(section, &facts)).collect::<Vec<_>>().join("\r\n");
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn is_wanted(section: &Section, words: &[&[u8]]) -> bool {
+    let asks = |word: &&[u8]| match word.to_ascii_lowercase().as_slice() {
+        b"all" | b"everything" => true,
+        b"default" => section.by_default,
+        name => section.title.as_bytes().eq_ignore_ascii_case(name),
+    };
+    if words.is_empty() { section.by_default } else { words.iter().any(asks) }
+}
+
+fn write(section: &Section, facts: &Facts) -> String {
+    let mut text = format!("# {}\r\n", section.title);
+    match section.body {
+        Body::Fields(fields) => {
+            for (name, value) in fields {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{name}:{}\r\n", value(facts));
+            }
+        }
+        Body::Lines(lines) => lines(facts, &mut text),
+        Body::Empty => {}
+    }
+    text
+}

@@ -1,0 +1,138 @@
+//! What INFO's fields are functions of, gathered once per INFO.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use russet_config::Config;
+use russet_dispatch::stats::Totals;
+use russet_dispatch::{Client, Context, State};
+use russet_engine::{Busy, Shard};
+
+/// What all databases hold together, from one look at each shard.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Walked {
+    /// By number.
+    pub(crate) databases: Vec<DatabaseFacts>,
+    /// Bytes of keys and values.
+    pub(crate) data_bytes: u64,
+    /// Bytes of tables and indexes.
+    pub(crate) table_bytes: u64,
+    /// Tables that are growing or shrinking.
+    pub(crate) moving_tables: usize,
+    /// Names that somebody watches.
+    pub(crate) watched: usize,
+    /// Names that somebody waits for.
+    pub(crate) awaited: usize,
+}
+
+/// What one database holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DatabaseFacts {
+    pub(crate) keys: usize,
+    /// How many of them end.
+    pub(crate) volatile: usize,
+    /// When they end, all together, in milliseconds since 1970.
+    pub(crate) deadlines: u128,
+}
+
+impl DatabaseFacts {
+    /// Milliseconds that keys with an end have left on average.
+    pub(crate) fn mean_ttl_ms(self, now: u64) -> u64 {
+        let mean = self.deadlines.checked_div(self.volatile as u128).unwrap_or(0);
+        (mean as u64).saturating_sub(now)
+    }
+}
+
+impl Walked {
+    /// Looks at each shard once.
+    pub(crate) fn gather(cx: &Context<'_>) -> Result<Self, Busy> {
+        let mut walked = Self::default();
+        for shard in 0..cx.state.keyspace.shards() {
+            cx.data.visit(shard, |shard| walked.add(shard))?;
+        }
+        Ok(walked)
+    }
+
+    fn add(&mut self, shard: &Shard) {
+        self.data_bytes += shard.bytes() as u64;
+        self.table_bytes += shard.overhead_bytes() as u64;
+        if let Some(interest) = shard.interest() {
+            self.watched += interest.watched();
+            self.awaited += interest.waiting().0;
+        }
+        let count = self.databases.len().max(shard.databases() as usize);
+        self.databases.resize(count, DatabaseFacts::default());
+        for (db, facts) in self.databases.iter_mut().enumerate() {
+            let Some(database) = shard.database(db as u32) else { break };
+            facts.keys += database.table().len();
+            facts.volatile += database.volatile();
+            facts.deadlines += database.deadlines();
+            self.moving_tables += usize::from(database.table().is_moving());
+        }
+    }
+
+    /// Keys of all databases.
+    pub(crate) fn keys(&self) -> usize {
+        self.databases.iter().map(|database| database.keys).sum()
+    }
+}
+
+/// Everything that a field can ask.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) state: &'static State,
+    pub(crate) config: Arc<Config>,
+    pub(crate) totals: Totals,
+    pub(crate) clients: Vec<Arc<Client>>,
+    pub(crate) walked: Walked,
+    pub(crate) now: u64,
+}
+
+impl Facts {
+    pub(crate) fn new(cx: &Context<'_>, walked: Walked) -> Self {
+        Self {
+            state: cx.state,
+            config: cx.state.config.load_full(),
+            totals: cx.state.stats.totals(),
+            clients: cx.state.clients.all(),
+            walked,
+            now: cx.now(),
+        }
+    }
+
+    /// How many clients are so.
+    pub(crate) fn count(&self, is_so: impl Fn(&Client) -> bool) -> String {
+        self.clients.iter().filter(|client| is_so(client)).count().to_string()
+    }
+
+    /// The greatest of something of the clients.
+    pub(crate) fn greatest(&self, of: impl Fn(&Client) -> usize) -> String {
+        self.clients.iter().map(|client| of(client)).max().unwrap_or(0).to_string()
+    }
+
+    /// Bytes of all clients' buffers.
+    pub(crate) fn client_bytes(&self) -> usize {
+        self.clients.iter().map(|client| input_bytes(client) + output_bytes(client)).sum()
+    }
+
+    /// Bytes in use as the allocator sees it.
+    pub(crate) fn used(&self) -> u64 {
+        self.state.gauges.used_memory.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in use beyond keys and values.
+    pub(crate) fn overhead(&self) -> u64 {
+        self.used().saturating_sub(self.walked.data_bytes)
+    }
+}
+
+/// Bytes of a client's read buffer and of what MULTI has queued.
+pub(crate) fn input_bytes(client: &Client) -> usize {
+    let parts = [&client.input_bytes, &client.input_free, &client.queued_bytes];
+    parts.into_iter().map(|part| part.load(Ordering::Relaxed)).sum()
+}
+
+/// Bytes that wait to be sent to a client.
+pub(crate) fn output_bytes(client: &Client) -> usize {
+    client.output_bytes.load(Ordering::Relaxed)
+}

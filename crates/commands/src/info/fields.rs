@@ -1,0 +1,250 @@
+//! INFO's sections that have the same fields every time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use russet_config::{REDIS_VERSION, SERVER_NAME, SERVER_VERSION, id};
+use russet_dispatch::Client;
+use russet_dispatch::clock::access_clock;
+use russet_dispatch::state::{Gauges, rule};
+
+use super::Field;
+use super::facts::{Facts, input_bytes, output_bytes};
+
+const NONE: &str = "0000000000000000000000000000000000000000";
+
+pub(super) const SERVER: &[Field] = &[
+    ("redis_version", |_| REDIS_VERSION.to_owned()),
+    ("server_name", |_| SERVER_NAME.to_owned()),
+    ("russet_version", |_| SERVER_VERSION.to_owned()),
+    ("redis_mode", |_| "standalone".to_owned()),
+    ("os", |f| f.state.identity.os.clone()),
+    ("arch_bits", |_| usize::BITS.to_string()),
+    ("multiplexing_api", |_| {
+        (if cfg!(target_os = "linux") { "epoll" } else { "kqueue" }).to_owned()
+    }),
+    ("process_id", |f| f.state.identity.pid.to_string()),
+    ("process_supervised", |_| "no".to_owned()),
+    ("run_id", |f| f.state.identity.run_id.clone()),
+    ("tcp_port", |f| f.config.integer(const { id("port") }).to_string()),
+    ("server_time_usec", |f| (f.now * 1000).to_string()),
+    ("uptime_in_seconds", |f| uptime(f).to_string()),
+    ("uptime_in_days", |f| (uptime(f) / 86_400).to_string()),
+    ("hz", |f| f.state.tunables.hz.load(Ordering::Relaxed).to_string()),
+    ("configured_hz", |f| f.config.integer(const { id("hz") }).to_string()),
+    ("lru_clock", |f| access_clock(f.now).to_string()),
+    ("executable", |f| f.state.identity.executable.clone()),
+    ("config_file", |f| f.state.identity.config_file.clone()),
+    ("io_threads_active", |f| u8::from(f.state.identity.io_threads > 1).to_string()),
+    ("io_threads", |f| f.state.identity.io_threads.to_string()),
+    ("availability_zone", |f| f.config.text(const { id("availability-zone") }).to_owned()),
+    ("listener0", listener),
+];
+
+pub(super) const CLIENTS: &[Field] = &[
+    ("connected_clients", |f| f.state.clients.count().to_string()),
+    ("cluster_connections", |_| "0".to_owned()),
+    ("maxclients", |f| f.state.tunables.clients_max.load(Ordering::Relaxed).to_string()),
+    ("client_recent_max_input_buffer", |f| f.greatest(input_bytes)),
+    ("client_recent_max_output_buffer", |f| f.greatest(output_bytes)),
+    ("blocked_clients", |f| f.count(|client| client.blocked.lock().is_some())),
+    ("tracking_clients", |_| "0".to_owned()),
+    ("watching_clients", |f| f.count(|client| client.watched.load(Ordering::Relaxed) > 0)),
+    ("clients_in_timeout_table", |f| f.count(has_timeout)),
+    ("total_watched_keys", |f| f.walked.watched.to_string()),
+    ("total_blocking_keys", |f| f.walked.awaited.to_string()),
+    ("total_blocking_keys_on_nokey", |_| "0".to_owned()),
+];
+
+pub(super) const MEMORY: &[Field] = &[
+    ("used_memory", |f| f.used().to_string()),
+    ("used_memory_human", |f| human(f.used())),
+    ("used_memory_rss", |f| gauge(f, |g| &g.rss).to_string()),
+    ("used_memory_rss_human", |f| human(gauge(f, |g| &g.rss))),
+    ("used_memory_peak", |f| gauge(f, |g| &g.used_memory_peak).to_string()),
+    ("used_memory_peak_human", |f| human(gauge(f, |g| &g.used_memory_peak))),
+    ("used_memory_peak_perc", |f| percent(f.used(), gauge(f, |g| &g.used_memory_peak))),
+    ("used_memory_overhead", |f| f.overhead().to_string()),
+    ("used_memory_startup", |f| gauge(f, |g| &g.used_memory_startup).to_string()),
+    ("used_memory_dataset", |f| f.walked.data_bytes.to_string()),
+    ("used_memory_dataset_perc", |f| percent(f.walked.data_bytes, since_start(f))),
+    ("allocator_allocated", |f| f.used().to_string()),
+    ("allocator_active", |f| gauge(f, |g| &g.active).to_string()),
+    ("allocator_resident", |f| gauge(f, |g| &g.resident).to_string()),
+    ("total_system_memory", |f| gauge(f, |g| &g.system_memory).to_string()),
+    ("total_system_memory_human", |f| human(gauge(f, |g| &g.system_memory))),
+    ("maxmemory", |f| f.config.memory(const { id("maxmemory") }).to_string()),
+    ("maxmemory_human", |f| human(f.config.memory(const { id("maxmemory") }))),
+    ("maxmemory_policy", |f| f.config.choice(const { id("maxmemory-policy") }).to_owned()),
+    ("allocator_frag_ratio", |f| ratio(gauge(f, |g| &g.active), f.used())),
+    ("allocator_frag_bytes", |f| beyond(gauge(f, |g| &g.active), f.used())),
+    ("allocator_rss_ratio", |f| ratio(gauge(f, |g| &g.resident), gauge(f, |g| &g.active))),
+    ("allocator_rss_bytes", |f| beyond(gauge(f, |g| &g.resident), gauge(f, |g| &g.active))),
+    ("rss_overhead_ratio", |f| ratio(gauge(f, |g| &g.rss), gauge(f, |g| &g.resident))),
+    ("rss_overhead_bytes", |f| beyond(gauge(f, |g| &g.rss), gauge(f, |g| &g.resident))),
+    ("mem_fragmentation_ratio", |f| ratio(gauge(f, |g| &g.rss), f.used())),
+    ("mem_fragmentation_bytes", |f| beyond(gauge(f, |g| &g.rss), f.used())),
+    ("mem_clients_slaves", |_| "0".to_owned()),
+    ("mem_clients_normal", |f| f.client_bytes().to_string()),
+    ("mem_allocator", |f| f.state.identity.allocator.clone()),
+    ("active_defrag_running", |_| "0".to_owned()),
+    ("lazyfree_pending_objects", |f| f.state.keyspace.trash().pending().to_string()),
+    ("lazyfreed_objects", |f| f.state.keyspace.trash().freed().to_string()),
+];
+
+pub(super) const PERSISTENCE: &[Field] = &[
+    ("loading", |f| {
+        let rules = f.state.rules.load(Ordering::Relaxed);
+        u8::from(rules & rule::LOADING != 0).to_string()
+    }),
+    ("async_loading", |_| "0".to_owned()),
+    ("rdb_changes_since_last_save", |f| f.state.changes.load(Ordering::Relaxed).to_string()),
+    ("rdb_bgsave_in_progress", |_| "0".to_owned()),
+    ("rdb_last_save_time", |f| (f.state.identity.started_ms / 1000).to_string()),
+    ("rdb_last_bgsave_status", |_| "ok".to_owned()),
+    ("rdb_last_bgsave_time_sec", |_| "-1".to_owned()),
+    ("rdb_current_bgsave_time_sec", |_| "-1".to_owned()),
+    ("rdb_saves", |_| "0".to_owned()),
+    ("aof_enabled", |_| "0".to_owned()),
+    ("aof_rewrite_in_progress", |_| "0".to_owned()),
+    ("aof_rewrite_scheduled", |_| "0".to_owned()),
+    ("aof_last_rewrite_time_sec", |_| "-1".to_owned()),
+    ("aof_current_rewrite_time_sec", |_| "-1".to_owned()),
+    ("aof_last_bgrewrite_status", |_| "ok".to_owned()),
+    ("aof_rewrites", |_| "0".to_owned()),
+    ("aof_last_write_status", |_| "ok".to_owned()),
+];
+
+pub(super) const STATS: &[Field] = &[
+    ("total_connections_received", |f| f.state.stats.connections().0.to_string()),
+    ("total_commands_processed", |f| f.totals.processed.to_string()),
+    ("instantaneous_ops_per_sec", |f| gauge(f, |g| &g.ops_per_second).to_string()),
+    ("total_net_input_bytes", |f| f.totals.bytes_in.to_string()),
+    ("total_net_output_bytes", |f| f.totals.bytes_out.to_string()),
+    ("instantaneous_input_kbps", |f| kilobytes(gauge(f, |g| &g.input_per_second))),
+    ("instantaneous_output_kbps", |f| kilobytes(gauge(f, |g| &g.output_per_second))),
+    ("rejected_connections", |f| f.state.stats.connections().1.to_string()),
+    ("sync_full", |_| "0".to_owned()),
+    ("sync_partial_ok", |_| "0".to_owned()),
+    ("sync_partial_err", |_| "0".to_owned()),
+    ("expired_keys", |f| f.totals.expired.to_string()),
+    ("evicted_keys", |_| "0".to_owned()),
+    ("evicted_clients", |_| "0".to_owned()),
+    ("keyspace_hits", |f| f.totals.hits.to_string()),
+    ("keyspace_misses", |f| f.totals.misses.to_string()),
+    ("latest_fork_usec", |_| "0".to_owned()),
+    ("total_forks", |_| "0".to_owned()),
+    ("unexpected_error_replies", |_| "0".to_owned()),
+    ("total_error_replies", |f| f.totals.errors.to_string()),
+    ("total_reads_processed", |f| f.totals.reads.to_string()),
+    ("total_writes_processed", |f| f.totals.writes.to_string()),
+    ("io_threaded_reads_processed", |f| f.totals.reads.to_string()),
+    ("io_threaded_writes_processed", |f| f.totals.writes.to_string()),
+    ("client_query_buffer_limit_disconnections", |f| f.totals.query_limit_cuts.to_string()),
+    ("client_output_buffer_limit_disconnections", |f| f.totals.output_limit_cuts.to_string()),
+];
+
+pub(super) const REPLICATION: &[Field] = &[
+    ("role", |_| "master".to_owned()),
+    ("connected_slaves", |_| "0".to_owned()),
+    ("master_failover_state", |_| "no-failover".to_owned()),
+    ("master_replid", |f| f.state.replication_id.load().to_string()),
+    ("master_replid2", |_| NONE.to_owned()),
+    ("master_repl_offset", |f| f.state.journal.end().to_string()),
+    ("second_repl_offset", |_| "-1".to_owned()),
+    ("repl_backlog_active", |_| "0".to_owned()),
+    ("repl_backlog_size", |f| f.config.memory(const { id("repl-backlog-size") }).to_string()),
+    ("repl_backlog_first_byte_offset", |_| "0".to_owned()),
+    ("repl_backlog_histlen", |_| "0".to_owned()),
+];
+
+pub(super) const CPU: &[Field] = &[
+    ("used_cpu_sys", |f| seconds(gauge(f, |g| &g.cpu_system_us))),
+    ("used_cpu_user", |f| seconds(gauge(f, |g| &g.cpu_user_us))),
+    ("used_cpu_sys_children", |_| seconds(0)),
+    ("used_cpu_user_children", |_| seconds(0)),
+];
+
+pub(super) const CLUSTER: &[Field] = &[("cluster_enabled", |_| "0".to_owned())];
+
+fn gauge(facts: &Facts, which: fn(&Gauges) -> &AtomicU64) -> u64 {
+    which(&facts.state.gauges).load(Ordering::Relaxed)
+}
+
+fn uptime(facts: &Facts) -> u64 {
+    facts.now.saturating_sub(facts.state.identity.started_ms) / 1000
+}
+
+fn since_start(facts: &Facts) -> u64 {
+    facts.used().saturating_sub(gauge(facts, |g| &g.used_memory_startup))
+}
+
+/// `name=tcp,bind=*,bind=-::*,port=6379`
+fn listener(facts: &Facts) -> String {
+    let binds = facts.config.addresses().iter().map(|address| format!("bind={address},"));
+    format!(
+        "name=tcp,{}port={}",
+        binds.collect::<String>(),
+        facts.config.integer(const { id("port") })
+    )
+}
+
+fn has_timeout(client: &Client) -> bool {
+    client.blocked.lock().as_ref().is_some_and(|blocked| blocked.wait.timeout_ms > 0)
+}
+
+/// `894.66K`, as Redis prints bytes for people.
+fn human(bytes: u64) -> String {
+    const UNITS: [char; 5] = ['K', 'M', 'G', 'T', 'P'];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
+    format!("{:.2}{}", bytes as f64 / 1024f64.powi(power as i32), UNITS[power as usize - 1])
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    format!("{:.2}%", part as f64 / whole.max(1) as f64 * 100.0)
+}
+
+fn ratio(one: u64, other: u64) -> String {
+    format!("{:.2}", one as f64 / other.max(1) as f64)
+}
+
+fn beyond(one: u64, other: u64) -> String {
+    (one as i64 - other as i64).to_string()
+}
+
+fn kilobytes(bytes: u64) -> String {
+    format!("{:.2}", bytes as f64 / 1024.0)
+}
+
+fn seconds(microseconds: u64) -> String {
+    format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{human, percent, seconds};
+
+    #[test]
+    fn bytes_are_written_as_redis_writes_them() {
+        let cases = [
+            (0, "0B"),
+            (1023, "1023B"),
+            (916_128, "894.66K"),
+            (12_193_792, "11.63M"),
+            (25_276_514_304, "23.54G"),
+            (1 << 40, "1.00T"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(human(bytes), text);
+        }
+    }
+
+    #[test]
+    fn shares_and_times_have_fixed_places() {
+        assert_eq!(percent(1, 3), "33.33%");
+        assert_eq!(percent(1, 0), "100.00%");
+        assert_eq!(seconds(12_888), "0.012888");
+    }
+}
