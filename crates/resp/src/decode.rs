@@ -10,16 +10,17 @@
 //!   consumed                                  at       missing = 1, bulk = 70000, wants = 69992
 //! ```
 //!
-//! When the input ends in mid-request, that request's spans move from the batch into the decoder, and back
-//! when it is whole; what was parsed is not parsed again, and what was searched is not searched again.
+//! When the input ends in mid-request, its arguments are counted and forgotten: a span is larger than the
+//! smallest argument, so whoever sends arguments and no end would make the server hold more than was sent.
+//! Once the request is whole, one more walk finds them again. What was searched is not searched again.
 //!
 //! Redis searches lines with C strings, so a NUL hides the end of an inline line for good; that is kept.
 //! Not kept: a line of more than 64 KB is refused even if its end is already here, because otherwise the
 //! answer would depend on how the bytes were cut; and CR LF are looked at, not skipped (Valkey 9's rule).
 //!
 //! Invariants:
-//! * `consumed <= at`; equal between requests. All spans of `args` lie between them.
-//! * `missing == 0` between requests, and then `bulk` is `None` and `args` is empty and owns no heap.
+//! * `consumed <= first <= at` within a request; `consumed == at` between requests.
+//! * `missing == 0` between requests, and then `bulk` is `None` and nothing is counted.
 //! * `searched` counts from `at`, and is 0 whenever `at` moves.
 
 use std::mem;
@@ -130,8 +131,7 @@ impl Batch {
     }
 }
 
-/// Finds requests. Resumable at any byte; holds numbers and the spans of a half-received request only, so
-/// an idle one owns no heap.
+/// Finds requests. Resumable at any byte; holds numbers only, never heap.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// Behind the last whole request.
@@ -144,8 +144,12 @@ pub struct Decoder {
     missing: usize,
     /// Announced length of the argument that begins at `at`.
     bulk: Option<usize>,
-    /// Arguments of the pending request that are here.
-    args: Vec<Span>,
+    /// Where the pending request's first argument begins, header included.
+    first: usize,
+    /// How many of its arguments are here.
+    here: usize,
+    /// How many bytes those have.
+    here_bytes: usize,
     /// Bytes the pending argument lacks.
     wants: usize,
     /// Whether the last decode ended within a request.
@@ -207,9 +211,7 @@ impl Decoder {
         }
         self.consumed = self.consumed.saturating_sub(bytes);
         self.at = self.at.saturating_sub(bytes);
-        for span in &mut self.args {
-            span.start = span.start.saturating_sub(bytes);
-        }
+        self.first = self.first.saturating_sub(bytes);
     }
 
     /// How many more bytes the pending argument needs at least; 0 if that is unknown. The client says so:
@@ -227,13 +229,7 @@ impl Decoder {
 
     /// How many arguments of the pending request are here, and how many bytes they have.
     pub fn pending(&self) -> (usize, usize) {
-        (self.args.len(), self.args.iter().fold(0, |sum, span| sum.saturating_add(span.len)))
-    }
-
-    /// Bytes of heap this owns: room for the spans of the pending request.
-    #[inline]
-    pub fn heap_bytes(&self) -> usize {
-        self.args.capacity().saturating_mul(size_of::<Span>())
+        (self.here, self.here_bytes)
     }
 
     /// Takes or skips one request.
@@ -274,13 +270,24 @@ impl Decoder {
             self.consumed = self.at;
             return Ok(Step::Taken);
         }
+        self.first = self.at;
         if self.arguments(input, limits, &mut batch.spans)? == Step::Starved {
-            self.args = batch.spans.drain(batch.owned()..).collect();
+            self.put_off(batch);
             return Ok(Step::Starved);
         }
         self.consumed = self.at;
         batch.complete(self.at);
         Ok(Step::Taken)
+    }
+
+    /// Counts the arguments that came, and forgets where they lie.
+    #[cold]
+    fn put_off(&mut self, batch: &mut Batch) {
+        let came = batch.spans.get(batch.owned()..).unwrap_or_default();
+        self.here = self.here.saturating_add(came.len());
+        let bytes = came.iter().fold(0_usize, |sum, span| sum.saturating_add(span.len));
+        self.here_bytes = self.here_bytes.saturating_add(bytes);
+        batch.spans.truncate(batch.owned());
     }
 
     /// The pending multibulk, from where it ended last time.
@@ -291,15 +298,27 @@ impl Decoder {
         limits: &Limits,
         batch: &mut Batch,
     ) -> Result<Step, ProtocolError> {
-        let mut args = mem::take(&mut self.args);
-        let step = self.arguments(input, limits, &mut args)?;
+        let step = self.arguments(input, limits, &mut batch.spans)?;
+        self.put_off(batch);
         if step == Step::Taken {
+            self.walk_again(input, &mut batch.spans)?;
             self.consumed = self.at;
-            batch.spans.append(&mut args);
             batch.complete(self.at);
-        } else {
-            self.args = args;
         }
+        Ok(step)
+    }
+
+    /// Finds the arguments of a request that is whole now. They were judged as they came; limits may have
+    /// changed since, and do not count.
+    fn walk_again(&mut self, input: &[u8], spans: &mut Vec<Span>) -> Result<Step, ProtocolError> {
+        let any = Limits { bulk_bytes_max: u64::MAX, ..Limits::DEFAULT };
+        let end = self.at;
+        self.advance(self.first);
+        self.missing = mem::take(&mut self.here);
+        self.here_bytes = 0;
+        spans.reserve_exact(self.missing);
+        let step = self.arguments(input, &any, spans)?;
+        debug_assert!(step == Step::Taken && self.at == end, "the bytes have not changed");
         Ok(step)
     }
 
@@ -473,7 +492,7 @@ impl Decoder {
     #[cold]
     fn fail(&mut self, error: ProtocolError, batch: &mut Batch) {
         self.failed = Some(error);
-        self.args = Vec::new();
+        (self.here, self.here_bytes) = (0, 0);
         batch.spans.truncate(batch.owned());
         batch.error = Some(error);
     }

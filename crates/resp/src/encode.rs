@@ -18,7 +18,7 @@
 
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::Protocol;
 use crate::number::{DoubleBuffer, format_double};
@@ -109,6 +109,32 @@ impl Output {
         self.splices.clear();
         self.splices.shrink_to(SLICES_MAX);
         self.spliced = 0;
+    }
+
+    /// Drops the first `sent` bytes and gives their room back: what a slow reader has taken. Costs a move of the
+    /// flat bytes behind them, so do it when they are the smaller half. All marks are void.
+    pub fn drop_front(&mut self, sent: usize) {
+        let passed = self.splices.partition_point(|splice| splice.start() < sent);
+        let last = passed.checked_sub(1).and_then(|i| self.splices.get_mut(i));
+        let (mut spliced, mut left) = (0, 0);
+        if let Some(last) = last {
+            let taken = sent.saturating_sub(last.start()).min(last.bytes.len());
+            spliced = last.before.saturating_add(taken);
+            last.bytes.advance(taken);
+            left = usize::from(!last.bytes.is_empty());
+        }
+        let flat = sent.saturating_sub(spliced).min(self.flat.len());
+        self.flat.drain(..flat);
+        self.flat.shrink_to(self.flat.len().saturating_mul(2));
+        self.splices.drain(..passed.saturating_sub(left));
+        self.splices.shrink_to(self.splices.len().saturating_mul(2));
+        let mut before = 0_usize;
+        for splice in &mut self.splices {
+            splice.at = splice.at.saturating_sub(flat);
+            splice.before = before;
+            before = before.saturating_add(splice.bytes.len());
+        }
+        self.spliced = before;
     }
 
     /// Appends a copy of `bytes`.

@@ -46,8 +46,9 @@ fn decode<'a>(
             batch.clear();
             decoder.decode(&mut buffer, limits, requests_max, &mut batch);
             collect(&batch, &buffer, &mut outcome);
-            // A span of 16 bytes per argument of at least six, and a vector that doubles.
-            assert!(decoder.heap_bytes() <= 8 * buffer.len() + 1024);
+            // A span of 16 bytes per argument of at least six (two in a line), and a vector that doubles.
+            assert!(batch.heap_bytes() <= 40 * buffer.len() + 1024);
+            assert!(decoder.pending().1 <= buffer.len());
             buffer.drain(..decoder.consumed());
             decoder.discard(decoder.consumed());
             if batch.len() < requests_max {

@@ -223,6 +223,15 @@ proptest! {
         for from in 0..=expected.len() {
             prop_assert_eq!(gathered(&out, from), expected.get(from..).unwrap().to_vec());
         }
+        for sent in [0, 1, 3, 7, 40].into_iter().cycle().take(60) {
+            let sent = sent.min(expected.len());
+            out.drop_front(sent);
+            expected.drain(..sent);
+            prop_assert_eq!(out.len(), expected.len());
+            prop_assert_eq!(&out.since(Mark::default()), &expected);
+            prop_assert_eq!(&gathered(&out, 0), &expected);
+        }
+        prop_assert!(out.heap_bytes() <= 64);
     }
 
     #[test]
