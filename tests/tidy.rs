@@ -45,7 +45,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 ];
 
 /// Crates for tests and measurements: they may know anyone, and nobody above knows them.
-const DEVELOPER_CRATES: &[&str] = &["bench", "testkit"];
+const DEVELOPER_CRATES: &[&str] = &["bench", "models", "testkit"];
 
 /// Crates that do no I/O and read no clock.
 const LEAVES: &[&str] = &["resp", "engine", "journal", "rdb", "config"];

@@ -348,7 +348,7 @@ impl<'a, T: Protected> Held<'a, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -11,6 +11,7 @@ pub mod elle;
 pub mod linear;
 pub mod process;
 pub mod random;
+pub mod record;
 #[cfg(test)]
 mod simulation;
 pub mod transcript;
