@@ -2,7 +2,10 @@
 
 /// What each group of commands answers.
 mod commands {
+    mod generic;
     mod list;
+    mod object;
+    mod server;
     mod string;
     mod transactions;
 }

@@ -1,0 +1,372 @@
+//! What looks at all keys of a database: SCAN, KEYS, RANDOMKEY.
+//!
+//! One shard is held at a time, so a key that is renamed meanwhile may be seen twice or not at all; inside a transaction all shards are
+//! held, and what is seen is one moment.
+//!
+//! ```text
+//! cursor of SCAN:   [ cursor of the shard's table | number of the shard ]
+//!                                                   shard_bits wide
+//! ```
+//!
+//! Invariants:
+//! * A cursor is zero at the beginning and at the end only: behind the first bucket either its table's part or its shard's is not.
+//! * A key that is there from a round's beginning to its end, and is not renamed, is shown: its shard is visited, and the cursor of a
+//!   table survives growth.
+
+use russet_dispatch::command::Flag::*;
+use russet_dispatch::execute::Walk;
+use russet_dispatch::{Args, Category, Command, Context, Error, Outcome, Stop};
+use russet_engine::number::parse_i64;
+use russet_engine::shard::Database;
+use russet_engine::table::Table;
+use russet_engine::{Busy, Entry, Name, Shard, Type, glob};
+use russet_resp::Mark;
+
+use super::GENERIC;
+
+/// The row of KEYS.
+pub(super) const KEYS: Command = Command {
+    name: "keys",
+    syntax: "pattern:pattern",
+    summary: "Gives all keys that match a pattern.",
+    complexity: "O(N) where N is the number of keys; O(1) for a pattern that matches one key only",
+    arity: 2,
+    flags: &[ReadOnly, Walks],
+    also: &[Category::Dangerous],
+    tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+    run: keys,
+    ..GENERIC
+};
+
+/// The row of SCAN.
+pub(super) const SCAN: Command = Command {
+    name: "scan",
+    syntax: "cursor:int [MATCH pattern:pattern] [COUNT count:int] [TYPE type]",
+    summary: "Gives some keys, and a cursor to go on with.",
+    complexity: "O(1) for every call, O(N) for a whole round, where N is the number of keys",
+    since: "2.8.0",
+    arity: -2,
+    flags: &[ReadOnly, Walks],
+    tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
+    history: &[("6.0.0", "Added the `TYPE` subcommand.")],
+    run: scan,
+    ..GENERIC
+};
+
+/// The row of RANDOMKEY.
+pub(super) const RANDOMKEY: Command = Command {
+    name: "randomkey",
+    summary: "Gives one key, each with the same chance.",
+    arity: 1,
+    flags: &[ReadOnly, Walks],
+    tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+    run: randomkey,
+    ..GENERIC
+};
+
+/// Buckets and shards that one SCAN may visit for each key it wants, as in Redis.
+const STEPS_PER_KEY: u64 = 10;
+
+/// Buckets and shards that one SCAN may visit in any case: enough to go through a small database in one call.
+const STEPS_MIN: u64 = 4096;
+
+/// SCANs that want more keys than this do one slice at a time, and others have their turn between.
+const COUNT_AT_ONCE: u64 = 1000;
+
+/// Buckets that are looked at while a shard is held: about a tenth of a millisecond.
+const BUCKETS_PER_HOLD: u64 = 1024;
+
+/// How often RANDOMKEY throws dice before it walks: a key that has ended is met less and less often, since the cycle removes them.
+const THROWS: usize = 64;
+
+/// Which keys are wanted.
+#[derive(Debug)]
+struct Filter {
+    db: u32,
+    now: u64,
+    /// `None` for any key, also the empty one, which no other pattern but the empty one matches.
+    pattern: Option<Box<[u8]>>,
+    kind: Option<Type>,
+}
+
+impl Filter {
+    fn any(cx: &Context<'_>) -> Self {
+        Self { db: cx.data.db, now: cx.now(), pattern: None, kind: None }
+    }
+
+    fn set_pattern(&mut self, pattern: &[u8]) {
+        self.pattern = (pattern != b"*").then(|| pattern.into());
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_match = |pattern: &[u8]| glob::matches(pattern, entry.key());
+        !entry.is_expired(self.now)
+            && self.kind.is_none_or(|kind| entry.kind() == kind)
+            && self.pattern.as_deref().is_none_or(is_match)
+    }
+
+    /// For a pattern that matches one key only: that key, if it is wanted.
+    fn only_key(&self, cx: &Context<'_>) -> Result<Option<Vec<Box<[u8]>>>, Busy> {
+        let Some(key) = self.pattern.as_deref().and_then(glob::literal) else { return Ok(None) };
+        let spot = cx.state.keyspace.locate(&key);
+        let name = Name { db: self.db, key: &key, hash: spot.hash };
+        let is_wanted = |shard: &Shard| shard.get(name).is_some_and(|entry| self.wants(entry));
+        let found = cx.data.visit(spot.shard, is_wanted)?.then(|| key.as_ref().into());
+        Ok(Some(found.into_iter().collect()))
+    }
+}
+
+/// Runs a walk: at once where all shards are held anyway, in slices elsewhere.
+fn walk(cx: &mut Context<'_>, mut walk: impl Walk + 'static) -> Outcome {
+    if !cx.data.holds_all() {
+        return Err(Stop::Later(Box::new(walk)));
+    }
+    while !walk.step(cx)? {}
+    Ok(())
+}
+
+fn keys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let mut filter = Filter::any(cx);
+    filter.set_pattern(args.next()?);
+    if let Some(found) = filter.only_key(cx)? {
+        cx.reply.array(found.len());
+        for key in &found {
+            cx.reply.bulk(key);
+        }
+        return Ok(());
+    }
+    walk(cx, Keys { filter, shard: 0, found: 0, start: None })
+}
+
+/// KEYS under way.
+#[derive(Debug)]
+struct Keys {
+    filter: Filter,
+    shard: u32,
+    found: usize,
+    /// Where the reply begins; its length is put in at the end.
+    start: Option<Mark>,
+}
+
+impl Walk for Keys {
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let start = *self.start.get_or_insert(cx.reply.out.mark());
+        let (filter, found, reply) = (&self.filter, &mut self.found, &mut cx.reply);
+        cx.data.visit(self.shard, |shard| {
+            let table = shard.database(filter.db).map(Database::table);
+            let entries = table.into_iter().flat_map(Table::iter);
+            for entry in entries.filter(|entry| filter.wants(entry)) {
+                reply.bulk(entry.key());
+                *found += 1;
+            }
+        })?;
+        self.shard += 1;
+        let is_done = self.shard == cx.state.keyspace.shards();
+        if is_done {
+            cx.reply.out.insert(start, format!("*{}\r\n", self.found).as_bytes());
+        }
+        Ok(is_done)
+    }
+}
+
+/// The options behind SCAN's cursor.
+fn options(cx: &Context<'_>, args: &mut Args<'_>) -> Result<(Filter, u64), Error> {
+    let (mut filter, mut count) = (Filter::any(cx), 10);
+    while let Some(option) = args.peek() {
+        let option = option.to_ascii_lowercase();
+        args.next()?;
+        match option.as_slice() {
+            b"match" => filter.set_pattern(args.next()?),
+            b"count" => count = wanted(args.next()?)?,
+            b"type" => filter.kind = Some(kind_of(args.next()?)?),
+            b"novalues" => return Err(Error::NoValuesOnlyInHscan),
+            b"noscores" => return Err(Error::NoScoresOnlyInZscan),
+            _ => return Err(Error::Syntax),
+        }
+    }
+    Ok((filter, count))
+}
+
+fn wanted(count: &[u8]) -> Result<u64, Error> {
+    let count = parse_i64(count).ok_or(Error::NotInteger)?;
+    if count < 1 { Err(Error::Syntax) } else { Ok(count as u64) }
+}
+
+fn kind_of(name: &[u8]) -> Result<Type, Error> {
+    let is_it = |kind: &Type| kind.name().as_bytes().eq_ignore_ascii_case(name);
+    let unknown = || format!("ERR unknown type name '{}'", String::from_utf8_lossy(name));
+    Type::ALL.into_iter().find(is_it).ok_or_else(|| Error::of(unknown()))
+}
+
+/// An unsigned number of 64 bits, in decimal digits and nothing else.
+fn cursor(word: &[u8]) -> Result<u64, Error> {
+    let is_plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(word).ok().filter(|_| is_plain);
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Error::InvalidCursor)
+}
+
+fn scan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let cursor = cursor(args.next()?)?;
+    let (filter, count) = options(cx, args)?;
+    if cursor == 0
+        && let Some(found) = filter.only_key(cx)?
+    {
+        head(cx.reply.out.mark(), cx, 0, found.len());
+        for key in &found {
+            cx.reply.bulk(key);
+        }
+        return Ok(());
+    }
+    let mut scan = Scan::new(cx, filter, cursor, count);
+    if count > COUNT_AT_ONCE {
+        return walk(cx, scan);
+    }
+    while !scan.step(cx)? {}
+    Ok(())
+}
+
+/// Puts what comes before the keys of SCAN's reply where it belongs.
+fn head(at: Mark, cx: &mut Context<'_>, cursor: u64, found: usize) {
+    let cursor = cursor.to_string();
+    let head = format!("*2\r\n${}\r\n{cursor}\r\n*{found}\r\n", cursor.len());
+    cx.reply.out.insert(at, head.as_bytes());
+}
+
+/// SCAN under way.
+#[derive(Debug)]
+struct Scan {
+    filter: Filter,
+    shard: u32,
+    /// In that shard's table.
+    cursor: u64,
+    found: usize,
+    /// Keys to look at yet, wanted or not.
+    keys_left: u64,
+    /// Buckets and shards to visit yet.
+    steps_left: u64,
+    /// Where the reply begins; see [`head`].
+    start: Option<Mark>,
+}
+
+impl Scan {
+    fn new(cx: &Context<'_>, filter: Filter, cursor: u64, count: u64) -> Self {
+        let keyspace = &cx.state.keyspace;
+        Self {
+            filter,
+            shard: (cursor & u64::from(keyspace.shards() - 1)) as u32,
+            cursor: cursor >> keyspace.shard_bits(),
+            found: 0,
+            keys_left: count,
+            steps_left: count.saturating_mul(STEPS_PER_KEY).max(STEPS_MIN),
+            start: None,
+        }
+    }
+
+    /// Looks at buckets of a shard until there is enough, or no more.
+    fn look(&mut self, shard: &Shard, mut show: impl FnMut(&[u8])) {
+        let table = shard.database(self.filter.db).map(Database::table);
+        let mut buckets_left = self.steps_left.min(BUCKETS_PER_HOLD);
+        loop {
+            self.steps_left = self.steps_left.saturating_sub(1);
+            buckets_left = buckets_left.saturating_sub(1);
+            let (mut seen, filter, found) = (0, &self.filter, &mut self.found);
+            self.cursor = table.map_or(0, |table| {
+                table.scan(self.cursor, |entry| {
+                    seen += 1;
+                    if filter.wants(entry) {
+                        show(entry.key());
+                        *found += 1;
+                    }
+                })
+            });
+            self.keys_left = self.keys_left.saturating_sub(seen);
+            if self.cursor == 0 || self.keys_left == 0 || buckets_left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Walk for Scan {
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let start = *self.start.get_or_insert(cx.reply.out.mark());
+        let reply = &mut cx.reply;
+        cx.data.visit(self.shard, |shard| self.look(shard, |key| reply.bulk(key)))?;
+        self.shard += u32::from(self.cursor == 0);
+        let keyspace = &cx.state.keyspace;
+        let is_last = self.shard == keyspace.shards();
+        let is_done = is_last || self.keys_left == 0 || self.steps_left == 0;
+        if is_done {
+            let next = self.cursor << keyspace.shard_bits() | u64::from(self.shard);
+            head(start, cx, if is_last { 0 } else { next }, self.found);
+        }
+        Ok(is_done)
+    }
+}
+
+/// A shard is chosen by how much is in it, then a key of the shard.
+fn randomkey(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    let filter = Filter::any(cx);
+    let totals = totals(cx, filter.db)?;
+    let total = totals.last().copied().unwrap_or(0);
+    if total == 0 {
+        cx.reply.null();
+        return Ok(());
+    }
+    for _ in 0..THROWS {
+        let place = cx.thread.random_below(total);
+        let shard = totals.partition_point(|until| *until <= place) as u32;
+        if let Some(key) = sample(cx, &filter, shard)? {
+            cx.reply.bulk(&key);
+            return Ok(());
+        }
+    }
+    walk(cx, AnyKey { filter, shard: 0 })
+}
+
+/// How many entries the shards have, each with all before it.
+fn totals(cx: &Context<'_>, db: u32) -> Result<Vec<u64>, Busy> {
+    let mut total = 0;
+    let mut add = |shard: &Shard| {
+        total += entries(shard, db);
+        total
+    };
+    (0..cx.state.keyspace.shards()).map(|shard| cx.data.visit(shard, &mut add)).collect()
+}
+
+/// How many entries a database has in a shard, those that have ended and are not removed yet included.
+pub fn entries(shard: &Shard, db: u32) -> u64 {
+    shard.database(db).map_or(0, |database| database.table().len() as u64)
+}
+
+fn sample(cx: &Context<'_>, filter: &Filter, shard: u32) -> Result<Option<Box<[u8]>>, Busy> {
+    cx.data.visit(shard, |shard| {
+        let entry = shard.database(filter.db)?.table().sample(|| cx.thread.random())?;
+        filter.wants(entry).then(|| entry.key().into())
+    })
+}
+
+/// RANDOMKEY where nearly all keys have ended: the first that has not.
+#[derive(Debug)]
+struct AnyKey {
+    filter: Filter,
+    shard: u32,
+}
+
+impl Walk for AnyKey {
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let (filter, reply) = (&self.filter, &mut cx.reply);
+        let is_found = cx.data.visit(self.shard, |shard| {
+            let table = shard.database(filter.db).map(Database::table);
+            let mut entries = table.into_iter().flat_map(Table::iter);
+            let found = entries.find(|entry| filter.wants(entry));
+            found.inspect(|entry| reply.bulk(entry.key())).is_some()
+        })?;
+        self.shard += 1;
+        if !is_found && self.shard == cx.state.keyspace.shards() {
+            cx.reply.null();
+            return Ok(true);
+        }
+        Ok(is_found)
+    }
+}
