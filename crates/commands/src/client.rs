@@ -83,7 +83,10 @@ const SUBCOMMANDS: &[Command] = &[
             ("5.0.0", "`TYPE` replica replaces slave."),
             ("6.2.0", "`LADDR`."),
             ("8.0.0", "`MAXAGE`."),
-            ("8.1.0", "Several ids, `NAME`, `IDLE`, `FLAGS`, `LIB-NAME`, `LIB-VER`, `DB`, `CAPA` and `IP`."),
+            (
+                "8.1.0",
+                "Several ids, `NAME`, `IDLE`, `FLAGS`, `LIB-NAME`, `LIB-VER`, `DB`, `CAPA` and `IP`.",
+            ),
             ("9.0.0", "Conditions that begin with `NOT-`."),
         ],
         run: kill,
@@ -205,7 +208,11 @@ const SUBCOMMANDS: &[Command] = &[
 
 fn getname(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let labels = cx.session.client.labels.lock();
-    if labels.name.is_empty() { cx.reply.null() } else { cx.reply.bulk(labels.name.as_bytes()) }
+    if labels.name.is_empty() {
+        cx.reply.null();
+    } else {
+        cx.reply.bulk(labels.name.as_bytes());
+    }
     Ok(())
 }
 
@@ -237,7 +244,9 @@ fn describe(cx: &Context<'_>, args: &Args<'_>, clients: &[Arc<Client>]) -> Strin
     let own_bytes = args.words().skip(1).map(<[u8]>::len).sum::<usize>() + args.word(0).len();
     own.argv_bytes.store(own_bytes, Ordering::Relaxed);
     let mut text = String::new();
-    clients.iter().for_each(|client| line::write(&mut text, cx.state, client));
+    for client in clients {
+        line::write(&mut text, cx.state, client);
+    }
     own.argv_bytes.store(0, Ordering::Relaxed);
     text
 }
@@ -245,7 +254,8 @@ fn describe(cx: &Context<'_>, args: &Args<'_>, clients: &[Arc<Client>]) -> Strin
 /// The old form with an address answers OK or an error and may kill the client that asks; the new form counts.
 fn kill(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let is_old_form = args.left() == 1;
-    let filter = if is_old_form { Filter::of_address(args.next()?) } else { Filter::read(cx, args, true)? };
+    let filter =
+        if is_old_form { Filter::of_address(args.next()?) } else { Filter::read(cx, args, true)? };
     let chosen = filter.choose(cx);
     for client in &chosen {
         if client.id == cx.session.client.id {
@@ -325,7 +335,8 @@ fn setinfo(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if !is("LIB-NAME") && !is("LIB-VER") {
         return Err(Error::of(format!("ERR Unrecognized option '{shown}'")).into());
     }
-    let refusal = || Error::of(format!("ERR {shown} cannot contain spaces, newlines or special characters."));
+    let refusal =
+        || Error::of(format!("ERR {shown} cannot contain spaces, newlines or special characters."));
     let value = printable(value).ok_or_else(refusal)?;
     let mut labels = cx.session.client.labels.lock();
     *(if is("LIB-NAME") { &mut labels.lib_name } else { &mut labels.lib_ver }) = value;

@@ -263,7 +263,10 @@ fn log_in(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outcome {
     let expected = config.text(const { id("requirepass") }).as_bytes();
     let is_right = expected.is_empty() || bool::from(expected.ct_eq(password));
     if !is_right || user != DEFAULT_USER.as_bytes() {
-        return Err(refuse(cx, u64::from(u32::MAX).min(config.memory(const { id("auth-failures-max") }))));
+        return Err(refuse(
+            cx,
+            u64::from(u32::MAX).min(config.memory(const { id("auth-failures-max") })),
+        ));
     }
     cx.session.auth_failures = 0;
     set_authenticated(cx, true);
@@ -291,5 +294,6 @@ fn set_authenticated(cx: &mut Context<'_>, is_authenticated: bool) {
         (true, false) => strangers.fetch_add(1, Ordering::Relaxed),
         _ => return,
     };
+    cx.session.client.stranger_since_ms.store(cx.state.clock.now(), Ordering::Relaxed);
     cx.session.set_authenticated(is_authenticated);
 }

@@ -1,6 +1,7 @@
 //! HELP of containers, made from the rows of their subcommands.
 
 use russet_dispatch::command::Flag::*;
+use russet_dispatch::syntax::plain;
 use russet_dispatch::{Args, Command, Context, Outcome};
 
 /// The row of a container's HELP; `base` is what the container's rows have in common.
@@ -36,9 +37,11 @@ pub(crate) fn lines<'a>(
     let mut lines =
         vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for (topic, syntax, summary) in topics {
-        lines.push(format!("{} {syntax}", topic.to_uppercase()).trim_end().to_owned());
+        lines.push(format!("{} {}", topic.to_uppercase(), plain(syntax)).trim_end().to_owned());
         lines.push(format!("    {summary}"));
     }
     cx.reply.array(lines.len());
-    lines.iter().for_each(|line| cx.reply.simple(line));
+    for line in &lines {
+        cx.reply.simple(line);
+    }
 }

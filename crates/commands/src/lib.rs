@@ -6,6 +6,7 @@ use russet_dispatch::Command;
 
 pub mod config;
 pub mod client;
+pub mod command;
 pub mod connection;
 pub mod debug;
 pub mod function;
@@ -23,4 +24,4 @@ pub mod string;
 pub mod transactions;
 
 /// The list of files below, and nothing else.
-pub const FAMILIES: &[&[Command]] = &[config::COMMANDS, client::COMMANDS, connection::COMMANDS, debug::COMMANDS, function::COMMANDS, info::COMMANDS, memory::COMMANDS, replication::COMMANDS, shutdown::COMMANDS, generic::COMMANDS, list::COMMANDS, object::COMMANDS, server::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[config::COMMANDS, client::COMMANDS, command::COMMANDS, connection::COMMANDS, debug::COMMANDS, function::COMMANDS, info::COMMANDS, memory::COMMANDS, replication::COMMANDS, shutdown::COMMANDS, generic::COMMANDS, list::COMMANDS, object::COMMANDS, server::COMMANDS, string::COMMANDS, transactions::COMMANDS];

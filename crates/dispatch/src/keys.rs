@@ -109,6 +109,31 @@ pub const fn counted(index: usize, step: usize, access: Access) -> KeySpec {
     KeySpec { begin: Begin::At(index), find, access }
 }
 
+/// First key, last key and step, as COMMAND INFO has told them since before there were specifications: one range, as far as one covers
+/// what the specifications say; zeros for none.
+pub fn legacy_range(specs: &[KeySpec]) -> (i64, i64, i64) {
+    let range = |spec: &KeySpec| match (spec.begin, spec.find) {
+        (Begin::At(first), Find::Range { last, step, .. }) => {
+            let until = if last < 0 { i64::from(last) } else { first as i64 + i64::from(last) };
+            Some((first as i64, until, step as i64))
+        }
+        _ => None,
+    };
+    if let [only] = specs {
+        return range(only).unwrap_or_default();
+    }
+    let mut covered: Option<(i64, i64, i64)> = None;
+    for (first, until, step) in specs.iter().filter_map(range) {
+        covered = match covered {
+            _ if step != 1 => covered,
+            None => Some((first, until, 1)),
+            Some((begin, end, _)) if end == first - 1 => Some((begin, until, 1)),
+            Some(range) => Some(range),
+        };
+    }
+    covered.unwrap_or_default()
+}
+
 /// Gives `each` the index and access of every key among `argc` arguments; `arg` reads one. Says whether the arguments make sense: a
 /// number of keys that is no number, or more keys than arguments, makes none.
 #[inline]
@@ -196,6 +221,17 @@ mod tests {
         assert_eq!(found(&[counted(1, 1, RW)], "LMPOP 2 a b LEFT"), Some(vec![2, 3]));
         assert_eq!(found(&[counted(1, 2, OW)], "MSETEX 2 a 1 b 2 NX"), Some(vec![2, 4]));
         assert_eq!(found(&[at(1, RW), at(2, OW)], "COPY a b"), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn one_range_stands_for_several_where_it_can() {
+        assert_eq!(legacy_range(&[]), (0, 0, 0));
+        assert_eq!(legacy_range(&[range(1, -1, 2, OW)]), (1, -1, 2));
+        assert_eq!(legacy_range(&[range(1, -2, 1, RW)]), (1, -2, 1));
+        assert_eq!(legacy_range(&[at(1, RW), at(2, OW)]), (1, 2, 1));
+        assert_eq!(legacy_range(&[at(1, OW), range(2, -1, 1, RO)]), (1, -1, 1));
+        assert_eq!(legacy_range(&[at(1, OW), counted(2, 1, RO)]), (1, 1, 1));
+        assert_eq!(legacy_range(&[counted(1, 1, RW)]), (0, 0, 0));
     }
 
     #[test]

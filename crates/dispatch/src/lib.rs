@@ -27,6 +27,7 @@ pub mod session;
 pub mod state;
 pub mod stats;
 mod sync;
+pub mod syntax;
 pub mod table;
 pub mod transaction;
 

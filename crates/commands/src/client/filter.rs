@@ -48,7 +48,11 @@ impl<'a> Filter<'a> {
     }
 
     /// Reads all arguments that are left.
-    pub(super) fn read(cx: &Context<'_>, args: &mut Args<'a>, is_kill: bool) -> Result<Self, Error> {
+    pub(super) fn read(
+        cx: &Context<'_>,
+        args: &mut Args<'a>,
+        is_kill: bool,
+    ) -> Result<Self, Error> {
         let mut filter = Self { conditions: Vec::new(), skip_me: is_kill };
         while let Some(word) = args.peek() {
             if args.left() < 2 {
@@ -81,14 +85,25 @@ impl<'a> Filter<'a> {
     pub(super) fn choose(&self, cx: &Context<'_>) -> Vec<Arc<Client>> {
         let (own, now) = (cx.session.client.id, cx.state.clock.now());
         let mut all = cx.state.clients.all();
-        all.retain(|client| !client.is_killed() && !(self.skip_me && client.id == own));
-        all.retain(|client| self.conditions.iter().all(|(wanted, condition)| condition.holds(client, now) == *wanted));
+        all.retain(|client| !client.is_killed());
+        all.retain(|client| !self.skip_me || client.id != own);
+        all.retain(|client| {
+            self.conditions
+                .iter()
+                .all(|(wanted, condition)| condition.holds(client, now) == *wanted)
+        });
         all
     }
 }
 
 impl<'a> Condition<'a> {
-    fn read(cx: &Context<'_>, name: &[u8], args: &mut Args<'a>, is_negated: bool, is_kill: bool) -> Result<Self, Error> {
+    fn read(
+        cx: &Context<'_>,
+        name: &[u8],
+        args: &mut Args<'a>,
+        is_negated: bool,
+        is_kill: bool,
+    ) -> Result<Self, Error> {
         let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
         if is("ID") {
             return ids(args, is_kill).map(Self::Id);
@@ -110,7 +125,9 @@ impl<'a> Condition<'a> {
             b"NAME" => Ok(Self::Name(value)),
             b"LIB-NAME" => Ok(Self::LibName(value)),
             b"LIB-VER" => Ok(Self::LibVer(value)),
-            b"FLAGS" if value.iter().all(|letter| FLAG_LETTERS.contains(letter)) => Ok(Self::Flags(value)),
+            b"FLAGS" if value.iter().all(|letter| FLAG_LETTERS.contains(letter)) => {
+                Ok(Self::Flags(value))
+            }
             b"FLAGS" => Err(shown("ERR Unknown flags found in the provided filter: ", value, "")),
             b"DB" => database(value, cx.state.databases).map(Self::Db),
             b"CAPA" if value.iter().all(|letter| *letter == b'r') => Ok(Self::Capa(value)),
@@ -132,7 +149,9 @@ impl<'a> Condition<'a> {
             Self::Addr(value) => client.peer.addr().as_bytes() == *value,
             Self::Laddr(value) => client.peer.laddr().as_bytes() == *value,
             Self::Age(seconds) => now.saturating_sub(client.created_ms) / 1000 >= *seconds,
-            Self::Idle(seconds) => now.saturating_sub(client.active_ms.load(Relaxed)) / 1000 >= *seconds,
+            Self::Idle(seconds) => {
+                now.saturating_sub(client.active_ms.load(Relaxed)) / 1000 >= *seconds
+            }
             Self::Name(value) => label(|labels| &labels.name, value),
             Self::LibName(value) => label(|labels| &labels.lib_name, value),
             Self::LibVer(value) => label(|labels| &labels.lib_ver, value),
@@ -156,12 +175,14 @@ fn ids(args: &mut Args<'_>, is_kill: bool) -> Result<Vec<u64>, Error> {
         args.next()?;
         ids.push(id);
     }
-    let positive = |id: i64| u64::try_from(id).ok().filter(|id| *id > 0).ok_or(Error::ClientIdNotPositive);
+    let positive =
+        |id: i64| u64::try_from(id).ok().filter(|id| *id > 0).ok_or(Error::ClientIdNotPositive);
     ids.into_iter().map(positive).collect()
 }
 
 fn seconds(value: &[u8], name: &str) -> Result<u64, Error> {
-    let number = parse_i64(value).ok_or_else(|| Error::of(format!("ERR {name} is not an integer or out of range")))?;
+    let number = parse_i64(value)
+        .ok_or_else(|| Error::of(format!("ERR {name} is not an integer or out of range")))?;
     let positive = u64::try_from(number).ok().filter(|seconds| *seconds > 0);
     positive.ok_or_else(|| Error::of(format!("ERR {name} should be greater than 0")))
 }

@@ -31,7 +31,8 @@ fn identity(text: &mut String, state: &State, client: &Client) {
     let (addr, laddr) = (client.peer.addr(), client.peer.laddr());
     push(text, format_args!("id={} addr={addr} laddr={laddr} fd={}", client.id, client.fd));
     push(text, format_args!(" name={}", client.labels.lock().name));
-    let (age, idle) = (seconds_since(client.created_ms), seconds_since(client.active_ms.load(Relaxed)));
+    let (age, idle) =
+        (seconds_since(client.created_ms), seconds_since(client.active_ms.load(Relaxed)));
     let (flags, db) = (flags(client), client.db.load(Relaxed));
     push(text, format_args!(" age={age} idle={idle} flags={flags} db={db} sub=0 psub=0 ssub=0"));
     let (queued, watched) = (client.queued.load(Relaxed), client.watched.load(Relaxed));
@@ -47,7 +48,12 @@ fn buffers(text: &mut String, client: &Client) {
     let names = labels.name.len() + labels.lib_name.len() + labels.lib_ver.len();
     let own = size_of::<Client>() + size_of::<Session>() + names;
     let total = own + used + free + argv + queued + output;
-    push(text, format_args!(" qbuf={used} qbuf-free={free} argv-mem={argv} multi-mem={queued} rbs=0 rbp=0 obl=0"));
+    push(
+        text,
+        format_args!(
+            " qbuf={used} qbuf-free={free} argv-mem={argv} multi-mem={queued} rbs=0 rbp=0 obl=0"
+        ),
+    );
     let (pieces, events) = if output > 0 { (1, "rw") } else { (0, "r") };
     push(text, format_args!(" oll={pieces} omem={output} tot-mem={total} events={events}"));
 }
@@ -63,7 +69,8 @@ pub(super) fn flags(client: &Client) -> String {
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
     ];
-    let set: String = letters.into_iter().filter_map(|(letter, is_set)| is_set.then_some(letter)).collect();
+    let set: String =
+        letters.into_iter().filter_map(|(letter, is_set)| is_set.then_some(letter)).collect();
     if set.is_empty() { "N".to_owned() } else { set }
 }
 
