@@ -117,6 +117,8 @@ pub struct Client {
     pub input_free: AtomicUsize,
     /// Bytes of the request under way.
     pub argv_bytes: AtomicUsize,
+    /// Since when half a request waits for the rest, in milliseconds since 1970, or 0.
+    pub half_since_ms: AtomicU64,
     /// Bytes waiting to be written.
     pub output_bytes: AtomicUsize,
     /// Bytes read from it.
@@ -133,6 +135,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// Whether it has authenticated.
     pub authenticated: AtomicBool,
+    /// Since when it has not, in milliseconds since 1970.
+    pub stranger_since_ms: AtomicU64,
     /// What it waits for.
     pub blocked: Mutex<Option<Arc<Blocked>>>,
     /// Whether it waits because of CLIENT PAUSE.
@@ -160,6 +164,7 @@ impl Client {
             input_bytes: AtomicUsize::new(0),
             input_free: AtomicUsize::new(0),
             argv_bytes: AtomicUsize::new(0),
+            half_since_ms: AtomicU64::new(0),
             output_bytes: AtomicUsize::new(0),
             total_in: AtomicU64::new(0),
             total_out: AtomicU64::new(0),
@@ -168,6 +173,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             authenticated: AtomicBool::new(false),
+            stranger_since_ms: AtomicU64::new(now_ms),
             blocked: Mutex::new(None),
             paused: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -198,8 +204,12 @@ impl Client {
             blocked.claim();
         }
         self.killed.store(true, Ordering::Release);
+        let mut mailbox = self.mailbox.lock();
+        // Under the lock, or a connection that is taking its mail could wipe it out unseen.
         self.has_mail.store(true, Ordering::Release);
-        self.wake();
+        let waker = mailbox.waker.take();
+        drop(mailbox);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes the connection, for it to look around.

@@ -38,11 +38,14 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
-/// A buffer of the connection that has grown larger than this is given back when it runs empty.
-const KEEP_BYTES: usize = 4 * 1024;
-
 /// Replies that may wait for a client that has not authenticated.
-const UNAUTHENTICATED_OUTPUT_MAX: usize = 64 * 1024;
+const UNAUTHENTICATED_OUTPUT_MAX: u64 = 64 * 1024;
+
+/// Replies that may wait where the configuration names no limit, and the least that this is where memory is bounded.
+const OUTPUT_MAX: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
+
+/// From how many bytes on it pays to give back what a slow reader has taken.
+const SENT_BYTES_KEPT: usize = 64 * 1024;
 
 /// What a connection waits for before its next request.
 enum Waiting {
@@ -138,7 +141,7 @@ impl Connection {
                 }
                 self.take_mail(io.state);
             }
-            if !self.output.is_empty() && self.flush(io, cx).is_err() {
+            if !self.output.is_empty() && (self.flush(io, cx).is_err() || self.is_over_limit(io)) {
                 return Poll::Ready(Turn::Close);
             }
             if self.closing {
@@ -160,21 +163,23 @@ impl Connection {
             if std::mem::take(&mut self.has_more) {
                 let mut input = std::mem::take(&mut self.input);
                 let rest = self.run(io, &mut input);
-                self.keep_rest(input, rest);
-                if self.has_more {
-                    return if self.write_out(io, cx).is_err() { Poll::Ready(Turn::Close) } else { Poll::Ready(Turn::Yield) };
-                }
+                self.keep_rest(io.state, input, rest);
             } else {
                 match self.read(io, cx) {
                     Poll::Ready(Ok(true)) => {}
-                    Poll::Ready(_) => return Poll::Ready(Turn::Close),
+                    Poll::Ready(Ok(false)) => {
+                        // Who only stopped sending may still want the replies.
+                        self.closing = true;
+                        continue;
+                    }
+                    Poll::Ready(Err(_)) => return Poll::Ready(Turn::Close),
                     Poll::Pending => {
                         ready!(self.pend(cx));
                         continue;
                     }
                 }
             }
-            if self.write_out(io, cx).is_err() || self.is_over_limit(io.state) {
+            if self.write_out(io, cx).is_err() || self.is_over_limit(io) {
                 return Poll::Ready(Turn::Close);
             }
             if self.has_more {
@@ -206,12 +211,12 @@ impl Connection {
         let len = bytes.len();
         if rest < len {
             self.input.extend_from_slice(&scratch[rest..len]);
-            self.note_input();
+            self.note_input(io.state, true);
         }
         Poll::Ready(Ok(true))
     }
 
-    /// As `read`, behind half a request that came before. The buffer grows with what arrives, never with what is announced.
+    /// As `read`, behind half a request that came before.
     fn read_on(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let received = ready!(self.receive(io, cx))?;
         if received == 0 {
@@ -219,15 +224,26 @@ impl Connection {
         }
         let mut input = std::mem::take(&mut self.input);
         let rest = self.run(io, &mut input);
-        self.keep_rest(input, rest);
+        self.keep_rest(io.state, input, rest);
         Poll::Ready(Ok(true))
     }
 
-    /// Receives into the connection's own buffer.
+    /// Receives behind what is in the connection's buffer. It grows with what has arrived, never with what is announced, and not
+    /// for a read that finds nothing: only the rest of a large argument, half a buffer of which is here, is read into its place.
     fn receive(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let wants = self.decoder.wants().min(self.input.len()).max(READ_BYTES / 4);
-        self.input.reserve(wants);
-        let received = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?;
+        let wants = self.decoder.wants();
+        let received = if wants.min(self.input.len()) >= READ_BYTES {
+            if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
+                self.input.reserve(wants.min(self.input.len()));
+            }
+            ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?
+        } else {
+            let mut scratch = io.scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            self.input.extend_from_slice(buffer.filled());
+            buffer.filled().len()
+        };
         io.count_read(received);
         self.count_in(received);
         if self.input.len() as u64 > io.state.tunables.query_bytes_max.load(Ordering::Relaxed) {
@@ -242,23 +258,34 @@ impl Connection {
         self.session.client.total_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    fn keep_rest(&mut self, mut input: BytesMut, rest: usize) {
-        if rest >= input.len() {
-            input.clear();
-            if input.capacity() <= KEEP_BYTES {
-                self.input = input;
-            }
+    /// Keeps what has not run. Room that nothing needs is given back, so `advance` hides less than it leaves.
+    fn keep_rest(&mut self, state: &State, mut input: BytesMut, rest: usize) {
+        let left = input.get(rest..).unwrap_or_default();
+        if left.is_empty() {
+            drop(input);
+        } else if left.len() < rest {
+            self.input = BytesMut::from(left);
         } else {
             bytes::Buf::advance(&mut input, rest);
             self.input = input;
         }
-        self.note_input();
+        self.note_input(state, rest > 0);
     }
 
-    fn note_input(&self) {
+    /// Tells others what has been received and not run; `is_new` if it began just now. Whole arguments are counted apart.
+    fn note_input(&self, state: &State, is_new: bool) {
         let client = &self.session.client;
-        client.input_bytes.store(self.input.len(), Ordering::Relaxed);
+        let (_, argument_bytes) = self.decoder.pending();
+        let argument_bytes = argument_bytes.min(self.input.len());
+        client.argv_bytes.store(argument_bytes, Ordering::Relaxed);
+        client.input_bytes.store(self.input.len() - argument_bytes, Ordering::Relaxed);
         client.input_free.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
+        let is_half = !self.input.is_empty() && !self.has_more && matches!(self.waiting, Waiting::Nothing);
+        if !is_half {
+            client.half_since_ms.store(0, Ordering::Relaxed);
+        } else if is_new || client.half_since_ms.load(Ordering::Relaxed) == 0 {
+            client.half_since_ms.store(state.clock.now(), Ordering::Relaxed);
+        }
     }
 
     /// Runs the requests that `input` holds and says how many of its bytes are done with.
@@ -268,7 +295,7 @@ impl Connection {
         let mut batch = io.batch.borrow_mut();
         batch.clear();
         let limits = self.limits(io.state);
-        let requests_max = if self.session.authenticated { REQUESTS_PER_TURN } else { 1 };
+        let requests_max = if limits.authenticated { REQUESTS_PER_TURN } else { 1 };
         self.decoder.decode(input, &limits, requests_max, &mut batch);
         let total = batch.len();
         let mut at = 0;
@@ -291,14 +318,15 @@ impl Connection {
 
     /// Decides what stays of the input after a run that got as far as request `at`.
     fn end_run(&mut self, io: &Rc<IoThread>, len: usize, batch: &Batch, at: usize) -> usize {
-        if at < batch.len() {
-            // Not all requests have run: what is left is decoded anew when their turn comes.
+        let is_error_early = batch.error().is_some() && !matches!(self.waiting, Waiting::Nothing);
+        if at < batch.len() || is_error_early {
+            // Not all requests have run, or not to their end: what is left is decoded anew when its turn comes.
             self.decoder = Decoder::default();
             self.has_more = true;
             return if at == 0 { 0 } else { batch.end_of(at - 1) };
         }
         if let Some(error) = batch.error().filter(|_| !self.closing) {
-            self.fail(io, &error.to_string());
+            self.fail(io, &error.text());
             return len;
         }
         let consumed = self.decoder.consumed();
@@ -316,15 +344,20 @@ impl Connection {
 
     fn limits(&self, state: &State) -> Limits {
         let limits = Limits { bulk_bytes_max: state.tunables.bulk_bytes_max.load(Ordering::Relaxed), ..Limits::DEFAULT };
-        if self.session.authenticated { limits } else { limits.unauthenticated() }
+        if self.is_stranger(state) { limits.unauthenticated() } else { limits }
+    }
+
+    /// Whether the client has yet to say who it is.
+    fn is_stranger(&self, state: &State) -> bool {
+        !self.session.authenticated && state.tunables.needs_password.load(Ordering::Relaxed)
     }
 
     /// A protocol error: the client is told, and the connection closes.
-    fn fail(&mut self, io: &Rc<IoThread>, text: &str) {
-        let text = format!("ERR {text}");
+    fn fail(&mut self, io: &Rc<IoThread>, text: &[u8]) {
+        let text = [b"ERR ", text].concat();
         let mut shared = io.output.borrow_mut();
         let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
-        Writer { out, protocol: self.session.protocol }.error(&text);
+        Writer { out, protocol: self.session.protocol }.error_bytes(&text);
         io.executor.borrow().thread.counters.errors.add(1);
         io.state.stats.error("ERR");
         self.closing = true;
@@ -357,6 +390,8 @@ impl Connection {
         if self.sent == self.output.len() {
             self.output = Output::default();
             self.sent = 0;
+        } else if self.sent >= SENT_BYTES_KEPT.max(self.output.len() / 2) {
+            self.output.drop_front(std::mem::take(&mut self.sent));
         }
         self.note_output();
         Ok(())
@@ -367,17 +402,15 @@ impl Connection {
     }
 
     /// Whether more waits to be taken than the client's class may let wait.
-    fn is_over_limit(&mut self, state: &State) -> bool {
+    fn is_over_limit(&mut self, io: &IoThread) -> bool {
         let waiting = (self.output.len() - self.sent) as u64;
         if waiting == 0 {
             self.over_soft_since = None;
             return false;
         }
-        let tunables = &state.tunables;
-        let hard = tunables.output_hard.load(Ordering::Relaxed);
+        let tunables = &io.state.tunables;
         let soft = tunables.output_soft.load(Ordering::Relaxed);
-        let unauthenticated = !self.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_MAX as u64;
-        let mut over = unauthenticated || (hard > 0 && waiting > hard);
+        let mut over = waiting > self.output_max(io.state);
         if soft > 0 && waiting > soft {
             let since = *self.over_soft_since.get_or_insert_with(Instant::now);
             over |= since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
@@ -385,9 +418,24 @@ impl Connection {
             self.over_soft_since = None;
         }
         if over {
+            io.executor.borrow().thread.counters.output_limit_cuts.add(1);
             tracing::warn!(id = self.session.client.id, waiting, "closing a client that does not read its replies");
         }
         over
+    }
+
+    /// How much may wait to be taken. Where the configuration sets no bound there is one still: replies nobody reads must not
+    /// take the memory of the data.
+    fn output_max(&self, state: &State) -> u64 {
+        if self.is_stranger(state) {
+            return UNAUTHENTICATED_OUTPUT_MAX;
+        }
+        let tunables = &state.tunables;
+        match (tunables.output_hard.load(Ordering::Relaxed), tunables.memory_max.load(Ordering::Relaxed)) {
+            (0, 0) => *OUTPUT_MAX.end(),
+            (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
+            (hard, _) => hard,
+        }
     }
 
     fn take_mail(&mut self, state: &State) {
@@ -466,7 +514,7 @@ impl Connection {
         match ready!(self.receive(io, cx)) {
             Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => {
-                self.note_input();
+                self.note_input(io.state, false);
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(error)),

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use russet_dispatch::session::Client;
 use russet_dispatch::state::{Gauges, Thread};
 use russet_dispatch::{State, expire};
 
@@ -93,23 +94,33 @@ impl Rates {
     }
 }
 
+/// Bytes per second at which half a request counts as on its way, however long it takes.
+const UPLOAD_BYTES_PER_SECOND: u64 = 1024;
+
 /// Clients that have been silent for `timeout`, have not authenticated in time, or stopped in the middle of a request.
+///
+/// Those who let replies wait look at their limits themselves, if something wakes them.
 fn close_silent(state: &State) {
     let now = state.clock.now();
     let timeout = state.tunables.timeout.load(Ordering::Relaxed) * 1000;
     let auth_timeout = state.tunables.auth_timeout.load(Ordering::Relaxed) * 1000;
     let request_timeout = state.tunables.request_timeout.load(Ordering::Relaxed) * 1000;
+    let needs_password = state.tunables.needs_password.load(Ordering::Relaxed);
+    let soft = state.tunables.output_soft.load(Ordering::Relaxed);
     for client in state.clients.all() {
         let silent = now.saturating_sub(client.active_ms.load(Ordering::Relaxed));
         let is_blocked = client.blocked.lock().is_some();
-        let has_half = client.input_bytes.load(Ordering::Relaxed) > 0 && !is_blocked;
-        let unknown = !client.authenticated.load(Ordering::Relaxed);
+        let unknown = needs_password && !client.authenticated.load(Ordering::Relaxed);
+        let unknown_for = now.saturating_sub(client.stranger_since_ms.load(Ordering::Relaxed));
+        if soft > 0 && client.output_bytes.load(Ordering::Relaxed) as u64 > soft {
+            client.wake();
+        }
         let over = |limit: u64, elapsed: u64| limit > 0 && elapsed > limit;
         let reason = if over(timeout, silent) && !is_blocked {
             "idle"
-        } else if unknown && over(auth_timeout, now.saturating_sub(client.created_ms)) {
+        } else if unknown && over(auth_timeout, unknown_for) {
             "not authenticated"
-        } else if has_half && over(request_timeout, silent) {
+        } else if request_timeout > 0 && trickles(&client, now, request_timeout) {
             "half a request"
         } else {
             continue;
@@ -117,4 +128,12 @@ fn close_silent(state: &State) {
         tracing::debug!(id = client.id, reason, "closing a silent client");
         client.kill();
     }
+}
+
+/// Whether half a request has been waiting for the rest for so long, and comes at no rate worth waiting for.
+fn trickles(client: &Client, now: u64, timeout_ms: u64) -> bool {
+    let since = client.half_since_ms.load(Ordering::Relaxed);
+    let age = now.saturating_sub(since);
+    let bytes = client.input_bytes.load(Ordering::Relaxed) + client.argv_bytes.load(Ordering::Relaxed);
+    since > 0 && age > timeout_ms && (bytes as u64) < age / 1000 * UPLOAD_BYTES_PER_SECOND
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use russet_config::{Config, id};
@@ -22,6 +22,9 @@ use crate::runtime::{Mailbox, Socket};
 
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
+
+/// How often the log says so.
+const WARN_EVERY_MS: u64 = 1_000;
 
 /// Binds one address, written as in `bind` but without a leading `-`.
 pub(crate) fn bind(address: &str, port: u16, backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
@@ -177,11 +180,13 @@ fn wanted(config: &Config) -> io::Result<Vec<Wanted>> {
 pub(crate) struct Door {
     state: &'static State,
     threads: Arc<[Mailbox]>,
+    /// When the log last said that accepting rests, in milliseconds since 1970.
+    warned_ms: Arc<AtomicU64>,
 }
 
 impl Door {
     pub(crate) fn new(state: &'static State, threads: Vec<Mailbox>) -> Self {
-        Self { state, threads: threads.into() }
+        Self { state, threads: threads.into(), warned_ms: Arc::default() }
     }
 
     /// Accepts for ever.
@@ -193,6 +198,7 @@ impl Door {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => self.welcome_tcp(socket, peer),
+                Err(error) if is_over_with_its_connection(&error) => {}
                 Err(error) => self.rest(&error).await,
             }
         }
@@ -212,13 +218,19 @@ impl Door {
                         self.welcome(Socket::Unix(socket), peer);
                     }
                 }
+                Err(error) if is_over_with_its_connection(&error) => {}
                 Err(error) => self.rest(&error).await,
             }
         }
     }
 
+    /// Waits for better times, and says so once in a while.
     async fn rest(&self, error: &io::Error) {
-        tracing::warn!(%error, "accepting rests for a moment");
+        let (now, warned) = (self.state.clock.now(), self.warned_ms.load(Ordering::Relaxed));
+        if now.abs_diff(warned) >= WARN_EVERY_MS {
+            self.warned_ms.store(now, Ordering::Relaxed);
+            tracing::warn!(%error, "accepting rests for a moment");
+        }
         tokio::time::sleep(REST).await;
     }
 
@@ -270,6 +282,12 @@ impl Door {
         let too_many_unknown = needs_password && unknown >= unknown_max.max(1) && !peer.is_local();
         (count >= max + spare || too_many_unknown).then_some("-ERR max number of clients reached\r\n")
     }
+}
+
+/// Whether an error of accepting concerns one connection only, which is gone already.
+fn is_over_with_its_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | HostUnreachable | NetworkUnreachable)
 }
 
 /// Says why, if the socket takes it at once, and closes.
