@@ -34,6 +34,7 @@ pub fn state(shards: u32) -> &'static State {
 pub struct Local {
     state: &'static State,
     executor: Executor,
+    worker: Option<Executor>,
     session: Session,
     out: Output,
 }
@@ -55,7 +56,7 @@ impl Local {
     pub fn new(state: &'static State) -> Self {
         let client = Arc::new(Client::new(state.clients.next_id(), Peer::Internal, -1, state.clock.now()));
         state.clients.add(&client);
-        Self { state, executor: Executor::new(state.thread()), session: Session::new(client, true), out: Output::default() }
+        Self { state, executor: Executor::new(state.thread()), worker: None, session: Session::new(client, true), out: Output::default() }
     }
 
     /// The part of it that others reach.
@@ -100,7 +101,7 @@ impl Local {
     }
 
     fn run_elsewhere(&mut self, request: &OwnedRequest) {
-        let mut worker = Executor::for_worker(self.state.thread());
+        let worker = self.worker.get_or_insert_with(|| Executor::for_worker(self.state.thread()));
         while let Some(Halt::Busy(_) | Halt::Again) = worker.run_owned(self.state, &mut self.session, request, &mut self.out) {
             std::thread::yield_now();
         }

@@ -66,6 +66,21 @@ fn a_wait_that_was_ended_is_not_served() {
     assert_eq!(pusher.ask(&["LLEN", "k"]), Reply::Int(1));
 }
 
+#[test]
+fn a_kill_is_not_overlooked_by_who_takes_mail_at_that_moment() {
+    let state = state(1);
+    for _ in 0..from_env("RUSSET_LIN_OPERATIONS", 10_000) / 10 {
+        let client = Arc::clone(Local::new(state).client());
+        let killed = Arc::clone(&client);
+        let killer = std::thread::spawn(move || killed.kill());
+        while !killer.is_finished() {
+            client.take_mail();
+        }
+        killer.join().expect("no panic");
+        assert!(client.has_mail() && client.is_killed());
+    }
+}
+
 /// Words of a random command over a few keys, some of which end soon.
 fn command(random: &mut Random, now: u64) -> Vec<String> {
     let key = |random: &mut Random, kind: &str| format!("{kind}{}", random.below(12));
