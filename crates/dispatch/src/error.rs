@@ -195,9 +195,9 @@ errors! {
 }
 
 impl Error {
-    /// An error whose text names something of the request.
+    /// An error whose text names something of the request. Ends of line at its end are dropped.
     pub fn of(text: impl Into<String>) -> Self {
-        Self::Text(text.into().into_boxed_str())
+        Self::Text(text.into().trim_end_matches(['\r', '\n']).into())
     }
 
     /// The first word, by which INFO counts errors.

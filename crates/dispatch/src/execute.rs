@@ -292,6 +292,8 @@ impl Executor {
         if let Some(row) = row {
             self.thread.counters.commands[row.id].rejected.add(1);
         }
+        let aborted = row.filter(|row| row.locks == Locks::Queue).map(|_| abort(state, session, error));
+        let error = aborted.as_ref().unwrap_or(error);
         self.count_error(state, error);
         Writer { out, protocol: session.protocol }.error(&error.text());
         None
@@ -635,6 +637,15 @@ fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
     let is_exec = row.locks == Locks::Queue;
     let queue_writes = is_exec && session.multi.as_ref().is_some_and(|m| m.queue.iter().any(|q| may_write(q.row)));
     rules & rule::PAUSE_ALL != 0 || may_write(row) || queue_writes
+}
+
+/// An EXEC that is refused ends the transaction that it should have run, and all watches.
+fn abort(state: &State, session: &mut Session, error: &Error) -> Error {
+    drop(session.end_multi());
+    session.unwatch(&state.keyspace);
+    let text = error.text();
+    let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+    Error::of(format!("EXECABORT Transaction discarded because of: {reason}"))
 }
 
 /// Why a request names no command that takes so many words.
