@@ -303,7 +303,7 @@ fn text(reply: &Reply) -> String {
 }
 
 fn sorted(reply: Reply) -> Vec<String> {
-    let mut keys: Vec<_> = reply.items().unwrap().iter().map(text).collect();
+    let mut keys: Vec<_> = reply.items().expect("an array").iter().map(text).collect();
     keys.sort_unstable();
     keys
 }
@@ -417,8 +417,8 @@ fn round(client: &mut Client, options: &[&str]) -> (Vec<String>, usize) {
     let (mut cursor, mut keys, mut calls) = ("0".to_owned(), Vec::new(), 0);
     loop {
         let reply = client.cmd(&[&["SCAN", &cursor], options].concat());
-        let [next, found] = reply.items().unwrap() else { panic!("{reply}") };
-        keys.extend(found.items().unwrap().iter().map(text));
+        let [next, found] = reply.items().expect("a cursor and keys") else { panic!("{reply}") };
+        keys.extend(found.items().expect("keys").iter().map(text));
         calls += 1;
         cursor = text(next);
         if cursor == "0" {
@@ -489,9 +489,9 @@ fn churn(mut client: Client, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(
                     let key = format!("{{t}}churn:{n}");
                     let words: &[&str] =
                         if verb == "SET" { &["SET", &key, "v"] } else { &["DEL", &key] };
-                    client.send(words).unwrap();
+                    client.send(words).expect("the server answers");
                     if n % 100 == 99 {
-                        (0..100).for_each(|_| drop(client.recv().unwrap()));
+                        (0..100).for_each(|_| drop(client.recv().expect("the server answers")));
                     }
                 }
             }
@@ -507,7 +507,7 @@ pub(super) fn journal_of(server: &Server, commands: &[&str]) -> Vec<String> {
         t.run(command);
     }
     let mut lines = Vec::new();
-    while let Some(record) = reader.next().unwrap() {
+    while let Some(record) = reader.next().expect("the log keeps this much") {
         lines.extend(commands_in(&record));
     }
     lines
@@ -521,7 +521,7 @@ fn commands_in(record: &[u8]) -> Vec<String> {
         match line.as_bytes()[0] {
             b'*' => all.push(Vec::new()),
             b'$' => {}
-            _ => all.last_mut().unwrap().push(line.to_owned()),
+            _ => all.last_mut().expect("words follow their number").push(line.to_owned()),
         }
         all
     });
