@@ -172,6 +172,13 @@ impl Generator {
         self
     }
 
+    /// Makes string commands only.
+    #[must_use]
+    pub fn of_strings(mut self) -> Self {
+        self.families = vec![STRINGS];
+        self
+    }
+
     /// Tells that the transaction was ended by somebody else.
     pub fn left_transaction(&mut self) {
         self.in_multi = false;
