@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each subject.
 
+mod atomicity;
 /// What each group of commands answers.
 mod commands {
     mod generic;
@@ -9,6 +10,7 @@ mod commands {
     mod string;
     mod transactions;
 }
+mod order;
 
 use russet_server::{Handle, Options, start};
 use russet_testkit::Client;

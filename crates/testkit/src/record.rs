@@ -442,14 +442,16 @@ pub struct Liar<A> {
     random: Random,
     /// Answers to reads, to be repeated later.
     past: HashMap<String, Reply>,
+    /// Whether a transaction is being queued, in which only a tear is a lie that fits.
+    is_queueing: bool,
     /// Commands of a transaction that is being torn.
-    torn: Option<Vec<Vec<String>>>,
+    torn: Vec<Vec<String>>,
 }
 
 impl<A: Ask> Liar<A> {
     /// Lies to whoever asks through it, in some of a hundred cases.
     pub fn new(ask: A, lie: Lie, seed: u64) -> Self {
-        Self { ask, lie, random: Random::new(seed), past: HashMap::new(), torn: None }
+        Self { ask, lie, random: Random::new(seed), past: HashMap::new(), is_queueing: false, torn: Vec::new() }
     }
 
     /// The answer from before, now and then; what is true otherwise, and kept for later.
@@ -468,14 +470,10 @@ impl<A: Ask> Liar<A> {
     /// Gathers what is queued and runs it piece by piece.
     fn tear(&mut self, words: &[&str]) -> Reply {
         match words[0] {
-            "MULTI" => {
-                self.torn = Some(Vec::new());
-                Reply::Simple(b"OK".to_vec())
-            }
-            "EXEC" => Reply::Array(self.torn.take().unwrap_or_default().iter().map(|words| self.ask_slowly(words)).collect()),
+            "MULTI" => Reply::Simple(b"OK".to_vec()),
+            "EXEC" => Reply::Array(std::mem::take(&mut self.torn).iter().map(|words| self.ask_slowly(words)).collect()),
             _ => {
-                let owned = words.iter().map(ToString::to_string).collect();
-                self.torn.get_or_insert_default().push(owned);
+                self.torn.push(words.iter().map(ToString::to_string).collect());
                 Reply::Simple(b"QUEUED".to_vec())
             }
         }
@@ -489,11 +487,12 @@ impl<A: Ask> Liar<A> {
 
 impl<A: Ask> Ask for Liar<A> {
     fn ask(&mut self, words: &[&str]) -> Reply {
+        let was_queueing = self.is_queueing;
+        self.is_queueing = words[0] != "EXEC" && (was_queueing || words[0] == "MULTI");
         match (self.lie, words[0]) {
-            (Lie::StaleRead, "GET" | "LRANGE") => self.read(words),
-            (Lie::LostUpdate, "SET") if self.random.percent(10) => Reply::Simple(b"OK".to_vec()),
-            (Lie::TornMulti, "MULTI") => self.tear(words),
-            (Lie::TornMulti, _) if self.torn.is_some() => self.tear(words),
+            (Lie::TornMulti, _) if was_queueing || self.is_queueing => self.tear(words),
+            (Lie::StaleRead, "GET" | "LRANGE") if !was_queueing => self.read(words),
+            (Lie::LostUpdate, "SET") if !was_queueing && self.random.percent(10) => Reply::Simple(b"OK".to_vec()),
             _ => self.ask.ask(words),
         }
     }
