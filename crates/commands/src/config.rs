@@ -23,7 +23,7 @@ const OF_THE_SHELL: [Id; 6] =
 pub const COMMANDS: &[Command] = &[Command {
     name: "config",
     summary: "Holds the commands about the configuration.",
-    complexity: "",
+    complexity: "Depends on subcommand.",
     since: "2.0.0",
     arity: -2,
     subcommands: &[

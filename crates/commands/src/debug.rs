@@ -24,7 +24,7 @@ pub const COMMANDS: &[Command] = &[Command {
     name: "debug",
     syntax: "subcommand [arg [arg ...]]",
     summary: "Shows and changes what only tests should.",
-    complexity: "",
+    complexity: "Depends on subcommand.",
     since: "1.0.0",
     group: Group::Server,
     arity: -2,

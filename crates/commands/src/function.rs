@@ -12,7 +12,7 @@ const FUNCTION: Command = Command { group: Group::Scripting, file: file!(), ..Co
 pub const COMMANDS: &[Command] = &[Command {
     name: "function",
     summary: "Holds the commands about functions.",
-    complexity: "",
+    complexity: "Depends on subcommand.",
     since: "7.0.0",
     arity: -2,
     subcommands: &[

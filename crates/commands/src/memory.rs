@@ -16,7 +16,7 @@ const MEMORY: Command = Command { group: Group::Server, file: file!(), ..Command
 pub const COMMANDS: &[Command] = &[Command {
     name: "memory",
     summary: "Holds the commands about memory.",
-    complexity: "",
+    complexity: "Depends on subcommand.",
     since: "4.0.0",
     arity: -2,
     subcommands: &[
@@ -54,7 +54,7 @@ fn usage(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
     while !args.is_empty() {
         // Weights are counted as values change, so nothing is sampled; the number is checked all the same.
-        if !args.flag("samples") || args.int().map_err(|_| Error::NotInteger)? < 0 {
+        if !args.flag("samples") || args.int()? < 0 {
             return Err(Error::Syntax.into());
         }
     }

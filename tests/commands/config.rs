@@ -1,0 +1,158 @@
+//! CONFIG and FUNCTION.
+
+use russet_testkit::{Client, Transcript};
+
+use crate::{Server, server};
+
+fn transcript() -> (Server, Transcript) {
+    let server = server();
+    let transcript = Transcript::new(server.client());
+    (server, transcript)
+}
+
+#[test]
+fn parameters_are_found_by_name_and_by_pattern() {
+    let (_server, mut t) = transcript();
+    t.check("CONFIG GET maxmemory", "[maxmemory, 0]");
+    t.check("CONFIG GET MaxMemory", "[MaxMemory, 0]");
+    t.check("CONFIG GET nothing", "[]");
+    t.check("CONFIG GET save timeout", "[save, 3600 1 300 100 60 10000, timeout, 0]");
+    t.check("CONFIG GET slave-read-onl*", "[slave-read-only, yes]");
+    t.check(
+        "CONFIG GET hash-max-listpack-[ev]*",
+        "[hash-max-listpack-entries, 512, hash-max-listpack-value, 64]",
+    );
+    t.check("HELLO 3", "(any)");
+    t.check("CONFIG GET maxmemory maxmemory", "{maxmemory: 0}");
+    t.check("CONFIG GET", "-ERR wrong number of arguments for 'config|get' command");
+}
+
+#[test]
+fn a_change_happens_as_a_whole_or_not_at_all() {
+    let (server, mut t) = transcript();
+    t.check("CONFIG SET maxmemory 10mb timeout 7", "OK");
+    t.check("CONFIG GET maxmemory timeout", "[maxmemory, 10485760, timeout, 7]");
+    assert_eq!(server.state().tunables.timeout.load(std::sync::atomic::Ordering::Relaxed), 7);
+    t.check(
+        "CONFIG SET timeout 8 maxmemory-policy none",
+        "-ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: ...",
+    );
+    t.check("CONFIG GET timeout", "[timeout, 7]");
+    t.check(
+        "CONFIG SET nothing 1",
+        "-ERR Unknown option or number of arguments for CONFIG SET - 'nothing'",
+    );
+    t.check(
+        "CONFIG SET timeout 1 timeout 2",
+        "-ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter",
+    );
+    t.check("CONFIG SET timeout 1 maxmemory", "-ERR syntax error");
+    t.check("CONFIG SET databases 3", "-ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config");
+    t.check(
+        "CONFIG SET dir /",
+        "-ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config",
+    );
+}
+
+#[test]
+fn a_change_takes_effect_inside_a_transaction() {
+    let (_server, mut t) = transcript();
+    t.check("MULTI", "OK");
+    t.check("CONFIG SET timeout 3", "QUEUED");
+    t.check("CONFIG SET port 1", "QUEUED");
+    t.check("CONFIG GET timeout", "QUEUED");
+    t.check("EXEC", "[OK, -ERR Command not allowed inside a transaction, [timeout, 3]]");
+}
+
+#[test]
+fn a_password_holds_from_the_moment_it_is_set() {
+    let (server, mut t) = transcript();
+    t.check("CONFIG SET requirepass secret", "OK");
+    let mut stranger = Transcript::new(server.client());
+    stranger.check("GET k", "-NOAUTH Authentication required.");
+    stranger.check("AUTH secret", "OK");
+    stranger.check("CONFIG SET requirepass \"\"", "OK");
+    Transcript::new(server.client()).check("GET k", "(nil)");
+}
+
+#[test]
+fn the_port_can_be_changed_and_clients_stay() {
+    let (server, mut t) = transcript();
+    let port = russet_testkit::process::free_port().unwrap();
+    t.check(&format!("CONFIG SET bind 127.0.0.1 port {port}"), "OK");
+    t.check("CONFIG GET port", &format!("[port, {port}]"));
+    Transcript::new(Client::connect(("127.0.0.1", port)).unwrap()).check("PING", "PONG");
+    assert!(Client::connect(server.handle.address()).is_err(), "the old port is closed");
+    t.check("PING", "PONG");
+}
+
+#[test]
+fn a_port_that_is_taken_changes_nothing() {
+    let (server, mut t) = transcript();
+    let other = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let refusal = "-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.";
+    t.check(&format!("CONFIG SET bind 127.0.0.1 timeout 9 port {taken}"), refusal);
+    t.check("CONFIG GET timeout", "[timeout, 0]");
+    t.check("INFO errorstats", "(any)");
+    Transcript::new(server.client()).check("PING", "PONG");
+    let errors = t.run("INFO errorstats").to_string();
+    assert!(errors.contains("errorstat_ERR:count=1"), "{errors}");
+}
+
+#[test]
+fn what_the_system_cannot_do_is_refused() {
+    let (_server, mut t) = transcript();
+    t.check(
+        "CONFIG SET maxclients 4000000000",
+        "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle the specified number of clients, try with...",
+    );
+    t.check("CONFIG GET maxclients", "[maxclients, 10000]");
+    t.check(
+        "CONFIG SET appendonly yes",
+        "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - ...",
+    );
+    t.check("CONFIG REWRITE", "-ERR The server is running without a config file");
+}
+
+#[test]
+fn counters_go_back_to_zero() {
+    let (_server, mut t) = transcript();
+    t.check("GET k", "(nil)");
+    t.check("NOTHING", "-ERR unknown command...");
+    t.check("CONFIG RESETSTAT", "OK");
+    let stats = t.run("INFO everything").to_string();
+    for gone in ["cmdstat_get", "errorstat_ERR"] {
+        assert!(!stats.contains(gone), "{stats}");
+    }
+    for zero in ["keyspace_misses:0", "total_error_replies:0", "total_connections_received:0"] {
+        assert!(stats.contains(zero), "{stats}");
+    }
+}
+
+#[test]
+fn containers_explain_themselves() {
+    let (_server, mut t) = transcript();
+    let help = t.run("CONFIG HELP").to_string();
+    assert!(
+        help.contains("CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"),
+        "{help}"
+    );
+    assert!(help.contains("RESETSTAT"), "{help}");
+    t.check("CONFIG NOTHING", "-ERR unknown subcommand 'NOTHING'. Try CONFIG HELP.");
+    t.check("CONFIG", "-ERR wrong number of arguments for 'config' command");
+}
+
+#[test]
+fn there_are_no_functions_to_flush_or_list() {
+    let (_server, mut t) = transcript();
+    t.check("FUNCTION FLUSH", "OK");
+    t.check("FUNCTION FLUSH async", "OK");
+    t.check("FUNCTION FLUSH SYNC", "OK");
+    t.check("FUNCTION FLUSH now", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+    t.check("FUNCTION FLUSH SYNC ASYNC", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+    t.check("FUNCTION LIST", "[]");
+    t.check("FUNCTION LIST LIBRARYNAME x* WITHCODE", "[]");
+    t.check("FUNCTION LIST LIBRARYNAME", "-ERR library name argument was not given");
+    t.check("FUNCTION LIST x", "-ERR Unknown argument x");
+}

@@ -1,0 +1,180 @@
+//! INFO, ROLE, REPLICAOF and SHUTDOWN.
+
+use std::time::Duration;
+
+use russet_testkit::{Reply, Transcript};
+
+use crate::{Server, server};
+
+fn transcript() -> (Server, Transcript) {
+    let server = server();
+    let transcript = Transcript::new(server.client());
+    (server, transcript)
+}
+
+fn info(t: &mut Transcript, sections: &str) -> String {
+    match t.run(&format!("INFO {sections}")) {
+        Reply::Bulk(text) => String::from_utf8(text).unwrap(),
+        other => panic!("INFO answered {other}"),
+    }
+}
+
+/// What stands behind a field's name.
+#[track_caller]
+fn field(text: &str, name: &str) -> String {
+    let line = text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+}
+
+fn titles(text: &str) -> Vec<&str> {
+    text.split("\r\n").filter_map(|line| line.strip_prefix("# ")).collect()
+}
+
+#[test]
+fn sections_come_in_one_order_however_they_are_asked_for() {
+    let (_server, mut t) = transcript();
+    let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
+    assert_eq!(titles(&info(&mut t, "")).join(" "), default);
+    assert_eq!(titles(&info(&mut t, "default")).join(" "), default);
+    assert_eq!(titles(&info(&mut t, "KEYSPACE cpu")), ["CPU", "Keyspace"]);
+    assert_eq!(titles(&info(&mut t, "commandstats commandstats")), ["Commandstats"]);
+    assert_eq!(titles(&info(&mut t, "everything")).len(), 13);
+    assert_eq!(titles(&info(&mut t, "all")).len(), 13);
+    assert_eq!(info(&mut t, "nothing"), "");
+    assert!(info(&mut t, "").contains("\r\n\r\n# Clients\r\n"));
+}
+
+#[test]
+fn in_resp3_it_is_text_for_people() {
+    let (_server, mut t) = transcript();
+    t.run("HELLO 3");
+    t.strict("INFO cluster", r##"=txt:"# Cluster\r\ncluster_enabled:0\r\n""##);
+}
+
+#[test]
+fn the_server_names_itself_as_tools_expect() {
+    let (server, mut t) = transcript();
+    let text = info(&mut t, "server");
+    assert_eq!(field(&text, "redis_version"), russet_config::REDIS_VERSION);
+    assert_eq!(field(&text, "russet_version"), russet_server::VERSION);
+    assert_eq!(field(&text, "server_name"), "russet");
+    assert_eq!(field(&text, "process_id"), std::process::id().to_string());
+    assert_eq!(field(&text, "run_id"), server.state().identity.run_id);
+    assert_eq!(field(&text, "redis_mode"), "standalone");
+}
+
+#[test]
+fn databases_that_hold_something_are_counted() {
+    let (_server, mut t) = transcript();
+    t.check("SET a 1", "OK");
+    t.check("SET b 1 EX 100", "OK");
+    t.check("SELECT 9", "OK");
+    t.check("SET c 1", "OK");
+    let text = info(&mut t, "keyspace");
+    let ttl: u64 =
+        field(&text, "db0").strip_prefix("keys=2,expires=1,avg_ttl=").unwrap().parse().unwrap();
+    assert!((90_000..=100_000).contains(&ttl), "{text}");
+    assert_eq!(field(&text, "db9"), "keys=1,expires=0,avg_ttl=0");
+    assert!(!text.contains("db1:"), "{text}");
+}
+
+#[test]
+fn commands_and_errors_are_counted_by_name() {
+    let (_server, mut t) = transcript();
+    t.check("SET k v", "OK");
+    t.check("GET k", "v");
+    t.check("GET none", "(nil)");
+    t.check("LPUSH k x", "-WRONGTYPE...");
+    t.check("GET", "-ERR wrong...");
+    let text = info(&mut t, "all");
+    assert!(field(&text, "cmdstat_get").starts_with("calls=2,usec="), "{text}");
+    assert!(field(&text, "cmdstat_get").ends_with(",rejected_calls=1,failed_calls=0"), "{text}");
+    assert!(field(&text, "cmdstat_lpush").ends_with(",rejected_calls=0,failed_calls=1"), "{text}");
+    assert_eq!(field(&text, "errorstat_WRONGTYPE"), "count=1");
+    assert_eq!(field(&text, "errorstat_ERR"), "count=1");
+    assert_eq!(field(&text, "total_error_replies"), "2");
+    assert_eq!(field(&text, "keyspace_hits"), "1");
+    assert_eq!(field(&text, "keyspace_misses"), "1");
+}
+
+#[test]
+fn clients_are_counted_by_what_they_do() {
+    let (server, mut t) = transcript();
+    let mut waiter = server.client();
+    waiter.send(&["BLPOP", "list", "0"]).unwrap();
+    let mut watcher = Transcript::new(server.client());
+    watcher.check("WATCH a b", "OK");
+    while field(&info(&mut t, "clients"), "blocked_clients") == "0" {
+        std::thread::yield_now();
+    }
+    let text = info(&mut t, "clients");
+    for (name, value) in [
+        ("connected_clients", "3"),
+        ("blocked_clients", "1"),
+        ("clients_in_timeout_table", "0"),
+        ("watching_clients", "1"),
+        ("total_watched_keys", "2"),
+        ("total_blocking_keys", "1"),
+    ] {
+        assert_eq!(field(&text, name), value, "{name}");
+    }
+}
+
+#[test]
+fn memory_counts_what_keys_take() {
+    let (_server, mut t) = transcript();
+    t.check("CONFIG SET maxmemory 1gb", "OK");
+    let bytes = |text: &str, name: &str| field(text, name).parse::<u64>().unwrap();
+    let before = info(&mut t, "memory");
+    t.check("DEBUG POPULATE 1000 key 1000", "OK");
+    let after = info(&mut t, "memory");
+    let grown = bytes(&after, "used_memory_dataset") - bytes(&before, "used_memory_dataset");
+    assert!((1_000_000..1_300_000).contains(&grown), "{grown}");
+    assert!(bytes(&after, "used_memory_peak") >= bytes(&after, "used_memory"));
+    assert_eq!(field(&after, "maxmemory_human"), "1.00G");
+    assert!(field(&after, "mem_allocator").starts_with("jemalloc-5"));
+}
+
+#[test]
+fn inside_a_transaction_info_sees_what_the_transaction_did() {
+    let (_server, mut t) = transcript();
+    t.check("MULTI", "OK");
+    t.check("SET a 1", "QUEUED");
+    t.check("INFO keyspace", "QUEUED");
+    t.check("EXEC", r##"[OK, "# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"]"##);
+}
+
+#[test]
+fn the_server_is_a_primary_without_replicas() {
+    let (_server, mut t) = transcript();
+    t.check("ROLE", "[master, 0, []]");
+    t.check("REPLICAOF NO ONE", "OK");
+    t.check("SLAVEOF no one", "OK");
+    t.check("REPLICAOF localhost 6379", "-ERR replication is not supported...");
+    let text = info(&mut t, "replication");
+    assert_eq!(field(&text, "role"), "master");
+    let id = field(&text, "master_replid");
+    assert_eq!(id.len(), 40);
+    t.check("DEBUG CHANGE-REPL-ID", "OK");
+    assert_ne!(field(&info(&mut t, "replication"), "master_replid"), id);
+}
+
+#[test]
+fn shutdown_says_no_to_what_it_cannot_do() {
+    let (_server, mut t) = transcript();
+    t.check("SHUTDOWN ABORT", "-ERR No shutdown in progress.");
+    t.check("SHUTDOWN SAVE NOSAVE", "-ERR syntax error");
+    t.check("SHUTDOWN ABORT NOW", "-ERR syntax error");
+    t.check("SHUTDOWN SAVE", "-ERR Errors trying to SHUTDOWN. Check logs.");
+    t.check("MULTI", "OK");
+    t.check("SHUTDOWN", "-ERR Command not allowed inside a transaction");
+}
+
+#[test]
+fn shutdown_ends_every_connection() {
+    let (server, mut t) = transcript();
+    let mut other = server.client();
+    t.client.send(&["SHUTDOWN", "NOSAVE"]).unwrap();
+    assert_eq!(t.client.read_until_closed(Duration::from_secs(5)).unwrap(), b"");
+    assert_eq!(other.read_until_closed(Duration::from_secs(5)).unwrap(), b"");
+}
