@@ -345,17 +345,25 @@ impl Entry {
         }
     }
 
-    /// Replaces a short string by one of the same length under the same expiry, or none: the common case of SET. Says whether it did.
+    /// Replaces a short string by one of the same length, or a number by a number, under the same expiry or none: the common cases of
+    /// SET and INCR. Nothing moves, and the weight stays. Says whether it did.
     #[inline]
     pub fn replace_alike(&mut self, value: &Value<'_>, expiry: Option<u64>) -> bool {
-        let Value::Short(bytes) = value else { return false };
         let old = self.shape();
-        let is_alike = old.kind == SHORT && bytes.len() == old.value_len && self.expiry() == expiry;
-        if is_alike {
-            self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
-            self.header_mut().flags &= !IS_RAW;
+        if self.expiry() != expiry {
+            return false;
         }
-        is_alike
+        match value {
+            Value::Short(bytes) if old.kind == SHORT && bytes.len() == old.value_len => {
+                self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
+                self.header_mut().flags &= !IS_RAW;
+            }
+            Value::Int(number) if old.kind == INT => {
+                self.write_word(old.slot_at(), *number as u64);
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Replaces value and expiry and gives back what was large.
@@ -592,6 +600,16 @@ mod tests {
         assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), None).weight(), 96);
         assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), Some(1)).weight(), 96);
         assert_eq!(Entry::new(&key, Value::Int(7), None).weight(), 32);
+    }
+
+    #[test]
+    fn a_number_over_a_number_moves_nothing() {
+        let mut entry = Entry::new(b"k", Value::Int(7), Some(5));
+        let address = entry.address();
+        entry.replace(Value::Int(-8), Some(5));
+        assert_eq!(entry.address(), address);
+        assert!(matches!(entry.view(), View::Int(-8)));
+        assert_eq!(entry.expiry(), Some(5));
     }
 
     #[test]
