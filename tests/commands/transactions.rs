@@ -43,13 +43,14 @@ fn a_refused_command_spoils_the_transaction() {
 }
 
 #[test]
-fn multi_and_watch_do_not_nest() {
+fn multi_and_watch_do_not_nest_and_spoil_the_transaction() {
     let server = server();
     let mut t = Transcript::new(server.client());
-    t.check("MULTI", "OK");
-    t.check("MULTI", "-ERR MULTI calls can not be nested");
-    t.check("WATCH a", "-ERR WATCH inside MULTI is not allowed");
-    t.check("EXEC", "[]");
+    for (command, error) in [("MULTI", "-ERR MULTI calls can not be nested"), ("WATCH a", "-ERR WATCH inside MULTI is not allowed")] {
+        t.check("MULTI", "OK");
+        t.check(command, error);
+        t.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
+    }
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 fn multi(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    if cx.session.multi.is_some() {
+    if let Some(multi) = &mut cx.session.multi {
+        multi.is_broken = true;
         return Err(Error::NestedMulti.into());
     }
     cx.session.multi = Some(Box::<Multi>::default());
@@ -85,7 +86,8 @@ fn discard(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn watch(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    if cx.session.multi.is_some() {
+    if let Some(multi) = &mut cx.session.multi {
+        multi.is_broken = true;
         return Err(Error::WatchInMulti.into());
     }
     while !args.is_empty() {
