@@ -112,3 +112,30 @@ fn two_transactions_that_watch_each_others_key_do_not_both_commit() {
         assert!(committed >= 1, "at least one commits");
     }
 }
+
+#[test]
+fn what_has_ended_is_no_change_when_swapdb_brings_it() {
+    let server = server();
+    let (mut a, mut b) = (Transcript::new(server.client()), Transcript::new(server.client()));
+    b.check("DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    b.check("SELECT 1", "OK");
+    b.check("SET x v PX 1", "OK");
+    a.check("WATCH x", "OK");
+    std::thread::park_timeout(std::time::Duration::from_millis(20));
+    b.check("SWAPDB 0 1", "OK");
+    a.check("MULTI", "OK");
+    a.check("PING", "QUEUED");
+    a.check("EXEC", "[PONG]");
+}
+
+#[test]
+fn exec_is_refused_when_memory_is_full_and_the_queue_needs_some() {
+    let server = server();
+    let (mut a, mut b) = (Transcript::new(server.client()), Transcript::new(server.client()));
+    a.check("MULTI", "OK");
+    a.check("SET x 1", "QUEUED");
+    b.check("CONFIG SET maxmemory 1", "OK");
+    a.check("EXEC", "-EXECABORT Transaction discarded because of: OOM...");
+    b.check("CONFIG SET maxmemory 0", "OK");
+    a.check("GET x", "(nil)");
+}

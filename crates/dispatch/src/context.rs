@@ -293,7 +293,23 @@ impl<'a> Data<'a> {
     /// Exchanges two databases. Only for commands that take all shards.
     pub fn swap(&mut self, one: u32, other: u32) {
         self.unit.changed();
+        self.end_watched(one, other);
         self.held.iter_mut().for_each(|shard| shard.swap(one, other));
+    }
+
+    /// Removes what has ended under watched names of two databases, so that it is no change when it comes under another number.
+    fn end_watched(&mut self, one: u32, other: u32) {
+        let (now, seed) = (self.now, self.state.keyspace.seed());
+        for shard in self.held.iter_mut() {
+            let keys = shard.interest().map_or_else(Vec::new, |interest| interest.watched_keys(one, other));
+            for (key, db) in keys.iter().flat_map(|key| [(key, one), (key, other)]) {
+                let name = Name { db, key, hash: seed.hash(key) };
+                if shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+                    shard.remove(name);
+                    self.unit.expired(db, key);
+                }
+            }
+        }
     }
 
     /// Whether all shards are held, as inside a transaction that walks.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russet_engine::{Busy, Held, Patience, Shard, Spot, Waiter};
+use russet_journal::Lsn;
 use russet_resp::{Batch, Output, Span, Writer};
 use smallvec::SmallVec;
 
@@ -370,6 +371,9 @@ impl Executor {
         let Context { mut data, session, .. } = cx;
         data.unit.end_command(session.db, args.words());
         finish(&mut data);
+        if data.unit.is_followed {
+            session.stamp = session.stamp.max(stamp(&data));
+        }
         drop(data);
         if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
             self.thread.counters.commands[row.id].calls.add(1);
@@ -588,6 +592,11 @@ pub(crate) fn finish(data: &mut Data<'_>) {
     served.into_iter().for_each(|served| served.post(stamp));
 }
 
+/// What a reply given under these locks shows, whatever it says: the last write to any of the shards, or, without a shard, to anything.
+fn stamp(data: &Data<'_>) -> Lsn {
+    data.held.iter().map(|shard| shard.lsn).max().unwrap_or_else(|| data.state.journal.end())
+}
+
 enum Verdict {
     Run,
     Queue,
@@ -608,7 +617,7 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
         return Err(Error::NotInMulti);
     }
     let rules = state.rules.load(Ordering::Acquire);
-    if rules & rule::FULL != 0 && row.has(Flag::DenyOom) {
+    if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
         return Err(Error::OutOfMemory);
     }
     if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
@@ -633,10 +642,14 @@ fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
         return false;
     }
-    let may_write = |row: &Row| row.flags & (Flag::Write.bit() | Flag::MayReplicate.bit()) != 0;
-    let is_exec = row.locks == Locks::Queue;
-    let queue_writes = is_exec && session.multi.as_ref().is_some_and(|m| m.queue.iter().any(|q| may_write(q.row)));
-    rules & rule::PAUSE_ALL != 0 || may_write(row) || queue_writes
+    let writes = Flag::Write.bit() | Flag::MayReplicate.bit();
+    rules & rule::PAUSE_ALL != 0 || may(session, row, writes)
+}
+
+/// Whether a command has one of these flags, or is EXEC and has queued one that has.
+fn may(session: &Session, row: &Row, flags: u32) -> bool {
+    let queue = session.multi.as_ref().filter(|_| row.locks == Locks::Queue).map_or(&[][..], |multi| &multi.queue);
+    row.flags & flags != 0 || queue.iter().any(|queued| queued.row.flags & flags != 0)
 }
 
 /// An EXEC that is refused ends the transaction that it should have run, and all watches.

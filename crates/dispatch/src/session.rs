@@ -291,6 +291,9 @@ pub struct Session {
     pub commands: u64,
     /// A whole number of retries of the request under way, after Busy.
     pub retries: u32,
+    /// The journal's position behind everything that the replies so far show, reads of others' writes included. They may leave when the
+    /// policy's watermark has reached it. Kept only while somebody follows the journal.
+    pub stamp: Lsn,
 }
 
 impl Session {
@@ -310,6 +313,7 @@ impl Session {
             close: false,
             commands: 0,
             retries: 0,
+            stamp: 0,
         }
     }
 

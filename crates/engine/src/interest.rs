@@ -109,6 +109,12 @@ impl Interest {
         ready.into_iter().for_each(|name| self.make_ready(name));
     }
 
+    /// The keys that are watched in either of two databases.
+    pub fn watched_keys(&self, one: u32, other: u32) -> Vec<Box<[u8]>> {
+        let names = self.watches.keys().filter(|name| name.db == one || name.db == other);
+        names.map(|name| name.key.clone()).collect()
+    }
+
     /// Adds a watch of a name, there or not.
     pub fn watch(&mut self, name: NameBuf, watch: Arc<Watch>) {
         self.watches.entry(name).or_default().push(watch);

@@ -1,0 +1,156 @@
+//! The core without sockets: how it scales over threads, what taking all shards costs, and whether a growing table pauses.
+//!
+//! ```text
+//! cargo run --release -p russet-bench --bin core
+//! ```
+//!
+//! Each figure is a median of five; threads run the same prepared batches of 16 requests through an [`Executor`] of their own.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use russet_config::Config;
+use russet_dispatch::session::{Client, Peer, Session};
+use russet_dispatch::state::Identity;
+use russet_dispatch::{Executor, State, Table};
+use russet_engine::{Keyspace, Patience, Seed};
+use russet_resp::{Batch, Decoder, Limits, Output};
+
+const KEYS: u64 = 1_000_000;
+const BATCH: usize = 16;
+const BATCHES: usize = 40_000;
+const ROUNDS: usize = 5;
+
+fn state(table: &'static Table) -> &'static State {
+    let keyspace = Keyspace::new(1024, Seed(11, 13));
+    Box::leak(Box::new(State::new(keyspace, table, Config::new(), Identity::default(), 7, 16)))
+}
+
+/// Batches of SET and GET, ready to run; each with the bytes that its spans refer to.
+fn batches(seed: u64, key: impl Fn(u64) -> String) -> Vec<(Vec<u8>, Batch)> {
+    let mut dice = seed;
+    let mut next = || {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) % KEYS
+    };
+    let value = "v".repeat(64);
+    let request = |nth: usize, key: &str| match nth % 2 {
+        0 => format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$64\r\n{value}\r\n", key.len()),
+        _ => format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()),
+    };
+    let mut one = || {
+        let mut input: Vec<u8> = (0..BATCH).flat_map(|nth| request(nth, &key(next())).into_bytes()).collect();
+        let mut batch = Batch::default();
+        Decoder::default().decode(&mut input, &Limits::DEFAULT, BATCH, &mut batch);
+        (input, batch)
+    };
+    (0..1024).map(|_| one()).collect()
+}
+
+/// Runs batches on `threads` threads at once and answers commands per second of all together.
+fn throughput(state: &'static State, threads: u64, key: impl Fn(u64) -> String + Copy) -> f64 {
+    let barrier = Barrier::new(threads as usize);
+    let work = |thread: u64| {
+        let batches = batches(thread + 1, key);
+        let mut executor = Executor::new(state.thread());
+        let mut session = Session::new(Client::new(thread, Peer::Internal, 0, 0).into(), true);
+        let mut out = Output::default();
+        barrier.wait();
+        let started = Instant::now();
+        for (input, batch) in batches.iter().cycle().take(BATCHES) {
+            run(&mut executor, state, &mut session, input, batch, &mut out);
+        }
+        started.elapsed()
+    };
+    let work = &work;
+    let slowest = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        all.into_iter().map(|thread| thread.join().expect("no panic")).max().expect("at least one thread")
+    });
+    (threads as usize * BATCHES * BATCH) as f64 / slowest.as_secs_f64()
+}
+
+/// Runs a whole batch, again from where it was busy.
+fn run(executor: &mut Executor, state: &'static State, session: &mut Session, input: &[u8], batch: &Batch, out: &mut Output) {
+    let mut at = 0;
+    while at < batch.len() {
+        (at, _) = executor.run(state, session, input, batch, at, batch.len(), out);
+    }
+    executor.account(1);
+    out.clear();
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn rounds(mut figure: impl FnMut() -> f64) -> f64 {
+    median((0..ROUNDS).map(|_| figure()).collect())
+}
+
+/// How long taking and letting go of all shards takes while another thread works: median and worst, in microseconds.
+fn lock_all(state: &'static State, key: impl Fn(u64) -> String + Copy + Send) -> (f64, f64) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                throughput(state, 1, key);
+            }
+        });
+        std::thread::park_timeout(Duration::from_millis(300));
+        let mut figures: Vec<f64> = (0..500)
+            .map(|_| {
+                let started = Instant::now();
+                drop(state.keyspace.hold_all(Patience::ENDLESS));
+                started.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        figures.sort_by(f64::total_cmp);
+        (figures[figures.len() / 2], figures[figures.len() - 1])
+    })
+}
+
+/// Inserts ten million keys and answers the longest single SET, in microseconds; all in one shard if `key` says so.
+fn growth(state: &'static State, key: impl Fn(u64) -> String) -> f64 {
+    let mut executor = Executor::new(state.thread());
+    let mut session = Session::new(Client::new(1, Peer::Internal, 0, 0).into(), true);
+    let (mut batch, mut out, mut longest) = (Batch::default(), Output::default(), 0.0f64);
+    for n in 0..10 * KEYS {
+        let key = key(n);
+        let mut input = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$1\r\nv\r\n", key.len()).into_bytes();
+        batch.clear();
+        Decoder::default().decode(&mut input, &Limits::DEFAULT, 1, &mut batch);
+        let started = Instant::now();
+        run(&mut executor, state, &mut session, &input, &batch, &mut out);
+        longest = longest.max(started.elapsed().as_secs_f64() * 1e6);
+    }
+    longest
+}
+
+#[expect(clippy::print_stdout, reason = "this program is there to print")]
+fn main() {
+    let table = Table::leak(russet_commands::FAMILIES);
+    let random = |n: u64| format!("key:{n:012}");
+    let tagged = |n: u64| format!("{{t}}:{n:012}");
+    let shared = state(table);
+    throughput(shared, 1, random);
+    let one = rounds(|| throughput(shared, 1, random));
+    let two = rounds(|| throughput(shared, 2, random));
+    println!("random keys, 1 thread:  {:.2} M commands/s", one / 1e6);
+    println!("random keys, 2 threads: {:.2} M commands/s, {:.2} times one", two / 1e6, two / one);
+    let one = rounds(|| throughput(shared, 1, tagged));
+    let two = rounds(|| throughput(shared, 2, tagged));
+    println!("one shard, 1 thread:    {:.2} M commands/s", one / 1e6);
+    println!("one shard, 2 threads:   {:.2} M commands/s, {:.2} times one", two / 1e6, two / one);
+    let (median, worst) = lock_all(shared, random);
+    println!("taking all 1024 shards under load: median {median:.0} us, worst {worst:.0} us");
+    let longest = growth(state(table), random);
+    println!("10 M keys inserted, 1024 shards: longest SET {longest:.0} us");
+    let longest = growth(state(table), tagged);
+    println!("10 M keys inserted, one shard:   longest SET {longest:.0} us");
+}
