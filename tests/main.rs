@@ -1,32 +1,19 @@
 //! The integration tests: one binary, a module for each subject.
 
-/// What strangers may try, and what it may cost.
-mod attacks;
-
 mod atomicity;
-mod clients;
 mod clients;
 /// What each group of commands answers.
 mod commands {
     mod client;
     mod command;
-    mod config;
-    mod connection;
-    mod debug;
     mod generic;
-    mod info;
     mod list;
-    mod memory;
     mod object;
     mod server;
     mod string;
     mod transactions;
 }
-/// The binary: its command line, files, log and end.
-mod config_file;
 mod order;
-
-mod protocol;
 
 /// Rules over the command table.
 mod table;
@@ -53,11 +40,6 @@ impl Server {
     /// One more client.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.handle.address()).expect("the server listens")
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> std::net::SocketAddr {
-        self.handle.address()
     }
 
     /// What the sessions share.
