@@ -6,6 +6,7 @@ mod clients;
 mod commands {
     mod client;
     mod command;
+    mod connection;
     mod generic;
     mod list;
     mod object;
