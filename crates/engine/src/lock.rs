@@ -12,7 +12,6 @@
 
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::sync::PoisonError;
 use std::task::Waker;
 
 use smallvec::SmallVec;
@@ -125,12 +124,12 @@ impl<T> Cell<T> {
 
     #[cold]
     fn wake(&self) {
-        let wakers = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        let wakers = std::mem::take(&mut *self.queue.lock());
         wakers.into_iter().for_each(Waker::wake);
     }
 
     fn wait(&self, waker: Waker) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue.lock();
         queue.push(waker);
         if self.word.fetch_or(QUEUED, Ordering::AcqRel) & HELD == 0 {
             // Free already: nobody would come to wake us.

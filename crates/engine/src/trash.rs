@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::entry::Large;
 use crate::table::Table;
@@ -55,14 +56,14 @@ impl Trash {
 
     fn push(&self, garbage: Garbage) {
         self.thrown.fetch_add(weight(&garbage), Ordering::Relaxed);
-        self.bin.lock().unwrap_or_else(PoisonError::into_inner).push(garbage);
+        self.bin.lock().push(garbage);
         self.filled.notify_one();
     }
 
     /// Waits until something is there, and frees it. Called by one thread for ever.
     pub fn empty_once(&self) {
-        let bin = self.bin.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bin = self.filled.wait_while(bin, |bin| bin.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        let mut bin = self.bin.lock();
+        self.filled.wait_while(&mut bin, |bin| bin.is_empty());
         let garbage = std::mem::take(&mut *bin);
         drop(bin);
         for piece in garbage {

@@ -6,9 +6,22 @@
 
 mod sync {
     pub(crate) use shuttle::hint::spin_loop;
-    pub(crate) use shuttle::sync::Mutex;
+    pub(crate) use shuttle::sync::MutexGuard;
     pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, Ordering};
     pub(crate) use shuttle::thread::yield_now;
+
+    /// Shuttle's mutex, without poison as the real one.
+    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("a model that panics has failed")
+        }
+    }
 }
 
 #[expect(dead_code, unreachable_pub, reason = "the engine's own file, of which a model uses a part")]
