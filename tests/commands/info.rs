@@ -14,7 +14,7 @@ fn transcript() -> (Server, Transcript) {
 
 fn info(t: &mut Transcript, sections: &str) -> String {
     match t.run(&format!("INFO {sections}")) {
-        Reply::Bulk(text) => String::from_utf8(text).unwrap(),
+        Reply::Bulk(text) => String::from_utf8_lossy(&text).into_owned(),
         other => panic!("INFO answered {other}"),
     }
 }

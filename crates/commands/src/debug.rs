@@ -181,16 +181,14 @@ fn debug(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let topic = TOPICS.iter().find(|topic| {
         word.eq_ignore_ascii_case(topic.name.as_bytes()) && topic.words.contains(&args.left())
     });
-    match topic {
-        Some(topic) => (topic.run)(cx, args),
-        None => {
-            let word: String = String::from_utf8_lossy(word).chars().take(128).collect();
-            let text = format!(
-                "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
-            );
-            Err(Error::of(text).into())
-        }
+    if let Some(topic) = topic {
+        return (topic.run)(cx, args);
     }
+    let word: String = String::from_utf8_lossy(word).chars().take(128).collect();
+    let text = format!(
+        "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+    );
+    Err(Error::of(text).into())
 }
 
 fn help(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {

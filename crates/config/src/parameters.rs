@@ -274,7 +274,7 @@ const SECURITY: &[Parameter] = &[
 const CLIENTS: &[Parameter] = &[
     integer("maxclients", 1, UINT, "10000").doc("Clients connected at once."),
     integer("maxclients-reserved", 0, INT, "32")
-        .doc("Further clients let in from this machine when all places are taken."),
+        .doc("Further clients let in from this machine when all places are taken; a hundredth of maxclients at most."),
     integer("partial-command-timeout", 0, INT, "60")
         .doc("Close clients that take more than so many seconds over one command; 0 never does."),
     memory("client-query-buffer-limit", MIB, BYTES, "1gb").doc("Unread input of one client."),

@@ -43,11 +43,14 @@ pub struct Shutdown {
     pub force: bool,
 }
 
+/// A parameter's name and the value it is to have.
+pub type Pair = (Box<[u8]>, Box<[u8]>);
+
 /// What CONFIG SET was asked to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Names and values, as they were typed.
-    pub words: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub words: Vec<Pair>,
     /// Who asked.
     pub caller: Caller,
 }

@@ -279,7 +279,9 @@ fn run_main(
         drop(shell.stopping().wait_for(|stopping| *stopping).await);
     });
     drop(runtime);
-    threads.into_iter().for_each(|thread| drop(thread.join()));
+    for thread in threads {
+        drop(thread.join());
+    }
     if let Some(path) = unix_path {
         tracing::info!("Removing the unix socket file.");
         // It may have been removed already.
@@ -292,7 +294,9 @@ fn accept(door: Door, sockets: Sockets) -> Listeners {
         tokio::task::spawn_local(door.clone().accept_unix(listener, path));
     }
     let mut listeners = Listeners::new(door);
-    sockets.tcp.into_iter().for_each(|listener| listeners.add(listener));
+    for listener in sockets.tcp {
+        listeners.add(listener);
+    }
     listeners
 }
 

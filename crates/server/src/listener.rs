@@ -16,12 +16,17 @@ use russet_config::{Config, id};
 use russet_dispatch::State;
 use russet_dispatch::session::{Client, Peer};
 use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
 use crate::runtime::{Mailbox, Socket};
 
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
+
+/// Connections accepted before the thread does its other work.
+const ACCEPTS_PER_TURN: u32 = 64;
 
 /// How often the log says so.
 const WARN_EVERY_MS: u64 = 1_000;
@@ -111,7 +116,9 @@ impl Listeners {
             Err(_) => self.bind_after_closing(&wanted, backlog).await?,
         };
         self.close_others(&wanted).await;
-        new.into_iter().for_each(|listener| self.add(listener));
+        for listener in new {
+            self.add(listener);
+        }
         Ok(())
     }
 
@@ -137,10 +144,12 @@ impl Listeners {
         let closed = self.close_others(wanted).await;
         let bound = self.bind_missing(wanted, backlog);
         if bound.is_err() {
-            closed.into_iter().for_each(|address| match listen(address, backlog) {
-                Ok(listener) => self.add(listener),
-                Err(error) => tracing::error!(%address, %error, "could not listen again"),
-            });
+            for address in closed {
+                match listen(address, backlog) {
+                    Ok(listener) => self.add(listener),
+                    Err(error) => tracing::error!(%address, %error, "could not listen again"),
+                }
+            }
         }
         bound
     }
@@ -189,18 +198,45 @@ impl Door {
         Self { state, threads: threads.into(), warned_ms: Arc::default() }
     }
 
-    /// Accepts for ever.
+    /// Accepts for ever. The socket is watched as a plain descriptor, so that what it gives is registered only once: with the
+    /// thread that serves it.
     pub(crate) async fn accept_tcp(self, listener: std::net::TcpListener) {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
+        #[expect(deprecated, reason = "a listener owns its descriptor; the newer form leaves that to the caller, and is unsafe")]
+        let listener = match AsyncFd::with_interest(listener, Interest::READABLE) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "could not listen"),
         };
-        loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => self.welcome_tcp(socket, peer),
-                Err(error) if is_over_with_its_connection(&error) => {}
-                Err(error) => self.rest(&error).await,
+        let local = listener.get_ref().local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        let mut keepalive = None;
+        for nth in 1_u32.. {
+            self.renew_options(listener.get_ref(), &mut keepalive);
+            let Ok(mut ready) = listener.readable().await else { return };
+            match ready.try_io(|listener| listener.get_ref().accept()) {
+                Ok(Ok((socket, peer))) => self.welcome_tcp(socket, peer, local),
+                Ok(Err(error)) if is_over_with_its_connection(&error) => {}
+                Ok(Err(error)) => self.rest(&error).await,
+                Err(_) => {}
             }
+            if nth.is_multiple_of(ACCEPTS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Options of the listening socket, which those that it gives inherit. `keepalive` is what they were made for.
+    fn renew_options(&self, listener: &std::net::TcpListener, keepalive: &mut Option<u64>) {
+        let wanted = self.state.tunables.keepalive.load(Ordering::Relaxed);
+        if keepalive.replace(wanted) == Some(wanted) {
+            return;
+        }
+        // A connection without these options is slower to notice things, no worse.
+        let socket = SockRef::from(listener);
+        drop(socket.set_tcp_nodelay(true));
+        drop(socket.set_keepalive(wanted > 0));
+        if wanted > 0 {
+            let time = Duration::from_secs(wanted);
+            let interval = (time / 3).max(Duration::from_secs(1));
+            drop(socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3)));
         }
     }
 
@@ -234,18 +270,11 @@ impl Door {
         tokio::time::sleep(REST).await;
     }
 
-    fn welcome_tcp(&self, socket: tokio::net::TcpStream, peer: SocketAddr) {
-        let Ok(local) = socket.local_addr() else { return };
-        let Ok(socket) = socket.into_std() else { return };
-        // A connection without these options is slower to notice things, no worse.
-        drop(socket.set_nodelay(true));
-        let keepalive = self.state.tunables.keepalive.load(Ordering::Relaxed);
-        if keepalive > 0 {
-            let time = Duration::from_secs(keepalive);
-            let options = TcpKeepalive::new().with_time(time).with_interval(time / 3).with_retries(3);
-            drop(SockRef::from(&socket).set_tcp_keepalive(&options));
+    fn welcome_tcp(&self, socket: std::net::TcpStream, peer: SocketAddr, local: Option<SocketAddr>) {
+        let Some(local) = local.or_else(|| socket.local_addr().ok()) else { return };
+        if socket.set_nonblocking(true).is_ok() {
+            self.welcome(Socket::Tcp(socket), Peer::Tcp(peer, local));
         }
-        self.welcome(Socket::Tcp(socket), Peer::Tcp(peer, local));
     }
 
     fn welcome(&self, socket: Socket, peer: Peer) {
@@ -276,7 +305,9 @@ impl Door {
             return Some(PROTECTED);
         }
         let (count, max) = (state.clients.count(), tunables.clients_max.load(Ordering::Relaxed));
-        let spare = if peer.is_local() { tunables.clients_reserved.load(Ordering::Relaxed) } else { 0 };
+        // A small `maxclients` was set for its own sake, by a test as a rule.
+        let reserved = tunables.clients_reserved.load(Ordering::Relaxed).min(max / 100);
+        let spare = if peer.is_local() { reserved } else { 0 };
         let unknown = state.clients.unauthenticated.load(Ordering::Relaxed);
         let unknown_max = max * tunables.unauthenticated_percent.load(Ordering::Relaxed) / 100;
         let too_many_unknown = needs_password && unknown >= unknown_max.max(1) && !peer.is_local();

@@ -27,7 +27,8 @@ impl Digest {
     }
 
     fn hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let digits = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+        self.0.iter().flat_map(|byte| [digits(byte >> 4), digits(byte & 15)]).collect()
     }
 
     /// Puts a value in, with whether it ends.
@@ -46,7 +47,7 @@ impl Digest {
 
     fn object(&mut self, object: &Object) {
         match object {
-            Object::List(list) => list.iter().for_each(|element| self.mix(&element)),
+            Object::List(list) => list.iter().for_each(|element| self.mix(element)),
         }
     }
 }
@@ -98,6 +99,8 @@ pub(super) fn of_values(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         args.next()?;
     }
     cx.reply.array(digests.len());
-    digests.into_iter().for_each(|digest| cx.reply.simple(&digest.hex()));
+    for digest in digests {
+        cx.reply.simple(&digest.hex());
+    }
     Ok(())
 }

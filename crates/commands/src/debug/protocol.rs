@@ -3,13 +3,17 @@
 use russet_dispatch::{Args, Context, Error, Outcome};
 use russet_resp::{Protocol, Writer};
 
+/// What Redis answers as a double.
+#[expect(clippy::approx_constant, reason = "a sample, not a circle")]
+const DOUBLE: f64 = 3.141;
+
 pub(super) fn sample(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let name = args.next()?.to_ascii_lowercase();
     let reply = &mut cx.reply;
     match name.as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(DOUBLE),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => numbers(reply, Writer::array),
