@@ -6,14 +6,20 @@ mod clients;
 mod commands {
     mod client;
     mod command;
+    mod config;
     mod connection;
+    mod debug;
     mod generic;
+    mod info;
     mod list;
+    mod memory;
     mod object;
     mod server;
     mod string;
     mod transactions;
 }
+/// The binary: its command line, files, log and end.
+mod config_file;
 mod order;
 
 /// Rules over the command table.
