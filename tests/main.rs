@@ -1,5 +1,8 @@
 //! The integration tests: one binary, a module for each subject.
 
+/// What strangers may try, and what it may cost.
+mod attacks;
+
 mod atomicity;
 mod clients;
 /// What each group of commands answers.
@@ -21,6 +24,8 @@ mod commands {
 /// The binary: its command line, files, log and end.
 mod config_file;
 mod order;
+
+mod protocol;
 
 /// Rules over the command table.
 mod table;
@@ -47,6 +52,11 @@ impl Server {
     /// One more client.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.handle.address()).expect("the server listens")
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.handle.address()
     }
 
     /// What the sessions share.
