@@ -191,6 +191,12 @@ impl<'a> Data<'a> {
         if !self.exists(key) {
             return None;
         }
+        self.update_found(key, change)
+    }
+
+    /// As [`Data::update`], for a key that has just been found: it is not looked for again to see whether it has ended.
+    #[inline]
+    pub fn update_found<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         let name = self.name(key);
         self.unit.changed();
         self.shard(key)?.update(name, change)

@@ -41,7 +41,7 @@ fn add(cx: &mut Context<'_>, key: Key<'_>, increment: i64) -> Outcome {
     let old = cx.data.string_to_change(key)?.map(int_of).transpose()?;
     let sum = old.unwrap_or(0).checked_add(increment).ok_or(Error::Overflow)?;
     if old.is_some() {
-        cx.data.update(key, |entry| entry.replace(Value::Int(sum), entry.expiry()));
+        cx.data.update_found(key, |entry| entry.replace(Value::Int(sum), entry.expiry()));
     } else {
         cx.data.set(key, Value::Int(sum), None);
     }

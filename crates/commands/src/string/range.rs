@@ -71,7 +71,7 @@ pub(super) fn setrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if len.is_none() {
         cx.data.set(key, raw_value(b""), None);
     }
-    let len = cx.data.update(key, |entry| write_at(entry, offset, bytes)).flatten();
+    let len = cx.data.update_found(key, |entry| write_at(entry, offset, bytes)).flatten();
     cx.reply.integer(len.expect("a string, looked up or made above") as i64);
     Ok(())
 }
@@ -91,7 +91,7 @@ pub(super) fn append(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn extend(cx: &mut Context<'_>, key: Key<'_>, len: usize, bytes: &[u8]) -> Result<usize, Error> {
     check_len(cx, len, bytes.len())?;
-    let len = cx.data.update(key, |entry| append_to(entry, bytes)).flatten();
+    let len = cx.data.update_found(key, |entry| append_to(entry, bytes)).flatten();
     Ok(len.expect("a string, looked up by the caller"))
 }
 
