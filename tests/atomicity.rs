@@ -113,12 +113,17 @@ fn consume(server: &Server, seed: u64, is_over: &AtomicBool) -> Fate {
             continue;
         }
         let timeout = format!("0.{:03}", 1 + random.below(30));
-        let words = [&[command][..], &[one, LISTS[(first + 2) % 3], other, one], &[&timeout]].concat();
+        let words =
+            [&[command][..], &[one, LISTS[(first + 2) % 3], other, one], &[&timeout]].concat();
         let was_over = is_over.load(Ordering::SeqCst);
-        match element(&client.cmd(&words)) {
-            Some(element) => fate.received.push(element),
-            None if was_over => return fate,
-            None => {}
+        match client.try_cmd(&words).as_ref().map(element) {
+            Ok(Some(element)) => fate.received.push(element),
+            Ok(None) if was_over => return fate,
+            Ok(None) => {}
+            Err(_) => {
+                fate.cut += 1;
+                client = server.client();
+            }
         }
     }
 }
@@ -134,6 +139,30 @@ fn leave(mut client: Client, politely: bool, fate: &mut Fate) {
     if !rest.is_empty() {
         let reply = Reply::decode(&rest).expect("one reply or none");
         fate.received.extend(element(&reply));
+    }
+}
+
+/// Unblocks those who wait, and kills one now and then.
+fn meddle(server: &Server, is_over: &AtomicBool) {
+    let (mut random, mut client) = (Random::new(9), server.client());
+    while !is_over.load(Ordering::SeqCst) {
+        let waiting: Vec<_> = server
+            .state()
+            .clients
+            .all()
+            .into_iter()
+            .filter(|client| client.blocked.lock().is_some())
+            .collect();
+        if let Some(other) = waiting.get(random.below(8) as usize) {
+            let id = other.id.to_string();
+            let words = match random.below(20) {
+                0 => ["CLIENT", "KILL", "ID", &id],
+                1..=10 => ["CLIENT", "UNBLOCK", &id, "ERROR"],
+                _ => ["CLIENT", "UNBLOCK", &id, "TIMEOUT"],
+            };
+            assert!(matches!(client.cmd(&words), Reply::Int(0 | 1)));
+        }
+        sleep(Duration::from_micros(random.below(2_000)));
     }
 }
 
@@ -155,8 +184,13 @@ fn lin_1_every_element_is_received_once_or_still_there() {
             spawn(move || consume(&server, seed, &is_over))
         })
         .collect();
+    let meddler = {
+        let (server, is_over) = (Arc::clone(&server), Arc::clone(&is_over));
+        spawn(move || meddle(&server, &is_over))
+    };
     producers.into_iter().for_each(|thread| thread.join().expect("no panic"));
     is_over.store(true, Ordering::SeqCst);
+    meddler.join().expect("no panic");
     let mut seen = BTreeMap::<u64, usize>::new();
     let mut cut = 0;
     for thread in consumers {
@@ -175,8 +209,14 @@ fn left_in(server: &Server, lists: &[&str]) -> Vec<u64> {
     let mut client = server.client();
     let mut all = Vec::new();
     for list in lists {
-        let Reply::Array(items) = client.cmd(&["LRANGE", list, "0", "-1"]) else { panic!("{list} is a list") };
-        let number = |item: &Reply| String::from_utf8_lossy(item.bytes().expect("a string")).parse::<u64>().expect("a number");
+        let Reply::Array(items) = client.cmd(&["LRANGE", list, "0", "-1"]) else {
+            panic!("{list} is a list")
+        };
+        let number = |item: &Reply| {
+            String::from_utf8_lossy(item.bytes().expect("a string"))
+                .parse::<u64>()
+                .expect("a number")
+        };
         all.extend(items.iter().map(number));
     }
     all
@@ -189,7 +229,8 @@ fn carry(server: &Server, seed: u64, is_over: &AtomicBool) {
     while !is_over.load(Ordering::SeqCst) {
         let (from, to) = (random.below(3) as usize, random.below(3) as usize);
         let timeout = format!("0.{:03}", 1 + random.below(30));
-        let words = ["BLMOVE", LISTS[from], LISTS[to], "LEFT", *random.pick(&["LEFT", "RIGHT"]), &timeout];
+        let words =
+            ["BLMOVE", LISTS[from], LISTS[to], "LEFT", *random.pick(&["LEFT", "RIGHT"]), &timeout];
         if random.percent(5) {
             client.send(&words).expect("the server is there");
             client = server.client();
@@ -216,7 +257,10 @@ fn lin_1_elements_that_are_moved_are_always_in_one_list() {
         client.cmd(&["MULTI"]);
         LISTS.iter().for_each(|list| drop(client.cmd(&["LLEN", list])));
         let Reply::Array(lengths) = client.cmd(&["EXEC"]) else { panic!("EXEC runs") };
-        let sum: i64 = lengths.iter().map(|len| if let Reply::Int(len) = len { *len } else { panic!("a length") }).sum();
+        let sum: i64 = lengths
+            .iter()
+            .map(|len| if let Reply::Int(len) = len { *len } else { panic!("a length") })
+            .sum();
         assert_eq!(sum, element as i64 + 1, "an element is between two lists, or in both");
     }
     is_over.store(true, Ordering::SeqCst);
@@ -228,14 +272,16 @@ fn lin_1_elements_that_are_moved_are_always_in_one_list() {
 
 /// A command over keys of a thousand, in random order and with duplicates.
 fn many_keys(random: &mut Random) -> Vec<String> {
-    let keys = |random: &mut Random, n: u64| (0..n).map(|_| format!("k{}", random.below(1_000))).collect::<Vec<_>>();
+    let keys = |random: &mut Random, n: u64| {
+        (0..n).map(|_| format!("k{}", random.below(1_000))).collect::<Vec<_>>()
+    };
     let many = 2 + random.below(20);
     let mut words: Vec<String> = Vec::new();
     let mut say = |parts: &[&str], keys: Vec<String>| {
         words.extend(parts.iter().map(ToString::to_string));
         words.extend(keys);
     };
-    match random.below(9) {
+    match random.below(10) {
         0 => say(&["MGET"], keys(random, many)),
         1 => say(&["DEL"], keys(random, many)),
         2 => say(&["EXISTS"], keys(random, many)),
@@ -244,11 +290,15 @@ fn many_keys(random: &mut Random) -> Vec<String> {
         5 => say(&["RENAME"], keys(random, 2)),
         6 => say(&["COPY"], keys(random, 2)),
         7 => say(&["TOUCH"], keys(random, many)),
-        _ => {
-            say(&["BLPOP"], keys(random, many));
-            words.push("0.001".to_owned());
-        }
+        8 => say(&["BLMOVE"], keys(random, 2)),
+        _ => say(&["BLPOP"], keys(random, many)),
     }
+    let waits: &[&str] = match words[0].as_str() {
+        "BLPOP" => &["0.001"],
+        "BLMOVE" => &["LEFT", "RIGHT", "0.001"],
+        _ => &[],
+    };
+    words.extend(waits.iter().map(ToString::to_string));
     words
 }
 
@@ -314,7 +364,8 @@ fn lin_1_readers_of_two_keys_see_both_halves_of_a_write() {
     let writes = Arc::new(AtomicU64::new(0));
     let writers: Vec<_> = (0..3)
         .map(|_| {
-            let (mut client, is_over, writes) = (server.client(), Arc::clone(&is_over), Arc::clone(&writes));
+            let (mut client, is_over, writes) =
+                (server.client(), Arc::clone(&is_over), Arc::clone(&writes));
             spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
                     let value = writes.fetch_add(1, Ordering::Relaxed).to_string();
@@ -325,7 +376,9 @@ fn lin_1_readers_of_two_keys_see_both_halves_of_a_write() {
         .collect();
     let mut client = server.client();
     for _ in 0..from_env("RUSSET_LIN_OPERATIONS", 10_000) / 4 {
-        let Reply::Array(both) = client.cmd(&["MGET", "right", "left"]) else { panic!("MGET gives an array") };
+        let Reply::Array(both) = client.cmd(&["MGET", "right", "left"]) else {
+            panic!("MGET gives an array")
+        };
         assert_eq!(both[0], both[1]);
     }
     is_over.store(true, Ordering::Relaxed);

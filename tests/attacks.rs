@@ -103,9 +103,15 @@ impl Target {
 
     /// Processor time that the server has used.
     fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("the server runs");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))
+            .expect("the server runs");
         let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
-        let ticks: u64 = rest.split_whitespace().skip(11).take(2).map(|word| word.parse::<u64>().expect("ticks")).sum();
+        let ticks: u64 = rest
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|word| word.parse::<u64>().expect("ticks"))
+            .sum();
         Duration::from_millis(ticks * 10)
     }
 
@@ -113,7 +119,7 @@ impl Target {
     fn load(&self, work: impl FnOnce()) -> f64 {
         let (cpu, began) = (self.cpu(), Instant::now());
         work();
-        (self.cpu() - cpu).as_secs_f64() / began.elapsed().as_secs_f64()
+        self.cpu().saturating_sub(cpu).as_secs_f64() / began.elapsed().as_secs_f64()
     }
 
     /// How long the slowest of a hundred PINGs of another client takes during `work`.
@@ -142,7 +148,7 @@ impl Target {
 
     /// The process lives, old clients are answered, new ones let in, and nothing panicked.
     #[track_caller]
-    fn is_well(mut self) {
+    fn expect_well(mut self) {
         assert!(self.process.is_running());
         assert_eq!(self.witness.cmd(&["ECHO", "well"]).to_string(), "well");
         let mut fresh = self.process.client().expect("the server listens");
@@ -200,7 +206,10 @@ fn check_cost(target: &mut Target, count: usize, bytes: &[u8], bytes_max: u64) -
 fn sec_01_a_stranger_costs_little_and_may_ask_for_little() {
     let mut target = Target::with_password(&[]);
     let mut crowd = check_cost(&mut target, 2000, b"*10\r\n$16384\r\n", 2048);
-    for (header, text) in [("*11\r\n", "unauthenticated multibulk length"), ("*1\r\n$16385\r\n", "unauthenticated bulk length")] {
+    for (header, text) in [
+        ("*11\r\n", "unauthenticated multibulk length"),
+        ("*1\r\n$16385\r\n", "unauthenticated bulk length"),
+    ] {
         let mut stream = target.connect_and_send(header.as_bytes());
         assert_eq!(rest_of(&mut stream), format!("-ERR Protocol error: {text}\r\n"));
     }
@@ -212,7 +221,7 @@ fn sec_01_a_stranger_costs_little_and_may_ask_for_little() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"-ERR ", "the command is judged before the client, as in Redis");
     assert!(crowd.iter().skip(1).all(is_open));
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -229,10 +238,13 @@ fn sec_02_replies_to_a_stranger_do_not_pile_up() {
         }
         assert!(sent < 60_000_000, "still open after {sent} bytes whose replies nobody reads");
     };
-    assert!(matches!(ended.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{ended}");
+    assert!(
+        matches!(ended.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
+        "{ended}"
+    );
     let grown = target.rss().saturating_sub(before);
     assert!(grown <= NOISE_BYTES, "grown by {grown} bytes");
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -256,13 +268,14 @@ fn sec_04_connections_that_come_and_go_hold_nobody_up() {
         assert!(Instant::now() < until, "{} clients are still counted", target.clients());
         pause(10);
     }
-    target.is_well();
+    target.expect_well();
 }
 
 /// Lowers the limit of a running server; false where nobody can.
 fn limit_files(target: &Target, limit: usize) -> bool {
     let id = target.process.id().to_string();
-    let set = Command::new("prlimit").args(["--pid", &id, &format!("--nofile={limit}:{limit}")]).status();
+    let set =
+        Command::new("prlimit").args(["--pid", &id, &format!("--nofile={limit}:{limit}")]).status();
     let is_set = set.is_ok_and(|status| status.success());
     if !is_set {
         println!("left out: prlimit is not installed, or may not limit the server");
@@ -275,21 +288,27 @@ fn sec_04_res_13_out_of_descriptors_accepting_rests_and_recovers() {
     let target = Target::start(&[]);
     let mut old = target.connect_and_send(b"");
     if !limit_files(&target, 64) {
-        return target.is_well();
+        return target.expect_well();
     }
     let crowd: Vec<_> = (0..200).map(|_| target.connect()).collect();
     let began = Instant::now();
     let mut slow = Duration::ZERO;
     let load = target.load(|| slow = slow_reply_to(&mut old, few_or(1200, 5000)));
     let lines = target.process.stdout().matches("accepting rests").count();
-    println!("out of descriptors: {load:.3} of a core, {lines} lines, 99 of 100 PINGs within {slow:?}");
+    println!(
+        "out of descriptors: {load:.3} of a core, {lines} lines, 99 of 100 PINGs within {slow:?}"
+    );
     assert!(load < 0.3, "{load} of a core while nothing can be accepted");
     assert!(lines >= 1);
-    assert!(lines as u64 <= began.elapsed().as_secs() + 2, "{lines} lines in {:?}", began.elapsed());
+    assert!(
+        lines as u64 <= began.elapsed().as_secs() + 2,
+        "{lines} lines in {:?}",
+        began.elapsed()
+    );
     drop(crowd);
     let mut late = Client::connect(target.addr()).unwrap();
     assert_eq!(late.cmd(&["PING"]).to_string(), "PONG");
-    target.is_well();
+    target.expect_well();
 }
 
 /// How long the slowest of a hundred PINGs of a client takes that is connected already.
@@ -311,7 +330,13 @@ fn slow_reply_to(client: &mut TcpStream, milliseconds: u64) -> Duration {
 fn sec_05_empty_requests_leave_no_state_before_authentication() {
     let target = Target::with_password(&[]);
     let noauth = "-NOAUTH Authentication required.\r\n";
-    let pieces = [("\r\n", ""), ("*0\r\n", ""), ("*-1\r\n", ""), ("GET k\r\n", noauth), ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", noauth)];
+    let pieces = [
+        ("\r\n", ""),
+        ("*0\r\n", ""),
+        ("*-1\r\n", ""),
+        ("GET k\r\n", noauth),
+        ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", noauth),
+    ];
     let mut cases = Vec::new();
     for (first, one) in pieces {
         for (second, two) in pieces {
@@ -319,29 +344,44 @@ fn sec_05_empty_requests_leave_no_state_before_authentication() {
             cases.extend((0..=bytes.len()).map(|cut| (bytes.clone(), cut, format!("{one}{two}"))));
         }
     }
-    let mut streams: Vec<_> = cases.iter().map(|(bytes, cut, _)| target.connect_and_send(&bytes.as_bytes()[..*cut])).collect();
+    let mut streams: Vec<_> = cases
+        .iter()
+        .map(|(bytes, cut, _)| target.connect_and_send(&bytes.as_bytes()[..*cut]))
+        .collect();
     pause(50);
     for (stream, (bytes, cut, answer)) in streams.iter_mut().zip(&cases) {
         stream.write_all(&bytes.as_bytes()[*cut..]).unwrap();
         stream.write_all(b"QUIT\r\n").unwrap();
-        assert_eq!(rest_of(stream), format!("{answer}+OK\r\n"), "{} cut at {cut}", bytes.escape_debug());
+        assert_eq!(
+            rest_of(stream),
+            format!("{answer}+OK\r\n"),
+            "{} cut at {cut}",
+            bytes.escape_debug()
+        );
     }
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
 fn sec_06_a_miscount_is_never_taken_for_the_next_request() {
     let mut target = Target::start(&[]);
-    for request in ["*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\nGETxx", "*2\r\n$3\r\nDEL\r\n$1\r\nkey\r\n*1\r\n$8\r\nFLUSHALL\r\n"] {
+    for request in [
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\nGETxx",
+        "*2\r\n$3\r\nDEL\r\n$1\r\nkey\r\n*1\r\n$8\r\nFLUSHALL\r\n",
+    ] {
         target.witness.cmd(&["SET", "k", "v"]);
         for cut in 0..request.len() {
             let mut stream = target.connect_and_send(&request.as_bytes()[..cut]);
             stream.write_all(&request.as_bytes()[cut..]).unwrap();
-            assert_eq!(rest_of(&mut stream), "-ERR Protocol error: invalid CRLF in request\r\n", "cut at {cut}");
+            assert_eq!(
+                rest_of(&mut stream),
+                "-ERR Protocol error: invalid CRLF in request\r\n",
+                "cut at {cut}"
+            );
         }
         assert_eq!(target.witness.cmd(&["GET", "k"]).to_string(), "v");
     }
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -359,7 +399,7 @@ fn res_1_an_idle_connection_costs_two_kilobytes() {
     println!("{count} connections after use: {each} bytes of memory each");
     assert!(each <= 3072, "{each} bytes for each connection that has been used");
     drop(crowd);
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -370,7 +410,7 @@ fn res_2_a_stranger_with_half_a_request_costs_little_and_not_for_long() {
     assert!(crowd.iter_mut().all(|stream| rest_of(stream).is_empty()));
     assert!(began.elapsed() < Duration::from_secs(6), "closed after {:?}", began.elapsed());
     assert_eq!(target.clients(), 1);
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -382,12 +422,13 @@ fn res_2_whoever_goes_back_to_being_a_stranger_has_the_same_time() {
     assert_eq!(client.cmd(&["RESET"]).to_string(), "RESET");
     pause(1100);
     assert_eq!(client.cmd(&["AUTH", PASSWORD]).to_string(), "OK");
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
 fn res_3_announced_lengths_take_no_memory() {
-    let mut target = Target::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-random"]);
+    let mut target =
+        Target::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-random"]);
     target.witness.cmd(&["SET", "k", "v"]);
     let before = target.rss();
     let request = ["*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n", &"x".repeat(100)].concat();
@@ -396,13 +437,14 @@ fn res_3_announced_lengths_take_no_memory() {
     assert!(grown <= 10 << 20, "grown by {grown} bytes");
     drop(crowd);
     assert_eq!(target.witness.cmd(&["GET", "k"]).to_string(), "v");
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
 fn res_4_half_a_request_costs_what_has_arrived() {
     let many_tiny = [b"*2000000\r\n".to_vec(), b"$0\r\n\r\n".repeat(200_000)].concat();
-    let one_large = [b"*2\r\n$4\r\nECHO\r\n$100000000\r\n".to_vec(), vec![b'x'; 1_100_000]].concat();
+    let one_large =
+        [b"*2\r\n$4\r\nECHO\r\n$100000000\r\n".to_vec(), vec![b'x'; 1_100_000]].concat();
     for bytes in [many_tiny, one_large] {
         let mut target = Target::start(&[]);
         let before = target.rss();
@@ -412,7 +454,7 @@ fn res_4_half_a_request_costs_what_has_arrived() {
         println!("10 times {} bytes received: {grown} bytes of memory", bytes.len());
         assert!(grown <= allowed, "grown by {grown} bytes, {allowed} allowed");
         drop(crowd);
-        target.is_well();
+        target.expect_well();
     }
 }
 
@@ -424,10 +466,15 @@ fn res_8_slow_senders_cost_little() {
     let quiet = target.slow_reply(|| pause(300));
     let mut slow = Duration::ZERO;
     let load = target.load(|| slow = target.slow_reply(|| trickle(&mut crowd, seconds)));
-    println!("{count} slow senders: {load:.3} of a core, 99 of 100 PINGs within {slow:?}, {quiet:?} without");
+    println!(
+        "{count} slow senders: {load:.3} of a core, 99 of 100 PINGs within {slow:?}, {quiet:?} without"
+    );
     assert!(load <= 0.10 + 0.05, "{load} of a core");
-    assert!(slow <= few_or(Duration::from_millis(100), Duration::from_millis(3)).max(quiet * 2), "{slow:?}, without {quiet:?}");
-    target.is_well();
+    assert!(
+        slow <= few_or(Duration::from_millis(100), Duration::from_millis(3)).max(quiet * 2),
+        "{slow:?}, without {quiet:?}"
+    );
+    target.expect_well();
 }
 
 /// Every connection sends one byte each second, in the order of the crowd.
@@ -459,7 +506,7 @@ fn res_8_half_a_request_is_not_waited_for_for_ever() {
     assert!(began.elapsed() > Duration::from_secs(1));
     steady.write_all(&[b'x'; 1_000]).unwrap();
     assert!(is_open(&steady), "an upload that goes on is waited for");
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -476,7 +523,7 @@ fn res_6_who_does_not_read_is_cut_at_the_limit() {
     }
     assert!(rest_of(&mut stream).len() < 100 << 20);
     assert_eq!(target.process.stdout().matches("does not read its replies").count(), 1);
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
@@ -492,13 +539,13 @@ fn res_6_who_reads_too_slowly_is_cut_after_a_while() {
         assert!(Instant::now() < until, "replies above the soft limit wait for ever");
         pause(50);
     }
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
 fn res_6_replies_that_were_taken_take_no_memory() {
     let mut target = Target::start(&[]);
-    target.witness.cmd(&[b"SET", &b"k"[..], &vec![b'v'; 200]]);
+    target.witness.cmd(&[b"SET", &b"k"[..], &[b'v'; 200]]);
     let before = target.rss();
     let mut stream = target.connect();
     let block = encode(&["GET", "k"]).repeat(2_000);
@@ -514,19 +561,25 @@ fn res_6_replies_that_were_taken_take_no_memory() {
     let grown = target.rss().saturating_sub(before);
     let allowed = 20 * 2 * reply as u64 + NOISE_BYTES;
     assert!(grown <= allowed, "grown by {grown} bytes, {allowed} allowed");
-    target.is_well();
+    target.expect_well();
 }
 
 #[test]
 fn buffers_are_counted_truthfully() {
     let mut target = Target::start(&[]);
     let half = target.connect_and_send(b"*3\r\n$4\r\nECHO\r\n$100\r\nabc");
-    let value = target.connect_and_send(&[b"*2\r\n$4\r\nECHO\r\n$500000\r\n".to_vec(), vec![b'x'; 300_000]].concat());
+    let value = target.connect_and_send(
+        &[b"*2\r\n$4\r\nECHO\r\n$500000\r\n".to_vec(), vec![b'x'; 300_000]].concat(),
+    );
     pause(100);
     let list = target.witness.cmd(&["CLIENT", "LIST"]).to_string();
     let fields = |stream: &TcpStream| {
         let addr = format!(" addr={} ", stream.local_addr().expect("a socket"));
-        let line = list.lines().flat_map(|line| line.split("\\n")).find(|line| line.contains(&addr)).expect("a line");
+        let line = list
+            .lines()
+            .flat_map(|line| line.split("\\n"))
+            .find(|line| line.contains(&addr))
+            .expect("a line");
         let number = |name: &str| {
             let (_, rest) = line.split_once(name).expect("a field");
             rest.split(' ').next().and_then(|word| word.parse::<usize>().ok()).expect("a number")
@@ -537,5 +590,5 @@ fn buffers_are_counted_truthfully() {
     let (used, free, arguments) = fields(&value);
     assert_eq!((used, arguments), (300_023 - 4, 4));
     assert!(free <= 400_000, "{free} bytes free");
-    target.is_well();
+    target.expect_well();
 }

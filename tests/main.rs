@@ -1,5 +1,8 @@
 //! The integration tests: one binary, a module for each subject.
 
+#![expect(clippy::disallowed_methods, reason = "a test's own threads may sleep")]
+#![expect(clippy::print_stdout, reason = "a test that leaves something out says so")]
+
 /// What strangers may try, and what it may cost.
 mod attacks;
 
@@ -44,7 +47,9 @@ impl Server {
     pub(crate) fn with(arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let mut config = russet_config::Config::new().with_cores(2);
-        config.load_args(&arguments, &mut |_| Err("no includes here".to_owned())).expect("a good line");
+        config
+            .load_args(&arguments, &mut |_| Err("no includes here".to_owned()))
+            .expect("a good line");
         let options = Options { on_free_port: true, ..Options::default() };
         Self { handle: start(config, options).expect("a free port") }
     }

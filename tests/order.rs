@@ -30,7 +30,7 @@ fn read_along(mut reader: Reader, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<By
         let mut records = Vec::new();
         loop {
             let was_over = is_over.load(Ordering::SeqCst);
-            match reader.next().expect("a reader that keeps up") {
+            match reader.read().expect("a reader that keeps up") {
                 Some(record) => records.push(record),
                 None if was_over => return records,
                 None => std::thread::sleep(Duration::from_millis(1)),
@@ -41,23 +41,29 @@ fn read_along(mut reader: Reader, is_over: Arc<AtomicBool>) -> JoinHandle<Vec<By
 
 /// The commands of a record.
 fn commands(record: &[u8]) -> Vec<Vec<Vec<u8>>> {
-    let (mut input, mut decoder, mut batch) = (record.to_vec(), Decoder::default(), Batch::default());
+    let (mut input, mut decoder, mut batch) =
+        (record.to_vec(), Decoder::default(), Batch::default());
     decoder.decode(&mut input, &Limits::DEFAULT, usize::MAX, &mut batch);
     assert_eq!(decoder.consumed(), input.len(), "a record is whole commands");
-    let words = |nth: usize| batch.request(nth).iter().map(|span| span.of(&input).to_vec()).collect();
+    let words =
+        |nth: usize| batch.request(nth).iter().map(|span| span.of(&input).to_vec()).collect();
     (0..batch.len()).map(words).collect()
 }
 
 /// One effect, or several between MULTI and EXEC; SELECT may stand in front of each.
 fn is_one_unit(record: &[u8]) -> bool {
-    let names: Vec<_> = commands(record).into_iter().map(|mut words| words.swap_remove(0)).collect();
+    let names: Vec<_> =
+        commands(record).into_iter().map(|mut words| words.swap_remove(0)).collect();
     let effects = |names: &[Vec<u8>]| names.iter().filter(|name| **name != b"SELECT").count();
     let is_marker = |name: &Vec<u8>| name == b"MULTI" || name == b"EXEC";
     match names.iter().position(|name| name == b"MULTI") {
         None => effects(&names) == 1 && !names.iter().any(is_marker),
         Some(at) => {
             let inner = &names[at + 1..names.len() - 1];
-            effects(&names[..at]) == 0 && names.last().is_some_and(|n| n == b"EXEC") && effects(inner) > 1 && !inner.iter().any(is_marker)
+            effects(&names[..at]) == 0
+                && names.last().is_some_and(|n| n == b"EXEC")
+                && effects(inner) > 1
+                && !inner.iter().any(is_marker)
         }
     }
 }
@@ -69,7 +75,10 @@ fn replay(records: &[Bytes], client: &mut Client) {
         chunk.iter().for_each(|record| client.send_raw(record).expect("the server is there"));
         for _ in 0..sent {
             let reply = client.recv().expect("every command is answered");
-            assert!(!reply.to_string().contains('-') || is_negative(&reply), "replaying answers {reply}");
+            assert!(
+                !reply.to_string().contains('-') || is_negative(&reply),
+                "replaying answers {reply}"
+            );
         }
     }
 }
@@ -90,13 +99,16 @@ fn contents(server: &Server) -> BTreeMap<(u32, String), String> {
     for shard in 0..state.keyspace.shards() {
         let shard = state.keyspace.hold_patiently(shard);
         let databases = (0..shard.databases()).filter_map(|db| Some((db, shard.database(db)?)));
-        let keys = databases.flat_map(|(db, database)| database.table().iter().map(move |entry| (db, text(entry), entry.expiry())));
+        let keys = databases.flat_map(|(db, database)| {
+            database.table().iter().map(move |entry| (db, text(entry), entry.expiry()))
+        });
         names.extend(keys);
     }
     let show = |(db, key, expiry): (u32, String, Option<u64>)| {
         client.cmd(&["SELECT", &db.to_string()]);
         let range = client.cmd(&["LRANGE", &key, "0", "-1"]);
-        let value = if matches!(range, Reply::Error(_)) { client.cmd(&["GET", &key]) } else { range };
+        let value =
+            if matches!(range, Reply::Error(_)) { client.cmd(&["GET", &key]) } else { range };
         ((db, key), format!("{value} until {expiry:?}"))
     };
     names.into_iter().map(show).collect()
@@ -158,9 +170,15 @@ fn a_command_that_changes_nothing_is_not_recorded() {
     let server = crate::server();
     let mut reader = follow(server.state());
     let mut client = server.client();
-    for words in [&["GET", "k"][..], &["LPOP", "k"], &["DEL", "k"], &["BLPOP", "k", "0.001"], &["EXISTS", "k"]] {
+    for words in [
+        &["GET", "k"][..],
+        &["LPOP", "k"],
+        &["DEL", "k"],
+        &["BLPOP", "k", "0.001"],
+        &["EXISTS", "k"],
+    ] {
         client.ask(words);
-        assert_eq!(reader.next(), Ok(None), "{words:?}");
+        assert_eq!(reader.read(), Ok(None), "{words:?}");
     }
 }
 
@@ -169,11 +187,16 @@ fn a_transaction_is_one_record_without_its_exec() {
     let server = crate::server();
     let mut reader = follow(server.state());
     let mut client = server.client();
-    for words in [&["MULTI"][..], &["SET", "a", "1"], &["GET", "a"], &["RPUSH", "l", "x"], &["EXEC"]] {
+    for words in
+        [&["MULTI"][..], &["SET", "a", "1"], &["GET", "a"], &["RPUSH", "l", "x"], &["EXEC"]]
+    {
         client.ask(words);
     }
-    let record = reader.next().expect("nothing is forgotten").expect("something changed");
-    let names: Vec<_> = commands(&record).into_iter().map(|words| String::from_utf8_lossy(&words[0]).into_owned()).collect();
+    let record = reader.read().expect("nothing is forgotten").expect("something changed");
+    let names: Vec<_> = commands(&record)
+        .into_iter()
+        .map(|words| String::from_utf8_lossy(&words[0]).into_owned())
+        .collect();
     assert_eq!(names, ["SELECT", "MULTI", "SET", "RPUSH", "EXEC"]);
-    assert_eq!(reader.next(), Ok(None));
+    assert_eq!(reader.read(), Ok(None));
 }

@@ -44,7 +44,9 @@ impl Case {
 
     #[track_caller]
     fn check(&self, addr: SocketAddr, who: &str) {
-        let answer = self.answer_of(addr).unwrap_or_else(|error| panic!("{who}, {}: {error}", show(&self.sent)));
+        let answer = self
+            .answer_of(addr)
+            .unwrap_or_else(|error| panic!("{who}, {}: {error}", show(&self.sent)));
         assert_eq!(show(&answer), show(&self.answer), "{who}, {}", show(&self.sent));
     }
 
@@ -77,7 +79,8 @@ fn show(bytes: &[u8]) -> String {
     let tail = tail.get(tail.len().saturating_sub(100)..).unwrap_or_default();
     write!(text, "{}", head.escape_ascii()).expect("a string takes everything");
     if !tail.is_empty() {
-        write!(text, " … {} bytes … {}", bytes.len(), tail.escape_ascii()).expect("a string takes everything");
+        write!(text, " … {} bytes … {}", bytes.len(), tail.escape_ascii())
+            .expect("a string takes everything");
     }
     text
 }
@@ -88,23 +91,49 @@ fn requests_of_both_kinds_are_answered_in_their_order() {
         Case::new("PING\r\n", "+PONG\r\n"),
         Case::new("PING\n", "+PONG\r\n"),
         Case::new("*1\r\n$4\r\nPING\r\n", "+PONG\r\n"),
-        Case::new("*1\r\n$4\r\nPING\r\nECHO a\r\n*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\nPING\n", "+PONG\r\n$1\r\na\r\n$2\r\n\r\n\r\n+PONG\r\n"),
-        Case::new("ECHO \"a \\x41\\n\" \r\nECHO 'a \\' \\n'\r\n", "$4\r\na A\n\r\n$6\r\na ' \\n\r\n"),
+        Case::new(
+            "*1\r\n$4\r\nPING\r\nECHO a\r\n*2\r\n$4\r\nECHO\r\n$2\r\n\r\n\r\nPING\n",
+            "+PONG\r\n$1\r\na\r\n$2\r\n\r\n\r\n+PONG\r\n",
+        ),
+        Case::new(
+            "ECHO \"a \\x41\\n\" \r\nECHO 'a \\' \\n'\r\n",
+            "$4\r\na A\n\r\n$6\r\na ' \\n\r\n",
+        ),
         Case::new("\r\n\r\n \t\r\nPING\r\n\n", "+PONG\r\n"),
         Case::new("*0\r\n*-1\r\n*-10\r\nPING\r\n", "+PONG\r\n"),
         Case::new("SET a 1\r\nINCR a\r\nGET a\r\nDEL a\r\n", "+OK\r\n:2\r\n$1\r\n2\r\n:1\r\n"),
         Case::new("*2\r\n$3\r\nGET\r\n$0\r\n\r\n", "$-1\r\n"),
         Case::new("GET\r\n", "-ERR wrong number of arguments for 'get' command\r\n"),
-        Case::new("*1\r\n$0\r\n\r\nPING\r\n", "-ERR unknown command '', with args beginning with: \r\n+PONG\r\n"),
+        Case::new(
+            "*1\r\n$0\r\n\r\nPING\r\n",
+            "-ERR unknown command '', with args beginning with: \r\n+PONG\r\n",
+        ),
     ]);
 }
 
 #[test]
 fn res_9_counts_and_lengths_out_of_range_end_the_connection() {
-    let counts = ["3000000000", "2147483648", "", "x", "1x", "+1", "01", "-", "-0", " 1", "99999999999999999999999"];
-    let mut cases: Vec<_> = counts.iter().map(|count| Case::error(format!("*{count}\r\n"), "invalid multibulk length")).collect();
+    let counts = [
+        "3000000000",
+        "2147483648",
+        "",
+        "x",
+        "1x",
+        "+1",
+        "01",
+        "-",
+        "-0",
+        " 1",
+        "99999999999999999999999",
+    ];
+    let mut cases: Vec<_> = counts
+        .iter()
+        .map(|count| Case::error(format!("*{count}\r\n"), "invalid multibulk length"))
+        .collect();
     let lengths = ["-10", "-1", "2000000000", "536870913", "blabla", "", "+1", "00", "03"];
-    cases.extend(lengths.iter().map(|len| Case::error(format!("*1\r\n${len}\r\n"), "invalid bulk length")));
+    cases.extend(
+        lengths.iter().map(|len| Case::error(format!("*1\r\n${len}\r\n"), "invalid bulk length")),
+    );
     check_all(&cases);
 }
 
@@ -122,15 +151,23 @@ fn res_9_arguments_must_be_bulks() {
 
 #[test]
 fn unbalanced_quotes_end_the_connection() {
-    let lines = ["set \"\"\"k\"\"\" v", "x \"a", "x 'a", "x \"a\"b", "x 'a'b", "x \"\\", "a\"b\\\""];
-    let cases = lines.map(|line| Case::error(format!("{line}\r\n"), "unbalanced quotes in request"));
+    let lines =
+        ["set \"\"\"k\"\"\" v", "x \"a", "x 'a", "x \"a\"b", "x 'a'b", "x \"\\", "a\"b\\\""];
+    let cases =
+        lines.map(|line| Case::error(format!("{line}\r\n"), "unbalanced quotes in request"));
     check_all(&cases);
 }
 
 #[test]
 fn sec_06_bytes_behind_an_argument_must_be_crlf() {
     let why = "Valkey 9 looks at these two bytes, 8.0.1 skips them and takes a miscount for the next request";
-    let inputs = ["*1\r\n$4\r\nPINGxx", "*1\r\n$4\r\nPING\rx", "*1\r\n$3\r\nGETSET\r\n", "*1\r\n$0\r\nxx", "*1\rx$4\r\nPING\r\n"];
+    let inputs = [
+        "*1\r\n$4\r\nPINGxx",
+        "*1\r\n$4\r\nPING\rx",
+        "*1\r\n$3\r\nGETSET\r\n",
+        "*1\r\n$0\r\nxx",
+        "*1\rx$4\r\nPING\r\n",
+    ];
     let cases = inputs.map(|input| Case::error(input, "invalid CRLF in request").ours(why));
     check_all(&cases);
 }
@@ -139,12 +176,16 @@ fn sec_06_bytes_behind_an_argument_must_be_crlf() {
 fn res_9_lines_are_bounded() {
     const LIMIT: usize = 64 * 1024;
     let word = "x".repeat(LIMIT - 100);
-    let unknown = format!("-ERR unknown command '{}', with args beginning with: \r\n", "x".repeat(128));
+    let unknown =
+        format!("-ERR unknown command '{}', with args beginning with: \r\n", "x".repeat(128));
     let whole = "Redis answers by how the bytes were cut; here the length alone decides";
     // What follows an endless line is part of it, so these cases end with it.
     let endless = |head: &str, fill: &str, text: &str| Case {
         closes: true,
-        ..Case::new(format!("{head}{}", fill.repeat(LIMIT + 1)), format!("-ERR Protocol error: {text}\r\n"))
+        ..Case::new(
+            format!("{head}{}", fill.repeat(LIMIT + 1)),
+            format!("-ERR Protocol error: {text}\r\n"),
+        )
     };
     check_all(&[
         Case::new(format!("{word}\r\nPING\r\n"), format!("{unknown}+PONG\r\n")),
@@ -158,21 +199,31 @@ fn res_9_lines_are_bounded() {
 
 #[test]
 fn res_9_huge_announcements_just_wait() {
-    let starts = ["*1048577\r\n$1\r\nx\r\n", "*2147483647\r\n", "*1\r\n$536870912\r\nx", "*2147483647\r\n$536870912\r\n"];
+    let starts = [
+        "*1048577\r\n$1\r\nx\r\n",
+        "*2147483647\r\n",
+        "*1\r\n$536870912\r\nx",
+        "*2147483647\r\n$536870912\r\n",
+    ];
     check_all(&starts.map(|start| Case::new(format!("PING\r\n{start}"), "+PONG\r\n")));
 }
 
 #[test]
 fn res_9_types_of_replies_are_words_of_a_line_when_sent() {
-    let lines = ["%1", "~2", ">2", "#t", "_", ",1.5", "(123", "=15", "!21", "|1", "$3", ":1", "+OK", "-ERR"];
+    let lines = [
+        "%1", "~2", ">2", "#t", "_", ",1.5", "(123", "=15", "!21", "|1", "$3", ":1", "+OK", "-ERR",
+    ];
     let cases = lines.map(|line| {
-        let answer = format!("-ERR unknown command '{line}', with args beginning with: \r\n+PONG\r\n");
+        let answer =
+            format!("-ERR unknown command '{line}', with args beginning with: \r\n+PONG\r\n");
         Case::new(format!("{line}\r\nPING\r\n"), answer)
     });
     check_all(&cases);
     check_all(&[Case::new(
         "%1\r\n$1\r\na\r\n",
-        ["%1", "$1", "a"].map(|word| format!("-ERR unknown command '{word}', with args beginning with: \r\n")).concat(),
+        ["%1", "$1", "a"]
+            .map(|word| format!("-ERR unknown command '{word}', with args beginning with: \r\n"))
+            .concat(),
     )]);
 }
 
@@ -200,13 +251,20 @@ fn an_error_in_the_middle_of_a_pipeline_undoes_nothing_before_it() {
     bytes.extend_from_slice(&encode(&["INCR", "after"]).repeat(1000));
     client.send_raw(&bytes).unwrap();
     let answer = client.read_until_closed(PATIENCE).unwrap();
-    assert!(answer.ends_with(b":1000\r\n-ERR Protocol error: invalid bulk length\r\n"), "{}", show(&answer));
+    assert!(
+        answer.ends_with(b":1000\r\n-ERR Protocol error: invalid bulk length\r\n"),
+        "{}",
+        show(&answer)
+    );
     assert_eq!(server.client().cmd(&["MGET", "before", "after"]).to_string(), "[1000, (nil)]");
 }
 
 #[test]
 fn an_error_waits_until_the_blocked_request_before_it_is_answered() {
-    let mut case = Case::new("BLPOP nothing 0.05\r\n*x\r\n", "*-1\r\n-ERR Protocol error: invalid multibulk length\r\n");
+    let mut case = Case::new(
+        "BLPOP nothing 0.05\r\n*x\r\n",
+        "*-1\r\n-ERR Protocol error: invalid multibulk length\r\n",
+    );
     case.closes = true;
     check_all(&[case]);
 }
@@ -224,7 +282,11 @@ fn a_stream_may_be_cut_at_every_byte() {
     assert_eq!(server.client().cmd(&["PING"]).to_string(), "PONG");
     for (cut, client) in &mut clients {
         client.send_raw(&stream.as_bytes()[*cut..]).unwrap();
-        assert_eq!(show(&client.read_exact_raw(answer.len()).unwrap()), show(answer.as_bytes()), "cut at {cut}");
+        assert_eq!(
+            show(&client.read_exact_raw(answer.len()).unwrap()),
+            show(answer.as_bytes()),
+            "cut at {cut}"
+        );
     }
 }
 
@@ -234,14 +296,19 @@ fn big_requests_may_be_cut_at_odd_places() {
     let mut client = server.client();
     for len in [16_383, 16_385, 65_535, 65_536, 65_537, 131_073, 1_000_003, 5_000_011] {
         let value: Vec<u8> = (0..len).map(|i: usize| (i % 251) as u8).collect();
-        let request = [encode(&[b"SET", &b"big"[..], &value]), encode(&[b"GET", &b"big"[..]])].concat();
+        let request =
+            [encode(&[b"SET", &b"big"[..], &value]), encode(&[b"GET", &b"big"[..]])].concat();
         for stride in [65_521, 65_536, 65_537, 999_983, usize::MAX] {
             for piece in request.chunks(stride) {
                 client.send_raw(piece).unwrap();
             }
             assert_eq!(client.recv().unwrap().to_string(), "OK");
             let answer = client.recv_frame().unwrap();
-            assert_eq!(answer, [format!("${len}\r\n").as_bytes(), &value, b"\r\n"].concat(), "{len} by {stride}");
+            assert_eq!(
+                answer,
+                [format!("${len}\r\n").as_bytes(), &value, b"\r\n"].concat(),
+                "{len} by {stride}"
+            );
         }
     }
 }
@@ -274,7 +341,10 @@ fn res_9_a_million_tiny_commands_in_one_packet() {
         scope.spawn(move || {
             writer.send_raw(&bytes).unwrap();
             writer.close_write().unwrap();
-            assert_eq!(writer.read_until_closed(PATIENCE).unwrap().len(), 100_000 * "+PONG\r\n".len());
+            assert_eq!(
+                writer.read_until_closed(PATIENCE).unwrap().len(),
+                100_000 * "+PONG\r\n".len()
+            );
         });
         for _ in 0..100 {
             assert_eq!(other.cmd(&["PING"]).to_string(), "PONG");
@@ -313,7 +383,8 @@ fn replies_may_be_read_after_a_long_pipeline() {
 
 #[test]
 fn sec_12_configured_lengths_are_honoured() {
-    let server = Server::with(&["--proto-max-bulk-len", "1mb", "--client-query-buffer-limit", "1mb"]);
+    let server =
+        Server::with(&["--proto-max-bulk-len", "1mb", "--client-query-buffer-limit", "1mb"]);
     let mut client = server.client();
     let value = vec![b'v'; 1 << 20];
     assert_eq!(client.cmd(&["SET", "k", "short"]).to_string(), "OK");

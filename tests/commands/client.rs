@@ -147,6 +147,21 @@ fn a_line_tells_the_truth_about_others() {
 }
 
 #[test]
+fn a_blocked_command_counts_once_it_is_answered() {
+    let server = server();
+    let ((mut t, _), (mut other, id)) = (connect(&server), connect(&server));
+    await_field(&mut t, id, "tot-cmds", "1");
+    other.client.send(&["BLPOP", "k", "0"]).unwrap();
+    await_field(&mut t, id, "flags", "b");
+    await_field(&mut t, id, "tot-cmds", "1");
+    t.check("RPUSH k x", "1");
+    assert_eq!(other.client.recv().unwrap().to_string(), "[k, x]");
+    await_field(&mut t, id, "tot-cmds", "2");
+    other.check("BLPOP k 0.01", "(nil)");
+    await_field(&mut t, id, "tot-cmds", "3");
+}
+
+#[test]
 fn list_takes_conditions() {
     let server = server();
     let ((mut t, me), (mut other, id), (_third, last)) =

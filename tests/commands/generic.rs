@@ -507,7 +507,7 @@ pub(super) fn journal_of(server: &Server, commands: &[&str]) -> Vec<String> {
         t.run(command);
     }
     let mut lines = Vec::new();
-    while let Some(record) = reader.next().expect("the log keeps this much") {
+    while let Some(record) = reader.read().expect("the log keeps this much") {
         lines.extend(commands_in(&record));
     }
     lines
@@ -605,7 +605,7 @@ fn what_ended_is_recorded_as_removed() {
     t.check("PEXPIRE a 20", "1");
     wait_until(|| server.client().cmd(&["DBSIZE"]).to_string() == "0");
     let mut lines = Vec::new();
-    while let Some(record) = reader.next().unwrap() {
+    while let Some(record) = reader.read().unwrap() {
         lines.extend(commands_in(&record));
     }
     assert_eq!(lines.last().map(String::as_str), Some("DEL a"), "{lines:?}");

@@ -592,7 +592,7 @@ fn journal_of(commands: &[&str]) -> Vec<String> {
     let mut lines = Vec::new();
     for command in commands {
         t.run(command);
-        while let Some(record) = reader.next().expect("nobody lags here") {
+        while let Some(record) = reader.read().expect("nobody lags here") {
             let text = String::from_utf8_lossy(&record).into_owned();
             let words = text.lines().filter(|line| !line.starts_with(['*', '$']));
             lines.push(words.collect::<Vec<_>>().join(" "));

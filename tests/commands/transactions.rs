@@ -46,7 +46,10 @@ fn a_refused_command_spoils_the_transaction() {
 fn multi_and_watch_do_not_nest_and_spoil_the_transaction() {
     let server = server();
     let mut t = Transcript::new(server.client());
-    for (command, error) in [("MULTI", "-ERR MULTI calls can not be nested"), ("WATCH a", "-ERR WATCH inside MULTI is not allowed")] {
+    for (command, error) in [
+        ("MULTI", "-ERR MULTI calls can not be nested"),
+        ("WATCH a", "-ERR WATCH inside MULTI is not allowed"),
+    ] {
         t.check("MULTI", "OK");
         t.check(command, error);
         t.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
@@ -108,7 +111,8 @@ fn two_transactions_that_watch_each_others_key_do_not_both_commit() {
             })
             .collect();
         let replies: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
-        let committed = replies.iter().filter(|reply| **reply != russet_testkit::Reply::Nil).count();
+        let committed =
+            replies.iter().filter(|reply| **reply != russet_testkit::Reply::Nil).count();
         assert!(committed >= 1, "at least one commits");
     }
 }

@@ -4,9 +4,9 @@
 
 use russet_dispatch::Command;
 
-pub mod config;
 pub mod client;
 pub mod command;
+pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod function;
@@ -24,4 +24,21 @@ pub mod string;
 pub mod transactions;
 
 /// The list of files below, and nothing else.
-pub const FAMILIES: &[&[Command]] = &[config::COMMANDS, client::COMMANDS, command::COMMANDS, connection::COMMANDS, debug::COMMANDS, function::COMMANDS, info::COMMANDS, memory::COMMANDS, replication::COMMANDS, shutdown::COMMANDS, generic::COMMANDS, list::COMMANDS, object::COMMANDS, server::COMMANDS, string::COMMANDS, transactions::COMMANDS];
+pub const FAMILIES: &[&[Command]] = &[
+    config::COMMANDS,
+    client::COMMANDS,
+    command::COMMANDS,
+    connection::COMMANDS,
+    debug::COMMANDS,
+    function::COMMANDS,
+    info::COMMANDS,
+    memory::COMMANDS,
+    replication::COMMANDS,
+    shutdown::COMMANDS,
+    generic::COMMANDS,
+    list::COMMANDS,
+    object::COMMANDS,
+    server::COMMANDS,
+    string::COMMANDS,
+    transactions::COMMANDS,
+];

@@ -218,7 +218,11 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let key = args.key()?;
     let count = if args.is_empty() { None } else { Some(args.count()?) };
     let Some(len) = cx.data.list(key)?.map(List::len) else {
-        if count.is_some() { cx.reply.null_array() } else { cx.reply.null() }
+        if count.is_some() {
+            cx.reply.null_array()
+        } else {
+            cx.reply.null()
+        }
         return Ok(());
     };
     match count {
@@ -268,7 +272,13 @@ fn lmove(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Moves an element and replies with it; says whether there was one.
-fn move_one(cx: &mut Context<'_>, source: Key<'_>, target: Key<'_>, from: End, to: End) -> Result<bool, Error> {
+fn move_one(
+    cx: &mut Context<'_>,
+    source: Key<'_>,
+    target: Key<'_>,
+    from: End,
+    to: End,
+) -> Result<bool, Error> {
     if cx.data.list(source)?.is_none() {
         return Ok(false);
     }
@@ -276,7 +286,10 @@ fn move_one(cx: &mut Context<'_>, source: Key<'_>, target: Key<'_>, from: End, t
     if source.bytes == target.bytes {
         rotate(cx, source, from, to)?;
     } else {
-        let element = cx.data.change_list(source, |list| from.pop(list))?.expect("a list that is there has elements");
+        let element = cx
+            .data
+            .change_list(source, |list| from.pop(list))?
+            .expect("a list that is there has elements");
         cx.data.change_list(target, |list| to.push(list, &element))?;
         cx.reply.bulk(&element);
     }

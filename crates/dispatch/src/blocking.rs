@@ -45,7 +45,12 @@ pub enum OnTimeout {
 
 impl Wait {
     /// Waits for keys that hold a `kind`.
-    pub fn new<'a>(keys: impl Iterator<Item = Key<'a>>, kind: Type, timeout_ms: u64, on_timeout: OnTimeout) -> Self {
+    pub fn new<'a>(
+        keys: impl Iterator<Item = Key<'a>>,
+        kind: Type,
+        timeout_ms: u64,
+        on_timeout: OnTimeout,
+    ) -> Self {
         let keys = keys.map(|key| (key.bytes.into(), key.spot)).collect();
         Self { keys, target: None, kind, timeout_ms, on_timeout }
     }
@@ -99,7 +104,10 @@ impl Blocked {
 
     /// The names it waits for, each with its shard.
     pub fn names(&self) -> impl Iterator<Item = (NameBuf, u32)> + '_ {
-        self.wait.keys.iter().map(|(key, spot)| (NameBuf { db: self.db, key: key.clone() }, spot.shard))
+        self.wait
+            .keys
+            .iter()
+            .map(|(key, spot)| (NameBuf { db: self.db, key: key.clone() }, spot.shard))
     }
 }
 

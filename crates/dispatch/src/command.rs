@@ -179,11 +179,9 @@ impl Flag {
             Self::MovableKeys => "movablekeys",
             Self::AllowBusy => "allow_busy",
             Self::NoAsyncLoading => "no_async_loading",
-            Self::Protected
-            | Self::Immediate
-            | Self::LocksAll
-            | Self::RunsQueue
-            | Self::Walks => return None,
+            Self::Protected | Self::Immediate | Self::LocksAll | Self::RunsQueue | Self::Walks => {
+                return None;
+            }
         })
     }
 }

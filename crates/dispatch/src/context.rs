@@ -3,9 +3,11 @@
 //! Handlers never lock. They see only keys that their row declares, through [`Data`], whose methods are the one way to them: they hide
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
-use russet_engine::{Busy, Entry, Held, INLINE_MAX, Name, Object, Patience, Shard, Type, Value, View, string_value};
-use russet_resp::Writer;
 use russet_engine::types::list::List;
+use russet_engine::{
+    Busy, Entry, Held, INLINE_MAX, Name, Object, Patience, Shard, Type, Value, View, string_value,
+};
+use russet_resp::Writer;
 
 use crate::args::Key;
 use crate::clock::access_clock;
@@ -112,7 +114,11 @@ impl<'a> Data<'a> {
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
         let counters = &self.thread.counters;
         let found = self.find(key);
-        if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        if found.is_some() {
+            counters.hits.add(1)
+        } else {
+            counters.misses.add(1)
+        }
         found
     }
 
@@ -125,7 +131,11 @@ impl<'a> Data<'a> {
     pub fn peek(&mut self, key: Key<'_>) -> Option<&Entry> {
         let counters = &self.thread.counters;
         let found = self.inspect(key);
-        if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        if found.is_some() {
+            counters.hits.add(1)
+        } else {
+            counters.misses.add(1)
+        }
         found
     }
 
@@ -196,7 +206,11 @@ impl<'a> Data<'a> {
 
     /// As [`Data::update`], for a key that has just been found: it is not looked for again to see whether it has ended.
     #[inline]
-    pub fn update_found<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    pub fn update_found<R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut Entry) -> R,
+    ) -> Option<R> {
         let name = self.name(key);
         self.unit.changed();
         self.shard(key)?.update(name, change)
@@ -208,12 +222,16 @@ impl<'a> Data<'a> {
     }
 
     /// Changes the list of a key, which is made if it is not there; a list that is empty afterwards is removed.
-    pub fn change_list<R>(&mut self, key: Key<'_>, change: impl FnOnce(&mut List) -> R) -> Result<R, Error> {
+    pub fn change_list<R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut List) -> R,
+    ) -> Result<R, Error> {
         if self.find(key).map(list_of).transpose()?.is_none() {
             self.set(key, Value::Object(Box::new(Object::List(List::new()))), None);
         }
         let changed = self.update(key, |entry| match entry.object_mut() {
-            Some(Object::List(list)) => Ok((change(list), list.len() == 0)),
+            Some(Object::List(list)) => Ok((change(list), list.is_empty())),
             None => Err(Error::WrongType),
         });
         let (result, is_empty) = changed.expect("found or made above")?;
@@ -260,7 +278,9 @@ impl<'a> Data<'a> {
         }
         let (source, target) = (self.name(from), Name { db: to_db, ..self.name(to) });
         self.unit.changed();
-        let Some(entry) = self.shard(from).and_then(|shard| shard.take(source)) else { return false };
+        let Some(entry) = self.shard(from).and_then(|shard| shard.take(source)) else {
+            return false;
+        };
         let expiry = entry.expiry();
         let Some(shard) = self.shard(to) else { return false };
         shard.remove(target);
@@ -272,7 +292,9 @@ impl<'a> Data<'a> {
     pub fn copy(&mut self, from: Key<'_>, to: Key<'_>, to_db: u32) -> bool {
         let access = access_clock(self.now);
         let target = Name { db: to_db, ..self.name(to) };
-        let Some(mut entry) = self.find(from).map(|entry| entry.copied(to.bytes)) else { return false };
+        let Some(mut entry) = self.find(from).map(|entry| entry.copied(to.bytes)) else {
+            return false;
+        };
         entry.set_access(access);
         self.unit.changed();
         let Some(shard) = self.shard(to) else { return false };
@@ -293,7 +315,10 @@ impl<'a> Data<'a> {
     pub fn clear(&mut self, db: Option<u32>) -> usize {
         self.unit.changed();
         let databases = |shard: &Shard| db.map_or(0..shard.databases(), |db| db..db + 1);
-        self.held.iter_mut().map(|shard| databases(shard).map(|db| shard.clear(db)).sum::<usize>()).sum()
+        self.held
+            .iter_mut()
+            .map(|shard| databases(shard).map(|db| shard.clear(db)).sum::<usize>())
+            .sum()
     }
 
     /// Exchanges two databases. Only for commands that take all shards.
@@ -307,7 +332,9 @@ impl<'a> Data<'a> {
     fn end_watched(&mut self, one: u32, other: u32) {
         let (now, seed) = (self.now, self.state.keyspace.seed());
         for shard in self.held.iter_mut() {
-            let keys = shard.interest().map_or_else(Vec::new, |interest| interest.watched_keys(one, other));
+            let keys = shard
+                .interest()
+                .map_or_else(Vec::new, |interest| interest.watched_keys(one, other));
             for (key, db) in keys.iter().flat_map(|key| [(key, one), (key, other)]) {
                 let name = Name { db, key, hash: seed.hash(key) };
                 if shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
@@ -332,7 +359,11 @@ impl<'a> Data<'a> {
     }
 
     /// As [`Data::visit`], to change things that nobody is told of: neither the journal nor who waits. For DEBUG.
-    pub fn visit_mut<R>(&mut self, shard: u32, change: impl FnOnce(&mut Shard) -> R) -> Result<R, Busy> {
+    pub fn visit_mut<R>(
+        &mut self,
+        shard: u32,
+        change: impl FnOnce(&mut Shard) -> R,
+    ) -> Result<R, Busy> {
         let change = |shard: &mut Shard| {
             let result = change(shard);
             shard.finish();
@@ -458,4 +489,3 @@ pub const fn is_large(len: usize) -> bool {
 pub fn type_name(entry: Option<&Entry>) -> &'static str {
     entry.map_or("none", |entry| Type::name(entry.kind()))
 }
-

@@ -87,7 +87,11 @@ impl Unit {
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.
     #[inline]
-    pub(crate) fn end_command<'a>(&mut self, db: u32, words: impl ExactSizeIterator<Item = &'a [u8]>) {
+    pub(crate) fn end_command<'a>(
+        &mut self,
+        db: u32,
+        words: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
         if self.is_followed && self.has_changed && !self.is_explicit {
             self.record.push(db, words);
         }

@@ -110,6 +110,7 @@ impl Executor {
     }
 
     /// Runs the requests `from` to `until` of a batch, at most a chunk. Answers the index of the request to go on with, and why to halt.
+    #[expect(clippy::too_many_arguments, reason = "the batch and its bounds, borrowed apart")]
     pub fn run(
         &mut self,
         state: &'static State,
@@ -128,7 +129,8 @@ impl Executor {
             let ran = catch_unwind(AssertUnwindSafe(|| {
                 while at < until {
                     let prepared = self.prepared[at - from];
-                    let halt = self.run_one(state, session, input, batch.request(at), prepared, out);
+                    let halt =
+                        self.run_one(state, session, input, batch.request(at), prepared, out);
                     match halt {
                         None => at += 1,
                         Some(halt) => return Some(halt),
@@ -140,7 +142,10 @@ impl Executor {
                 Ok(None) => {}
                 Ok(Some(halt)) => {
                     self.publish(session, at - from);
-                    let again = matches!(halt, Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused);
+                    let again = matches!(
+                        halt,
+                        Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused
+                    );
                     return (at + usize::from(!again), Some(halt));
                 }
                 Err(_) => {
@@ -163,7 +168,14 @@ impl Executor {
     }
 
     /// Looks all requests up, hashes their keys and asks for the memory that they will touch.
-    fn prepare(&mut self, state: &'static State, input: &[u8], batch: &Batch, from: usize, until: usize) {
+    fn prepare(
+        &mut self,
+        state: &'static State,
+        input: &[u8],
+        batch: &Batch,
+        from: usize,
+        until: usize,
+    ) {
         self.prepared.clear();
         self.spots.clear();
         for at in from..until {
@@ -184,7 +196,13 @@ impl Executor {
 
     /// Hashes the keys of a request.
     #[inline]
-    fn key_set(&mut self, state: &'static State, row: &Row, input: &[u8], spans: &[Span]) -> KeySet {
+    fn key_set(
+        &mut self,
+        state: &'static State,
+        row: &Row,
+        input: &[u8],
+        spans: &[Span],
+    ) -> KeySet {
         match row.locks {
             Locks::One(at) if at < spans.len() => {
                 KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
@@ -203,7 +221,9 @@ impl Executor {
             match prepared.keys {
                 KeySet::None => {}
                 KeySet::One(_, spot) => each(spot),
-                KeySet::Many(start, end) => self.spots[start..end].iter().for_each(|(_, s)| each(*s)),
+                KeySet::Many(start, end) => {
+                    self.spots[start..end].iter().for_each(|(_, s)| each(*s))
+                }
             }
         }
     }
@@ -265,11 +285,13 @@ impl Executor {
             let error = explain(state, session, input, spans);
             return self.refuse(state, session, prepared.row, &error, out);
         };
-        let is_plain = session.multi.is_none() && session.authenticated && row.flags & Flag::Protected.bit() == 0;
+        let is_plain = session.multi.is_none()
+            && session.authenticated
+            && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
             match check(state, session, row) {
                 Ok(Verdict::Run) => {}
-                Ok(Verdict::Queue) => return self.enqueue(state, session, row, input, spans, out),
+                Ok(Verdict::Queue) => return enqueue(state, session, row, input, spans, out),
                 Ok(Verdict::Pause) => return Some(Halt::Paused),
                 Err(error) => return self.refuse(state, session, Some(row), &error, out),
             }
@@ -293,7 +315,8 @@ impl Executor {
         if let Some(row) = row {
             self.thread.counters.commands[row.id].rejected.add(1);
         }
-        let aborted = row.filter(|row| row.locks == Locks::Queue).map(|_| abort(state, session, error));
+        let aborted =
+            row.filter(|row| row.locks == Locks::Queue).map(|_| abort(state, session, error));
         let error = aborted.as_ref().unwrap_or(error);
         self.count_error(state, error);
         Writer { out, protocol: session.protocol }.error(&error.text());
@@ -303,26 +326,6 @@ impl Executor {
     fn count_error(&self, state: &'static State, error: &Error) {
         self.thread.counters.errors.add(1);
         state.stats.error(&error.code());
-    }
-
-    fn enqueue(
-        &mut self,
-        state: &'static State,
-        session: &mut Session,
-        row: &'static Row,
-        input: &[u8],
-        spans: &[Span],
-        out: &mut Output,
-    ) -> Option<Halt> {
-        let mut spots = Vec::new();
-        gather(state, row, input, spans, &mut spots);
-        let queued = Queued { row, request: OwnedRequest::copy(input, spans), spots };
-        let multi = session.multi.get_or_insert_with(Box::<Multi>::default);
-        multi.push(queued);
-        session.client.queued.store(multi.queue.len() as i64, Ordering::Relaxed);
-        session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
-        Writer { out, protocol: session.protocol }.simple("QUEUED");
-        None
     }
 
     /// Locks, runs, and ends the unit.
@@ -339,7 +342,8 @@ impl Executor {
         rules: u32,
         out: &mut Output,
     ) -> Option<Halt> {
-        let patience = if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
+        let patience =
+            if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
         let held = match self.lock(state, session, row, keys, patience) {
             Ok(held) => held,
             Err(Busy(shard)) => return Some(self.busy(session, shard)),
@@ -378,7 +382,7 @@ impl Executor {
         if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
             self.thread.counters.commands[row.id].calls.add(1);
             self.thread.counters.processed.add(1);
-            session.commands += 1;
+            session.commands += u64::from(!matches!(halt, Some(Halt::Wait(_))));
             self.ran.push(row.id);
         }
         halt
@@ -405,19 +409,33 @@ impl Executor {
                 let guard = state.keyspace.hold_one(spot.shard, patience)?;
                 let has_interest = guard.interest().is_some();
                 let held = Held::from(guard);
-                if has_interest && row.has(Flag::Write) { close_over_targets(state, held, patience) } else { Ok(held) }
+                if has_interest && row.has(Flag::Write) {
+                    close_over_targets(state, held, patience)
+                } else {
+                    Ok(held)
+                }
             }
             KeySet::Many(start, end) => {
                 let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
                 let held = state.keyspace.hold(&shards, patience)?;
-                if row.has(Flag::Write) { close_over_targets(state, held, patience) } else { Ok(held) }
+                if row.has(Flag::Write) {
+                    close_over_targets(state, held, patience)
+                } else {
+                    Ok(held)
+                }
             }
             KeySet::None => lock_unkeyed(state, session, row, patience),
         }
     }
 
     /// Runs a request that was copied, on a worker or in slices; see [`Halt::Elsewhere`].
-    pub fn run_owned(&mut self, state: &'static State, session: &mut Session, request: &OwnedRequest, out: &mut Output) -> Option<Halt> {
+    pub fn run_owned(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        request: &OwnedRequest,
+        out: &mut Output,
+    ) -> Option<Halt> {
         self.prepared.clear();
         self.spots.clear();
         let (input, spans) = (request.input(), request.spans());
@@ -426,9 +444,22 @@ impl Executor {
     }
 
     /// Does one slice of a walk; `Ok(true)` when its reply is written.
-    pub fn walk(&mut self, state: &'static State, session: &mut Session, walk: &mut dyn Walk, out: &mut Output) -> Result<bool, Halt> {
+    pub fn walk(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        walk: &mut dyn Walk,
+        out: &mut Output,
+    ) -> Result<bool, Halt> {
         self.unit.begin(false);
-        let data = Data::new(state, &self.thread, Held::none(), &mut self.unit, session, state.clock.now());
+        let data = Data::new(
+            state,
+            &self.thread,
+            Held::none(),
+            &mut self.unit,
+            session,
+            state.clock.now(),
+        );
         let reply = Writer { out, protocol: session.protocol };
         let row = state.table.rows()[0];
         let (thread, is_worker) = (&self.thread, self.is_worker);
@@ -454,6 +485,26 @@ impl Executor {
     }
 }
 
+/// Puts a command into the queue of a transaction.
+fn enqueue(
+    state: &'static State,
+    session: &mut Session,
+    row: &'static Row,
+    input: &[u8],
+    spans: &[Span],
+    out: &mut Output,
+) -> Option<Halt> {
+    let mut spots = Vec::new();
+    gather(state, row, input, spans, &mut spots);
+    let queued = Queued { row, request: OwnedRequest::copy(input, spans), spots };
+    let multi = session.multi.get_or_insert_with(Box::<Multi>::default);
+    multi.push(queued);
+    session.client.queued.store(multi.queue.len() as i64, Ordering::Relaxed);
+    session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
+    Writer { out, protocol: session.protocol }.simple("QUEUED");
+    None
+}
+
 /// The row of a request, a subcommand's if it has one.
 #[inline]
 fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
@@ -468,7 +519,13 @@ fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'sta
 }
 
 /// The keys of a request, ascending by argument.
-pub(crate) fn gather(state: &'static State, row: &Row, input: &[u8], spans: &[Span], into: &mut Vec<(u32, Spot)>) {
+pub(crate) fn gather(
+    state: &'static State,
+    row: &Row,
+    input: &[u8],
+    spans: &[Span],
+    into: &mut Vec<(u32, Spot)>,
+) {
     let start = into.len();
     let arg = |at: usize| spans[at].of(input);
     // Arguments that make no sense give no keys; the handler, which reads the same arguments, says what is wrong.
@@ -489,7 +546,12 @@ fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
 }
 
 /// Commands without keys of their own: none, all, or what a transaction has queued.
-fn lock_unkeyed(state: &'static State, session: &Session, row: &Row, patience: Patience) -> Result<Held<'static, Shard>, Busy> {
+fn lock_unkeyed(
+    state: &'static State,
+    session: &Session,
+    row: &Row,
+    patience: Patience,
+) -> Result<Held<'static, Shard>, Busy> {
     match row.locks {
         Locks::All => state.keyspace.hold_all(patience),
         Locks::Queue => match session.queued_shards() {
@@ -504,10 +566,15 @@ fn lock_unkeyed(state: &'static State, session: &Session, row: &Row, patience: P
 }
 
 /// Serving a waiter may change another shard than those of the command that serves it: those are taken too, before anything runs.
-fn close_over_targets(state: &'static State, held: Held<'static, Shard>, patience: Patience) -> Result<Held<'static, Shard>, Busy> {
+fn close_over_targets(
+    state: &'static State,
+    held: Held<'static, Shard>,
+    patience: Patience,
+) -> Result<Held<'static, Shard>, Busy> {
     let mut held = held;
     loop {
-        let targets = held.iter().filter_map(Shard::interest).flat_map(russet_engine::Interest::targets);
+        let targets =
+            held.iter().filter_map(Shard::interest).flat_map(russet_engine::Interest::targets);
         let all = sorted(held.indexes().chain(targets));
         if all.len() == held.len() {
             return Ok(held);
@@ -519,7 +586,13 @@ fn close_over_targets(state: &'static State, held: Held<'static, Shard>, patienc
 
 /// A handler that did not reply.
 #[cold]
-fn stopped(cx: &mut Context<'_>, stop: Stop, mark: russet_resp::Mark, input: &[u8], spans: &[Span]) -> Option<Halt> {
+fn stopped(
+    cx: &mut Context<'_>,
+    stop: Stop,
+    mark: russet_resp::Mark,
+    input: &[u8],
+    spans: &[Span],
+) -> Option<Halt> {
     cx.reply.out.truncate(mark);
     match stop {
         Stop::Error(error) => {
@@ -562,9 +635,18 @@ pub(crate) fn no_wait(cx: &mut Context<'_>, on_timeout: OnTimeout) {
 fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Blocked> {
     let session = &*cx.session;
     let client = Arc::clone(&session.client);
-    let blocked = Arc::new(Blocked::new(client, session.db, wait, request, cx.row, session.protocol, session.no_touch));
+    let blocked = Arc::new(Blocked::new(
+        client,
+        session.db,
+        wait,
+        request,
+        cx.row,
+        session.protocol,
+        session.no_touch,
+    ));
     for (name, shard) in blocked.names() {
-        let shard = cx.data.held.get_mut(shard).expect("a waiter waits for keys that its row declares");
+        let shard =
+            cx.data.held.get_mut(shard).expect("a waiter waits for keys that its row declares");
         let waiter: Arc<dyn Waiter> = Arc::<Blocked>::clone(&blocked);
         shard.interest_mut().wait(name, waiter);
     }
@@ -609,7 +691,10 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
     if row.has(Flag::Protected) {
         check_protected(state, session)?;
     }
-    if !session.authenticated && state.tunables.needs_password.load(Ordering::Relaxed) && !row.has(Flag::NoAuth) {
+    if !session.authenticated
+        && state.tunables.needs_password.load(Ordering::Relaxed)
+        && !row.has(Flag::NoAuth)
+    {
         return Err(Error::NoAuth);
     }
     let is_queueing = session.multi.is_some();
@@ -648,7 +733,11 @@ fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
 
 /// Whether a command has one of these flags, or is EXEC and has queued one that has.
 fn may(session: &Session, row: &Row, flags: u32) -> bool {
-    let queue = session.multi.as_ref().filter(|_| row.locks == Locks::Queue).map_or(&[][..], |multi| &multi.queue);
+    let queue = session
+        .multi
+        .as_ref()
+        .filter(|_| row.locks == Locks::Queue)
+        .map_or(&[][..], |multi| &multi.queue);
     row.flags & flags != 0 || queue.iter().any(|queued| queued.row.flags & flags != 0)
 }
 
@@ -683,13 +772,16 @@ fn explain(state: &'static State, session: &Session, input: &[u8], spans: &[Span
 }
 
 fn unknown(input: &[u8], spans: &[Span]) -> Error {
-    let clip = |bytes: &[u8], len: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned();
+    let clip = |bytes: &[u8], len: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned()
+    };
     let mut args = String::new();
     for span in &spans[1..] {
         if args.len() >= 128 {
             break;
         }
-        args += &format!("'{}' ", clip(span.of(input), 128 - args.len()));
+        let arg = clip(span.of(input), 128 - args.len());
+        args.extend(["'", &arg, "' "]);
     }
     let name = clip(spans[0].of(input), 128);
     Error::of(format!("ERR unknown command '{name}', with args beginning with: {args}"))

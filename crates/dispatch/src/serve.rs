@@ -63,7 +63,11 @@ fn pop_ready(data: &mut Data<'_>) -> Option<(u32, NameBuf)> {
 }
 
 fn interest_queue(data: &Data<'_>, shard: u32, name: &NameBuf) -> Vec<Arc<dyn Waiter>> {
-    data.held.get(shard).and_then(Shard::interest).map(|interest| interest.queue(name)).unwrap_or_default()
+    data.held
+        .get(shard)
+        .and_then(Shard::interest)
+        .map(|interest| interest.queue(name))
+        .unwrap_or_default()
 }
 
 /// Whether the key holds what the waiter waits for.
@@ -118,7 +122,15 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
         is_serving: true,
     };
     let reply = Writer { out, protocol: session.protocol };
-    let mut cx = Context { data: lent, reply, session, state: data.state, thread: data.thread, row, is_worker: false };
+    let mut cx = Context {
+        data: lent,
+        reply,
+        session,
+        state: data.state,
+        thread: data.thread,
+        row,
+        is_worker: false,
+    };
     let result = (row.command.run)(&mut cx, &mut args);
     let served = match result {
         Ok(()) => true,

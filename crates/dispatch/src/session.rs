@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::task::Waker;
 
 use parking_lot::Mutex;
@@ -315,6 +317,12 @@ impl Session {
             retries: 0,
             stamp: 0,
         }
+    }
+
+    /// Counts a command that was blocked and has now been answered.
+    pub fn count_answered(&mut self) {
+        self.commands += 1;
+        self.client.total_commands.store(self.commands, Ordering::Relaxed);
     }
 
     /// Selects a database.

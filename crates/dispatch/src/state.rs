@@ -67,7 +67,7 @@ pub struct State {
     /// What the shell has measured.
     pub gauges: Gauges,
     /// Measures the gauges anew; set by the shell.
-    pub probe: OnceLock<Box<dyn Fn(&Gauges) + Send + Sync>>,
+    pub probe: OnceLock<fn(&Gauges)>,
     /// Changes since the start.
     pub changes: AtomicU64,
     /// Forty hexadecimal digits that name this history of the data.
@@ -281,10 +281,14 @@ impl State {
         set(&tunables.keepalive, const { id("tcp-keepalive") });
         set(&tunables.memory_max, const { id("maxmemory") });
         set(&tunables.auth_timeout, const { id("unauthenticated-timeout") });
-        tunables.clients_max.store(config.memory(const { id("maxclients") }) as usize, Ordering::Relaxed);
+        tunables
+            .clients_max
+            .store(config.memory(const { id("maxclients") }) as usize, Ordering::Relaxed);
         set(&tunables.request_timeout, const { id("partial-command-timeout") });
         tunables.is_protected.store(config.bool(const { id("protected-mode") }), Ordering::Relaxed);
-        tunables.clients_reserved.store(config.memory(const { id("maxclients-reserved") }) as usize, Ordering::Relaxed);
+        tunables
+            .clients_reserved
+            .store(config.memory(const { id("maxclients-reserved") }) as usize, Ordering::Relaxed);
         let percent = config.memory(const { id("unauthenticated-clients-percent") }) as usize;
         tunables.unauthenticated_percent.store(percent, Ordering::Relaxed);
         tunables.hz.store(config.integer(const { id("hz") }), Ordering::Relaxed);
@@ -302,7 +306,10 @@ impl State {
     /// Sets the rule that refuses commands when memory is full.
     pub fn judge_memory(&self) {
         let limit = self.tunables.memory_max.load(Ordering::Relaxed);
-        self.set_rule(rule::FULL, limit > 0 && self.gauges.used_memory.load(Ordering::Relaxed) > limit);
+        self.set_rule(
+            rule::FULL,
+            limit > 0 && self.gauges.used_memory.load(Ordering::Relaxed) > limit,
+        );
     }
 
     /// Who may use DEBUG: `yes`, `local` or `no`.

@@ -132,7 +132,13 @@ const ERROR_KINDS_MAX: usize = 128;
 impl Stats {
     /// Counters for `commands` commands.
     pub fn new(commands: usize) -> Self {
-        Self { connected: AtomicU64::new(0), refused: AtomicU64::new(0), threads: Mutex::default(), errors: Mutex::default(), commands }
+        Self {
+            connected: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            threads: Mutex::default(),
+            errors: Mutex::default(),
+            commands,
+        }
     }
 
     /// Counts a connection.

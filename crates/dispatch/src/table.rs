@@ -66,10 +66,15 @@ impl Row {
         1 + self.is_sub as usize
     }
 
-    fn new(command: &'static Command, parent: Option<&'static Command>, ids: &mut usize) -> &'static Self {
+    fn new(
+        command: &'static Command,
+        parent: Option<&'static Command>,
+        ids: &mut usize,
+    ) -> &'static Self {
         let id = *ids;
         *ids += 1;
-        let subcommands = command.subcommands.iter().map(|sub| Self::new(sub, Some(command), ids)).collect();
+        let subcommands =
+            command.subcommands.iter().map(|sub| Self::new(sub, Some(command), ids)).collect();
         let full_name = match parent {
             Some(parent) => format!("{}|{}", parent.name, command.name),
             None => command.name.to_owned(),
@@ -96,7 +101,9 @@ fn locks(command: &Command) -> Locks {
     }
     match command.keys {
         [] => Locks::None,
-        [KeySpec { begin: Begin::At(at), find: Find::Range { last: 0, .. }, .. }] => Locks::One(*at),
+        [KeySpec { begin: Begin::At(at), find: Find::Range { last: 0, .. }, .. }] => {
+            Locks::One(*at)
+        }
         _ => Locks::Keys,
     }
 }
@@ -133,8 +140,11 @@ impl Table {
     /// The table of all families. Called once per process.
     pub fn leak(families: &[&'static [Command]]) -> &'static Self {
         let mut ids = 0;
-        let mut rows: Vec<_> =
-            families.iter().flat_map(|f| f.iter()).map(|row| Row::new(row, None, &mut ids)).collect();
+        let mut rows: Vec<_> = families
+            .iter()
+            .flat_map(|f| f.iter())
+            .map(|row| Row::new(row, None, &mut ids))
+            .collect();
         rows.sort_by_key(|row| row.command.name);
         let mut slots = Box::new([None; SLOTS]);
         for row in &rows {
@@ -154,7 +164,9 @@ impl Table {
 
     /// All commands, each followed by its subcommands.
     pub fn all(&self) -> impl Iterator<Item = &'static Row> + '_ {
-        self.rows.iter().flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
+        self.rows
+            .iter()
+            .flat_map(|row| std::iter::once(*row).chain(row.subcommands.iter().copied()))
     }
 
     /// How many ids there are.
@@ -192,6 +204,9 @@ impl Table {
 impl Row {
     /// The row of a subcommand, in any case.
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static Self> {
-        self.subcommands.iter().find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name)).copied()
+        self.subcommands
+            .iter()
+            .find(|sub| sub.command.name.as_bytes().eq_ignore_ascii_case(name))
+            .copied()
     }
 }

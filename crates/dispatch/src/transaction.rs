@@ -120,7 +120,8 @@ fn unwatch_held(cx: &mut Context<'_>) -> bool {
     cx.session.client.watched.store(0, Ordering::Relaxed);
     let dirty = is_dirty(&cx.data, &watching);
     for (name, spot) in &watching.keys {
-        let shard = cx.data.held.get_mut(spot.shard).expect("EXEC takes the shards of watched keys");
+        let shard =
+            cx.data.held.get_mut(spot.shard).expect("EXEC takes the shards of watched keys");
         forget(shard, name, &watching.watch);
     }
     dirty
@@ -151,7 +152,8 @@ pub fn exec(cx: &mut Context<'_>) -> Outcome {
 fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
     let (request, row) = (&queued.request, queued.row);
     let mark = cx.reply.out.mark();
-    let mut args = Args::new(request.input(), request.spans(), row.first_arg(), Spots::Many(&queued.spots));
+    let mut args =
+        Args::new(request.input(), request.spans(), row.first_arg(), Spots::Many(&queued.spots));
     cx.row = row;
     cx.data.db = cx.session.db;
     cx.reply.protocol = cx.session.protocol;
@@ -162,7 +164,9 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
             Stop::Wait(wait) => no_wait(cx, wait.on_timeout),
             Stop::Error(error) => failed(cx, &error),
             // Inside a transaction nothing moves to another thread, sleeps or asks: handlers see `deny_blocking` and reply at once.
-            Stop::Busy(_) | Stop::Elsewhere | Stop::Later(_) | Stop::Ask(_) => failed(cx, &Error::NotInMulti),
+            Stop::Busy(_) | Stop::Elsewhere | Stop::Later(_) | Stop::Ask(_) => {
+                failed(cx, &Error::NotInMulti)
+            }
         }
     }
     cx.data.unit.end_command(cx.data.db, args.words());

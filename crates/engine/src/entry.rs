@@ -140,6 +140,10 @@ impl Entry {
         let layout = shape.layout();
         // SAFETY: the layout is never of size zero: the header alone is eight bytes.
         let raw = unsafe { alloc(layout) };
+        #[expect(
+            clippy::cast_ptr_alignment,
+            reason = "the layout asks for alignment 8, a header's"
+        )]
         let Some(at) = NonNull::new(raw.cast::<Header>()) else { handle_alloc_error(layout) };
         let long = shape.flags & IS_LONG != 0;
         let header = Header {
@@ -433,7 +437,9 @@ impl Entry {
             None => match self.view() {
                 View::Short(bytes) => Self::new(key, Value::Short(bytes), expiry),
                 View::Int(number) => Self::new(key, Value::Int(number), expiry),
-                View::Chunks(_) | View::Object(_) => unreachable!("large values were taken out above"),
+                View::Chunks(_) | View::Object(_) => {
+                    unreachable!("large values were taken out above")
+                }
             },
         };
         next.header_mut().access = self.header().access;

@@ -85,7 +85,9 @@ impl Interest {
 
     pub(crate) fn touched(&mut self, db: u32, key: &[u8]) {
         if let Some(watches) = self.watches.get(&NameRef { db, key }) {
-            watches.iter().for_each(|watch| watch.mark());
+            for watch in watches {
+                watch.mark();
+            }
         }
         if self.waiters.contains_key(&NameRef { db, key }) {
             self.make_ready(NameBuf { db, key: key.into() });
@@ -102,11 +104,16 @@ impl Interest {
     pub(crate) fn touched_all(&mut self, db: u32, exists: impl Fn(&[u8]) -> bool) {
         for (name, watches) in &self.watches {
             if name.db == db && exists(&name.key) {
-                watches.iter().for_each(|watch| watch.mark());
+                for watch in watches {
+                    watch.mark();
+                }
             }
         }
-        let ready: Vec<_> = self.waiters.keys().filter(|n| n.db == db && exists(&n.key)).cloned().collect();
-        ready.into_iter().for_each(|name| self.make_ready(name));
+        let ready: Vec<_> =
+            self.waiters.keys().filter(|n| n.db == db && exists(&n.key)).cloned().collect();
+        for name in ready {
+            self.make_ready(name);
+        }
     }
 
     /// The keys that are watched in either of two databases.

@@ -399,25 +399,22 @@ mod tests {
 
     #[test]
     fn threads_that_take_random_sets_count_right() {
-        let locks = Arc::new(locks(8));
-        let threads: Vec<_> = (0..4u32)
-            .map(|t| {
-                let locks = Arc::clone(&locks);
-                std::thread::spawn(move || {
-                    for n in 0..2_000u32 {
-                        let set: Vec<u32> = (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).collect();
-                        let mut held = locks.hold(set, Patience::ENDLESS).expect("endless");
-                        held.iter_mut().for_each(|counter| counter.0 += 1);
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("no panic");
-        }
+        let locks = &locks(8);
+        let work = |t: u32| {
+            for n in 0..2_000u32 {
+                let set: Vec<u32> = (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).collect();
+                let mut held = locks.hold(set, Patience::ENDLESS).expect("endless");
+                held.iter_mut().for_each(|counter| counter.0 += 1);
+            }
+        };
+        let work = &work;
+        std::thread::scope(|scope| (0..4).for_each(|t| drop(scope.spawn(move || work(t)))));
         let held = locks.hold(0..8, Patience::NONE).expect("all done");
         let expected: u64 = (0..4u32)
-            .flat_map(|t| (0..2_000u32).map(move |n| (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).count() as u64))
+            .flat_map(|t| {
+                (0..2_000u32)
+                    .map(move |n| (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).count() as u64)
+            })
             .sum();
         assert_eq!(held.iter().map(|counter| counter.0).sum::<u64>(), expected);
     }

@@ -270,7 +270,10 @@ impl Shard {
     pub fn due(&self, db: u32, now: u64) -> Option<Box<[u8]>> {
         let database = self.database(db)?;
         let (deadline, hash) = database.expiry.first().filter(|(deadline, _)| *deadline <= now)?;
-        database.table.by_hash(hash, |entry| entry.expiry() == Some(deadline)).map(|e| e.key().into())
+        database
+            .table
+            .by_hash(hash, |entry| entry.expiry() == Some(deadline))
+            .map(|e| e.key().into())
     }
 
     /// Empties a database; the tables go to the bin. Answers how many entries there were.
@@ -294,7 +297,8 @@ impl Shard {
         self.databases.swap(one as usize, other as usize);
         let Some(interest) = &mut self.interest else { return };
         let (databases, seed) = (&self.databases, self.seed);
-        let is_in = |db: u32, key: &[u8]| databases[db as usize].table.get(seed.hash(key), key).is_some();
+        let is_in =
+            |db: u32, key: &[u8]| databases[db as usize].table.get(seed.hash(key), key).is_some();
         for db in [one, other] {
             interest.touched_all(db, |key| is_in(one, key) || is_in(other, key));
         }

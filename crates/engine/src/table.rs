@@ -97,10 +97,7 @@ enum Place {
 
 impl Array {
     fn new(buckets: usize) -> Self {
-        Self {
-            buckets: bytemuck::zeroed_slice_box(buckets),
-            spill: HashMap::new(),
-        }
+        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill: HashMap::new() }
     }
 
     #[inline]
@@ -240,7 +237,10 @@ impl Default for Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("len", &self.len).field("buckets", &self.buckets()).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("len", &self.len)
+            .field("buckets", &self.buckets())
+            .finish_non_exhaustive()
     }
 }
 
@@ -321,7 +321,12 @@ impl Table {
     }
 
     /// Adds an entry whose key is not there yet.
-    pub fn insert(&mut self, hash: u64, entry: Entry, hash_of: &impl Fn(&[u8]) -> u64) -> &mut Entry {
+    pub fn insert(
+        &mut self,
+        hash: u64,
+        entry: Entry,
+        hash_of: &impl Fn(&[u8]) -> u64,
+    ) -> &mut Entry {
         self.step(hash_of);
         self.len += 1;
         self.resize_if_due(hash_of);
@@ -329,7 +334,12 @@ impl Table {
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, hash: u64, key: &[u8], hash_of: &impl Fn(&[u8]) -> u64) -> Option<Entry> {
+    pub fn remove(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        hash_of: &impl Fn(&[u8]) -> u64,
+    ) -> Option<Entry> {
         if self.len == 0 {
             return None;
         }
@@ -367,7 +377,8 @@ impl Table {
     #[inline]
     pub fn step(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
         if let Some(leaving) = &self.leaving {
-            let buckets = if leaving.array.buckets.len() > self.array.buckets.len() { 4 } else { 1 };
+            let buckets =
+                if leaving.array.buckets.len() > self.array.buckets.len() { 4 } else { 1 };
             (0..buckets).for_each(|_| self.move_bucket(hash_of));
         }
     }
@@ -582,7 +593,9 @@ mod tests {
         let (mut seed, mut seen) = (1u64, HashSet::new());
         for _ in 0..20_000 {
             let dice = || {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 seed >> 11
             };
             seen.insert(table.sample(dice).expect("not empty").key().to_vec());

@@ -48,7 +48,8 @@ pub enum Type {
 
 impl Type {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::String, Self::List, Self::Set, Self::SortedSet, Self::Hash, Self::Stream];
+    pub const ALL: [Self; 6] =
+        [Self::String, Self::List, Self::Set, Self::SortedSet, Self::Hash, Self::Stream];
 
     /// The name that `TYPE` answers and `SCAN … TYPE` takes.
     pub const fn name(self) -> &'static str {

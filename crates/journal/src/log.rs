@@ -52,7 +52,12 @@ pub struct Lagged {
 impl Journal {
     /// An empty log that keeps about `bytes_max` bytes for readers that are behind.
     pub fn new(bytes_max: usize) -> Self {
-        Self { log: Mutex::default(), end: AtomicU64::new(0), readers: AtomicUsize::new(0), bytes_max }
+        Self {
+            log: Mutex::default(),
+            end: AtomicU64::new(0),
+            readers: AtomicUsize::new(0),
+            bytes_max,
+        }
     }
 
     /// Whether anybody reads. If not, effects need not be recorded.
@@ -118,7 +123,7 @@ impl Reader {
     }
 
     /// The next record's bytes, or `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Bytes>, Lagged> {
+    pub fn read(&mut self) -> Result<Option<Bytes>, Lagged> {
         let log = self.journal.log.lock();
         if self.at < log.start {
             return Err(Lagged { wanted: self.at, start: log.start });
@@ -159,13 +164,16 @@ mod tests {
         let mut reader = journal.follow();
         journal.append(&record(&[(0, &["SET", "k", "v"])]));
         journal.append(&record(&[(0, &["DEL", "k"]), (3, &["DEL", "q"])]));
-        assert_eq!(&reader.next().unwrap().unwrap()[..], b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n");
-        let unit = reader.next().unwrap().unwrap();
+        assert_eq!(
+            &reader.read().unwrap().unwrap()[..],
+            b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
+        );
+        let unit = reader.read().unwrap().unwrap();
         assert_eq!(
             String::from_utf8_lossy(&unit),
             "*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*2\r\n$3\r\nDEL\r\n$1\r\nq\r\n*1\r\n$4\r\nEXEC\r\n"
         );
-        assert_eq!(reader.next(), Ok(None));
+        assert_eq!(reader.read(), Ok(None));
         assert_eq!(reader.position(), journal.end());
     }
 
@@ -176,7 +184,7 @@ mod tests {
         for _ in 0..10 {
             journal.append(&record(&[(0, &["SET", "key", "some value"])]));
         }
-        assert!(matches!(reader.next(), Err(Lagged { wanted: 0, .. })));
+        assert!(matches!(reader.read(), Err(Lagged { wanted: 0, .. })));
     }
 
     #[test]

@@ -54,9 +54,16 @@ fn waker() -> Waker {
 impl Local {
     /// One more client of a server.
     pub fn new(state: &'static State) -> Self {
-        let client = Arc::new(Client::new(state.clients.next_id(), Peer::Internal, -1, state.clock.now()));
+        let client =
+            Arc::new(Client::new(state.clients.next_id(), Peer::Internal, -1, state.clock.now()));
         state.clients.add(&client);
-        Self { state, executor: Executor::new(state.thread()), worker: None, session: Session::new(client, true), out: Output::default() }
+        Self {
+            state,
+            executor: Executor::new(state.thread()),
+            worker: None,
+            session: Session::new(client, true),
+            out: Output::default(),
+        }
     }
 
     /// The part of it that others reach.
@@ -76,9 +83,13 @@ impl Local {
                 Some(Halt::Busy(shard)) => self.wait_for(shard),
                 Some(Halt::Again | Halt::Paused) => std::thread::yield_now(),
                 Some(Halt::Wait(blocked)) => return Err(blocked),
-                Some(Halt::Elsewhere) => self.run_elsewhere(&OwnedRequest::copy(&input, batch.request(0))),
+                Some(Halt::Elsewhere) => {
+                    self.run_elsewhere(&OwnedRequest::copy(&input, batch.request(0)))
+                }
                 Some(Halt::Later(walk)) => self.walk(walk),
-                Some(Halt::Ask(request)) => unreachable!("there is no shell to be asked {request:?}"),
+                Some(Halt::Ask(request)) => {
+                    unreachable!("there is no shell to be asked {request:?}")
+                }
             }
             if !self.out.is_empty() {
                 return Ok(self.take_reply());
@@ -102,24 +113,31 @@ impl Local {
 
     fn run_elsewhere(&mut self, request: &OwnedRequest) {
         let worker = self.worker.get_or_insert_with(|| Executor::for_worker(self.state.thread()));
-        while let Some(Halt::Busy(_) | Halt::Again) = worker.run_owned(self.state, &mut self.session, request, &mut self.out) {
+        while let Some(Halt::Busy(_) | Halt::Again) =
+            worker.run_owned(self.state, &mut self.session, request, &mut self.out)
+        {
             std::thread::yield_now();
         }
     }
 
     fn walk(&mut self, mut walk: Box<dyn Walk>) {
-        while !matches!(self.executor.walk(self.state, &mut self.session, walk.as_mut(), &mut self.out), Ok(true)) {
+        while !matches!(
+            self.executor.walk(self.state, &mut self.session, walk.as_mut(), &mut self.out),
+            Ok(true)
+        ) {
             std::thread::yield_now();
         }
     }
 
     /// Waits for keys until there is a reply or the time is up.
     pub fn wait(&mut self, blocked: &Arc<Blocked>) -> Reply {
-        let until = (blocked.wait.timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(blocked.wait.timeout_ms));
+        let until = (blocked.wait.timeout_ms > 0)
+            .then(|| Instant::now() + Duration::from_millis(blocked.wait.timeout_ms));
         let mut is_claimed = false;
         loop {
             if self.session.client.listen(&waker())
-                && let Some(mail) = self.session.client.take_mail().into_iter().find(|mail| mail.is_reply)
+                && let Some(mail) =
+                    self.session.client.take_mail().into_iter().find(|mail| mail.is_reply)
             {
                 self.state.unregister(blocked);
                 return Reply::decode(&mail.bytes).expect("a reply is one frame");

@@ -24,7 +24,11 @@ mod sync {
     }
 }
 
-#[expect(dead_code, unreachable_pub, reason = "the engine's own file, of which a model uses a part")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the engine's own file, of which a model uses a part"
+)]
 #[path = "../../engine/src/lock.rs"]
 mod lock;
 
@@ -96,7 +100,9 @@ fn overlapping_sets(count: fn(&Locks<Count>, &[u32])) {
 
 #[test]
 fn sets_of_locks_exclude_each_other_and_do_not_deadlock() {
-    explore(|| overlapping_sets(|locks, set| count_in(locks, set, Patience::ENDLESS).expect("endless")));
+    explore(|| {
+        overlapping_sets(|locks, set| count_in(locks, set, Patience::ENDLESS).expect("endless"))
+    });
 }
 
 /// Tells a thread that waits, once.
@@ -178,7 +184,12 @@ impl Wait {
     }
 
     fn left(&self) -> u32 {
-        self.keys.hold([0, 1], Patience::NONE).expect("all are free").iter().map(|count| count.0).sum()
+        self.keys
+            .hold([0, 1], Patience::NONE)
+            .expect("all are free")
+            .iter()
+            .map(|count| count.0)
+            .sum()
     }
 }
 
@@ -208,7 +219,11 @@ fn a_waiter_is_not_passed_by_while_another_key_has_nothing_for_it() {
     explore(|| {
         let wait = Wait::new();
         run_all(&wait, &[|w| w.touch(0, 0), |w| w.touch(1, 1), |w| w.touch(0, 0)]);
-        assert_eq!((wait.served.load(SeqCst), wait.left()), (1, 0), "an element and a waiter for it do not pass each other");
+        assert_eq!(
+            (wait.served.load(SeqCst), wait.left()),
+            (1, 0),
+            "an element and a waiter for it do not pass each other"
+        );
     });
 }
 
@@ -240,7 +255,7 @@ fn the_journal_has_each_keys_writes_in_their_order() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
         let mut log = String::new();
-        while let Some(record) = reader.next().expect("nothing is forgotten") {
+        while let Some(record) = reader.read().expect("nothing is forgotten") {
             log += &String::from_utf8_lossy(&record);
         }
         for key in 0..3 {

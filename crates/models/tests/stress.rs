@@ -3,6 +3,8 @@
 //! There are few shards, so that unrelated keys meet too. `RUSSET_LIN_OPERATIONS` and `RUSSET_STRESS_SECONDS` make the runs long; how to
 //! run them under a sanitizer stands in `docs/testing.md`.
 
+#![expect(clippy::disallowed_methods, reason = "a test's own threads may sleep")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,8 +51,12 @@ fn a_served_reply_is_posted_behind_its_record() {
     let mail = waiter.client().take_mail().pop_front().expect("the waiter is served");
     assert_eq!(mail.stamp, state.journal.end(), "the reply's stamp covers the unit that served it");
     assert!(!wait.claim(), "it has been claimed by its server");
-    let record = reader.next().expect("nothing is forgotten").expect("one unit");
-    assert!(record.ends_with(b"LPOP\r\n$1\r\nk\r\n*1\r\n$4\r\nEXEC\r\n"), "{}", record.escape_ascii());
+    let record = reader.read().expect("nothing is forgotten").expect("one unit");
+    assert!(
+        record.ends_with(b"LPOP\r\n$1\r\nk\r\n*1\r\n$4\r\nEXEC\r\n"),
+        "{}",
+        record.escape_ascii()
+    );
     state.unregister(&wait);
 }
 
@@ -117,7 +123,9 @@ fn strain(state: &'static State, seed: u64, is_over: &AtomicBool) {
             0..=5 => {
                 client.ask(&["WATCH", "s1", "l1"]);
                 client.ask(&["MULTI"]);
-                (0..random.below(6)).for_each(|_| drop(client.ask(&refs(&command(&mut random, state.clock.now())))));
+                (0..random.below(6)).for_each(|_| {
+                    drop(client.ask(&refs(&command(&mut random, state.clock.now()))))
+                });
                 client.ask(&["EXEC"]);
             }
             6 => drop(client.ask(&["FLUSHALL"])),
@@ -165,7 +173,7 @@ fn read_along(state: &'static State, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let mut reader = follow(state);
         for _ in 0..20 {
-            while reader.next().is_ok_and(|record| record.is_some()) {}
+            while reader.read().is_ok_and(|record| record.is_some()) {}
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -179,11 +187,15 @@ fn stress_all_that_threads_do_to_each_other() {
         let is_over = Arc::clone(&is_over);
         std::thread::spawn(move || work(&is_over))
     };
-    let mut threads: Vec<_> = (0..6).map(|seed| run(Box::new(move |is_over| strain(state, seed, is_over)))).collect();
+    let mut threads: Vec<_> =
+        (0..6).map(|seed| run(Box::new(move |is_over| strain(state, seed, is_over)))).collect();
     threads.push(run(Box::new(move |is_over| keep_house(state, is_over))));
     threads.push(run(Box::new(move |is_over| unblock(state, is_over))));
     threads.push(run(Box::new(move |is_over| read_along(state, is_over))));
-    let (trash, until) = (Arc::clone(state.keyspace.trash()), Instant::now() + Duration::from_secs(from_env("RUSSET_STRESS_SECONDS", 2)));
+    let (trash, until) = (
+        Arc::clone(state.keyspace.trash()),
+        Instant::now() + Duration::from_secs(from_env("RUSSET_STRESS_SECONDS", 2)),
+    );
     while Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
         if trash.pending() > 0 {
@@ -192,6 +204,8 @@ fn stress_all_that_threads_do_to_each_other() {
     }
     is_over.store(true, Ordering::Relaxed);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-    let waiting: usize = (0..16).filter_map(|shard| state.keyspace.hold_patiently(shard).interest().map(|i| i.waiting().1)).sum();
+    let waiting: usize = (0..16)
+        .filter_map(|shard| state.keyspace.hold_patiently(shard).interest().map(|i| i.waiting().1))
+        .sum();
     assert_eq!(waiting, 0, "nobody waits any more");
 }

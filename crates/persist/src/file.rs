@@ -28,7 +28,8 @@ impl Vfs for Files {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
         Ok(Box::new(Open(file)))
     }
 

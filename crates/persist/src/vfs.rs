@@ -26,9 +26,11 @@ pub trait Vfs: Debug + Send + Sync {
 
     /// Puts `bytes` in place of a file, so that after a crash there is the old one or the new one, whole.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let temporary = directory.join(format!(".{}-{}.tmp", name.to_string_lossy(), std::process::id()));
+        let temporary =
+            directory.join(format!(".{}-{}.tmp", name.to_string_lossy(), std::process::id()));
         let written = self.create(&temporary).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync()

@@ -7,6 +7,10 @@
 //! Source of the format: the RDB files that redis-server 7.0 and valkey-server 8.0 write, and the public description of RDB version 11.
 
 #![forbid(unsafe_code)]
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
 
 pub mod primitives;

@@ -173,7 +173,10 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_data_is_refused_before_anything_is_allocated() {
-        assert_eq!(Source::new(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]).string(), Err(DecodeError::Truncated));
+        assert_eq!(
+            Source::new(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]).string(),
+            Err(DecodeError::Truncated)
+        );
         assert_eq!(Source::new(&[0xc3]).string(), Err(DecodeError::UnknownForm(0xc3)));
         assert_eq!(Source::new(&[]).string(), Err(DecodeError::Truncated));
     }

@@ -31,8 +31,13 @@ pub struct Serve {
 
 /// What `--help` and `--version` print, and the subcommands. Everything else on the line belongs to redis-server's syntax.
 fn command() -> Command {
-    let host = Arg::new("host").long("host").default_value("127.0.0.1").help("Where the server listens");
-    let port = Arg::new("port").long("port").default_value("6379").value_parser(clap::value_parser!(u16)).help("Its port");
+    let host =
+        Arg::new("host").long("host").default_value("127.0.0.1").help("Where the server listens");
+    let port = Arg::new("port")
+        .long("port")
+        .default_value("6379")
+        .value_parser(clap::value_parser!(u16))
+        .help("Its port");
     Command::new("russet")
         .version(crate::VERSION)
         .about("A drop-in Redis: the same protocol, commands, configuration and files, in one memory-safe, multi-threaded binary.")
@@ -44,13 +49,18 @@ fn command() -> Command {
 /// Reads the command line. Prints and exits for `--help` and `--version`, as clap does.
 pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
     let mut arguments = arguments;
-    if matches!(arguments.first().map(String::as_str), Some("redis-server" | "valkey-server" | "russet")) {
+    if matches!(
+        arguments.first().map(String::as_str),
+        Some("redis-server" | "valkey-server" | "russet")
+    ) {
         arguments.remove(0);
     }
     let is_ours = ["healthcheck", "--help", "-h", "--version", "-v", "-V", "help"];
     if arguments.first().is_some_and(|first| is_ours.contains(&first.as_str())) {
-        let first = if arguments[0] == "-v" { "--version".to_owned() } else { arguments[0].clone() };
-        let words = ["russet".to_owned(), first].into_iter().chain(arguments.iter().skip(1).cloned());
+        let first =
+            if arguments[0] == "-v" { "--version".to_owned() } else { arguments[0].clone() };
+        let words =
+            ["russet".to_owned(), first].into_iter().chain(arguments.iter().skip(1).cloned());
         let matches = command().get_matches_from(words);
         if let Some(check) = matches.subcommand_matches("healthcheck") {
             let host = check.get_one::<String>("host").expect("it has a default").clone();
@@ -67,7 +77,9 @@ fn serve(arguments: &[String], vfs: &dyn Vfs) -> Result<Serve, FileError> {
     let mut config = Config::new().with_cores(cores());
     if std::env::var_os("RUSSET_CONTAINER").is_some() {
         // The image is meant to be reached from outside its container.
-        config.assign(const { id("protected-mode") }, "no").expect("a value that the parameter takes");
+        config
+            .assign(const { id("protected-mode") }, "no")
+            .expect("a value that the parameter takes");
     }
     let mut include = |pattern: &str| read_text(vfs, Path::new(pattern));
     let mut config_file = String::new();
@@ -82,7 +94,8 @@ fn serve(arguments: &[String], vfs: &dyn Vfs) -> Result<Serve, FileError> {
         }
     }
     if line.stdin {
-        let text = std::io::read_to_string(std::io::stdin()).map_err(|error| unreadable("standard input", &error.to_string()))?;
+        let text = std::io::read_to_string(std::io::stdin())
+            .map_err(|error| unreadable("standard input", &error.to_string()))?;
         config.load("standard input", &text, &mut include)?;
     }
     config.load_args(arguments, &mut include)?;

@@ -248,7 +248,10 @@ impl Connection {
         self.count_in(received);
         if self.input.len() as u64 > io.state.tunables.query_bytes_max.load(Ordering::Relaxed) {
             io.executor.borrow().thread.counters.query_limit_cuts.add(1);
-            tracing::warn!(id = self.session.client.id, "closing a client that reached the query buffer limit");
+            tracing::warn!(
+                id = self.session.client.id,
+                "closing a client that reached the query buffer limit"
+            );
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok(received))
@@ -280,7 +283,8 @@ impl Connection {
         client.argv_bytes.store(argument_bytes, Ordering::Relaxed);
         client.input_bytes.store(self.input.len() - argument_bytes, Ordering::Relaxed);
         client.input_free.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
-        let is_half = !self.input.is_empty() && !self.has_more && matches!(self.waiting, Waiting::Nothing);
+        let is_half =
+            !self.input.is_empty() && !self.has_more && matches!(self.waiting, Waiting::Nothing);
         if !is_half {
             client.half_since_ms.store(0, Ordering::Relaxed);
         } else if is_new || client.half_since_ms.load(Ordering::Relaxed) == 0 {
@@ -331,11 +335,18 @@ impl Connection {
         }
         let consumed = self.decoder.consumed();
         self.decoder.discard(consumed);
-        self.has_more = consumed < len && !self.decoder.is_mid_request() && batch.len() > 0;
+        self.has_more = consumed < len && !self.decoder.is_mid_request() && !batch.is_empty();
         consumed
     }
 
-    fn run_chunk(&mut self, io: &Rc<IoThread>, input: &[u8], batch: &Batch, at: usize, total: usize) -> (usize, Option<Halt>) {
+    fn run_chunk(
+        &mut self,
+        io: &Rc<IoThread>,
+        input: &[u8],
+        batch: &Batch,
+        at: usize,
+        total: usize,
+    ) -> (usize, Option<Halt>) {
         let mut executor = io.executor.borrow_mut();
         let mut shared = io.output.borrow_mut();
         let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
@@ -343,7 +354,10 @@ impl Connection {
     }
 
     fn limits(&self, state: &State) -> Limits {
-        let limits = Limits { bulk_bytes_max: state.tunables.bulk_bytes_max.load(Ordering::Relaxed), ..Limits::DEFAULT };
+        let limits = Limits {
+            bulk_bytes_max: state.tunables.bulk_bytes_max.load(Ordering::Relaxed),
+            ..Limits::DEFAULT
+        };
         if self.is_stranger(state) { limits.unauthenticated() } else { limits }
     }
 
@@ -413,13 +427,18 @@ impl Connection {
         let mut over = waiting > self.output_max(io.state);
         if soft > 0 && waiting > soft {
             let since = *self.over_soft_since.get_or_insert_with(Instant::now);
-            over |= since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
+            over |=
+                since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
         } else {
             self.over_soft_since = None;
         }
         if over {
             io.executor.borrow().thread.counters.output_limit_cuts.add(1);
-            tracing::warn!(id = self.session.client.id, waiting, "closing a client that does not read its replies");
+            tracing::warn!(
+                id = self.session.client.id,
+                waiting,
+                "closing a client that does not read its replies"
+            );
         }
         over
     }
@@ -431,7 +450,10 @@ impl Connection {
             return UNAUTHENTICATED_OUTPUT_MAX;
         }
         let tunables = &state.tunables;
-        match (tunables.output_hard.load(Ordering::Relaxed), tunables.memory_max.load(Ordering::Relaxed)) {
+        match (
+            tunables.output_hard.load(Ordering::Relaxed),
+            tunables.memory_max.load(Ordering::Relaxed),
+        ) {
             (0, 0) => *OUTPUT_MAX.end(),
             (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
             (hard, _) => hard,
@@ -442,9 +464,11 @@ impl Connection {
         for mail in self.session.client.take_mail() {
             self.output.push(&mail.bytes);
             if mail.is_reply
-                && let Waiting::Keys(blocked, _) = std::mem::replace(&mut self.waiting, Waiting::Nothing)
+                && let Waiting::Keys(blocked, _) =
+                    std::mem::replace(&mut self.waiting, Waiting::Nothing)
             {
                 state.unregister(&blocked);
+                self.session.count_answered();
                 self.has_more = !self.input.is_empty();
             }
         }
@@ -461,17 +485,24 @@ impl Connection {
             Halt::Again => return,
             Halt::Wait(blocked) => {
                 let milliseconds = blocked.wait.timeout_ms;
-                let sleep = (milliseconds > 0).then(|| Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))));
+                let sleep = (milliseconds > 0)
+                    .then(|| Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))));
                 Waiting::Keys(blocked, sleep)
             }
             Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
-            Halt::Paused => Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client)))),
-            Halt::Later(walk) => Waiting::Work(Box::pin(walk_through(Rc::clone(io), self.spare_session(), walk))),
+            Halt::Paused => {
+                Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client))))
+            }
+            Halt::Later(walk) => {
+                Waiting::Work(Box::pin(walk_through(Rc::clone(io), self.spare_session(), walk)))
+            }
             Halt::Elsewhere => {
                 let request = OwnedRequest::copy(input, batch.request(at));
                 Waiting::Work(Box::pin(on_worker(state, self.spare_session(), request)))
             }
-            Halt::Ask(request) => Waiting::Work(Box::pin(ask(io.shell.clone(), request, self.session.protocol))),
+            Halt::Ask(request) => {
+                Waiting::Work(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
+            }
         };
     }
 
@@ -489,7 +520,8 @@ impl Connection {
         match &mut self.waiting {
             Waiting::Nothing => return Poll::Ready(Ok(())),
             Waiting::Keys(blocked, sleep) => {
-                let is_over = sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+                let is_over =
+                    sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
                 if is_over && blocked.claim() {
                     let blocked = Arc::clone(blocked);
                     self.time_out(io.state, &blocked);
@@ -523,6 +555,7 @@ impl Connection {
 
     fn time_out(&mut self, state: &State, blocked: &Arc<Blocked>) {
         state.unregister(blocked);
+        self.session.count_answered();
         let mut reply = Writer { out: &mut self.output, protocol: self.session.protocol };
         match blocked.wait.on_timeout {
             OnTimeout::NullArray => reply.null_array(),
@@ -534,7 +567,13 @@ impl Connection {
 }
 
 /// Writes as much as the socket takes.
-fn send(stream: &mut Stream, output: &Output, sent: &mut usize, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
+fn send(
+    stream: &mut Stream,
+    output: &Output,
+    sent: &mut usize,
+    io: &Rc<IoThread>,
+    cx: &mut Context<'_>,
+) -> io::Result<()> {
     while *sent < output.len() {
         let written = match output.flat() {
             Some(flat) => stream.poll_write_some(cx, &flat[*sent..]),
@@ -588,7 +627,8 @@ async fn walk_through(io: Rc<IoThread>, mut session: Session, mut walk: Box<dyn 
     loop {
         let started = Instant::now();
         while started.elapsed() < TURN_MAX {
-            let step = io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
+            let step =
+                io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
             match step {
                 Ok(true) => return Done::Reply(out),
                 Ok(false) => {}
@@ -606,7 +646,9 @@ async fn on_worker(state: &'static State, mut session: Session, request: OwnedRe
     let work = move || {
         let mut executor = Executor::for_worker(state.thread());
         let mut out = Output::default();
-        while let Some(Halt::Busy(_) | Halt::Again) = executor.run_owned(state, &mut session, &request, &mut out) {
+        while let Some(Halt::Busy(_) | Halt::Again) =
+            executor.run_owned(state, &mut session, &request, &mut out)
+        {
             std::thread::yield_now();
         }
         out

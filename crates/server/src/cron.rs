@@ -134,6 +134,7 @@ fn close_silent(state: &State) {
 fn trickles(client: &Client, now: u64, timeout_ms: u64) -> bool {
     let since = client.half_since_ms.load(Ordering::Relaxed);
     let age = now.saturating_sub(since);
-    let bytes = client.input_bytes.load(Ordering::Relaxed) + client.argv_bytes.load(Ordering::Relaxed);
+    let bytes =
+        client.input_bytes.load(Ordering::Relaxed) + client.argv_bytes.load(Ordering::Relaxed);
     since > 0 && age > timeout_ms && (bytes as u64) < age / 1000 * UPLOAD_BYTES_PER_SECOND
 }

@@ -40,7 +40,9 @@ fn measure_allocator(gauges: &Gauges) {
     set(&gauges.used_memory, stats::allocated::read());
     set(&gauges.active, stats::active::read());
     set(&gauges.resident, stats::resident::read());
-    gauges.used_memory_peak.fetch_max(gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
+    gauges
+        .used_memory_peak
+        .fetch_max(gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 fn measure_processor(gauges: &Gauges) {
@@ -48,14 +50,21 @@ fn measure_processor(gauges: &Gauges) {
     let stat = String::from_utf8_lossy(&stat);
     // The process name stands in parentheses and may hold anything; what follows is counted from there.
     let Some((_, rest)) = stat.rsplit_once(')') else { return };
-    let field = |nth: usize| rest.split_ascii_whitespace().nth(nth).and_then(|word| word.parse::<u64>().ok());
+    let field = |nth: usize| {
+        rest.split_ascii_whitespace().nth(nth).and_then(|word| word.parse::<u64>().ok())
+    };
     gauges.cpu_user_us.store(field(11).unwrap_or(0) * TICK_US, Ordering::Relaxed);
     gauges.cpu_system_us.store(field(12).unwrap_or(0) * TICK_US, Ordering::Relaxed);
 }
 
 fn words(path: &str) -> Option<Vec<u64>> {
     let text = Files.read(Path::new(path)).ok()?;
-    Some(String::from_utf8_lossy(&text).split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
+    Some(
+        String::from_utf8_lossy(&text)
+            .split_ascii_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect(),
+    )
 }
 
 /// All memory that the process may have: the control group's limit (version 2, then 1), or the machine's.

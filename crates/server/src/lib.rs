@@ -89,7 +89,9 @@ pub enum StartError {
         error: io::Error,
     },
     /// The process may not open enough files.
-    #[error("Your current 'ulimit -n' is not enough for the server to start. Please increase your open file limit. Exiting.")]
+    #[error(
+        "Your current 'ulimit -n' is not enough for the server to start. Please increase your open file limit. Exiting."
+    )]
     Files,
     /// The system refused threads, dice or timers.
     #[error("could not start: {0}")]
@@ -175,7 +177,11 @@ impl Sockets {
         let port = config.integer(const { id("port") }) as u16;
         let tcp = if options.on_free_port {
             let address = "127.0.0.1".to_owned();
-            listener::bind(&address, 0, backlog).map_err(|error| StartError::Bind { address, port: 0, error })?
+            listener::bind(&address, 0, backlog).map_err(|error| StartError::Bind {
+                address,
+                port: 0,
+                error,
+            })?
         } else if port == 0 {
             Vec::new()
         } else {
@@ -192,7 +198,11 @@ impl Sockets {
         Ok(Self { tcp, unix })
     }
 
-    fn bind_tcp(addresses: &[String], port: u16, backlog: i32) -> Result<Vec<std::net::TcpListener>, StartError> {
+    fn bind_tcp(
+        addresses: &[String],
+        port: u16,
+        backlog: i32,
+    ) -> Result<Vec<std::net::TcpListener>, StartError> {
         let mut tcp = Vec::new();
         for address in addresses {
             let bare = address.strip_prefix('-').unwrap_or(address);
@@ -200,7 +210,9 @@ impl Sockets {
                 Ok(bound) => tcp.extend(bound),
                 Err(error) if bare != address && listener::is_missing(&error) => {}
                 Err(error) => {
-                    tracing::warn!("Warning: Could not create server TCP listening socket {bare}:{port}: {error}");
+                    tracing::warn!(
+                        "Warning: Could not create server TCP listening socket {bare}:{port}: {error}"
+                    );
                     return Err(StartError::Bind { address: address.clone(), port, error });
                 }
             }
@@ -239,10 +251,13 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.refine(clock::now_us);
     gauges::measure(&state.gauges);
-    state.gauges.used_memory_startup.store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
+    state
+        .gauges
+        .used_memory_startup
+        .store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
     // Set once, right here.
-    drop(state.probe.set(Box::new(gauges::measure)));
+    drop(state.probe.set(gauges::measure));
     Ok(state)
 }
 
@@ -254,8 +269,11 @@ fn run_main(
     options: Options,
     ready: &std::sync::mpsc::Sender<io::Result<()>>,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default());
-    let threads = (0..state.identity.io_threads).map(|nth| runtime::spawn(state, shell.clone(), nth));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    let threads =
+        (0..state.identity.io_threads).map(|nth| runtime::spawn(state, shell.clone(), nth));
     let (runtime, threads) = match (runtime, threads.collect::<io::Result<Vec<_>>>()) {
         (Ok(runtime), Ok(threads)) => (runtime, threads),
         (Err(error), _) | (_, Err(error)) => {
@@ -314,7 +332,8 @@ fn empty_trash(state: &'static State) {
 }
 
 async fn obey_signals(shell: Shell) {
-    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let signals = signal(SignalKind::terminate())
+        .and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     let (mut terminate, mut interrupt) = match signals {
         Ok(signals) => signals,
         Err(error) => return tracing::error!(%error, "signals will end the process at once"),

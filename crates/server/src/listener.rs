@@ -32,7 +32,11 @@ const ACCEPTS_PER_TURN: u32 = 64;
 const WARN_EVERY_MS: u64 = 1_000;
 
 /// Binds one address, written as in `bind` but without a leading `-`.
-pub(crate) fn bind(address: &str, port: u16, backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+pub(crate) fn bind(
+    address: &str,
+    port: u16,
+    backlog: i32,
+) -> io::Result<Vec<std::net::TcpListener>> {
     resolve(address, port)?.into_iter().map(|address| listen(address, backlog)).collect()
 }
 
@@ -47,7 +51,9 @@ fn resolve(address: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// Whether this machine just does not have the address.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-        || error.raw_os_error().is_some_and(|code| code == libc::EAFNOSUPPORT || code == libc::EPROTONOSUPPORT)
+        || error
+            .raw_os_error()
+            .is_some_and(|code| code == libc::EAFNOSUPPORT || code == libc::EPROTONOSUPPORT)
 }
 
 fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
@@ -63,7 +69,11 @@ fn listen(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener
 }
 
 /// Binds a Unix socket: under another name first, so that nobody connects before it has its permissions.
-pub(crate) fn bind_unix(path: &Path, permissions: u32, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
+pub(crate) fn bind_unix(
+    path: &Path,
+    permissions: u32,
+    backlog: i32,
+) -> io::Result<std::os::unix::net::UnixListener> {
     let temporary = path.with_extension(format!("tmp{}", std::process::id()));
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&socket2::SockAddr::unix(&temporary)?)?;
@@ -123,7 +133,11 @@ impl Listeners {
     }
 
     /// Binds what is wanted and not open already.
-    fn bind_missing(&self, wanted: &[Wanted], backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+    fn bind_missing(
+        &self,
+        wanted: &[Wanted],
+        backlog: i32,
+    ) -> io::Result<Vec<std::net::TcpListener>> {
         let is_open = |address: SocketAddr| self.open.iter().any(|open| open.address == address);
         let mut new = Vec::new();
         for (address, optional) in wanted.iter().filter(|(address, _)| !is_open(*address)) {
@@ -131,7 +145,9 @@ impl Listeners {
                 Ok(listener) => new.push(listener),
                 Err(error) if *optional && is_missing(&error) => {}
                 Err(error) => {
-                    tracing::warn!("Warning: Could not create server TCP listening socket {address}: {error}");
+                    tracing::warn!(
+                        "Warning: Could not create server TCP listening socket {address}: {error}"
+                    );
                     return Err(error);
                 }
             }
@@ -140,7 +156,11 @@ impl Listeners {
     }
 
     /// An address may be taken by a wider one of our own: those go first, and come back if that does not help.
-    async fn bind_after_closing(&mut self, wanted: &[Wanted], backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+    async fn bind_after_closing(
+        &mut self,
+        wanted: &[Wanted],
+        backlog: i32,
+    ) -> io::Result<Vec<std::net::TcpListener>> {
         let closed = self.close_others(wanted).await;
         let bound = self.bind_missing(wanted, backlog);
         if bound.is_err() {
@@ -156,7 +176,8 @@ impl Listeners {
 
     /// Closes what is not wanted, and answers what that was.
     async fn close_others(&mut self, wanted: &[Wanted]) -> Vec<SocketAddr> {
-        let is_wanted = |open: &mut Open| !wanted.iter().any(|(address, _)| *address == open.address);
+        let is_wanted =
+            |open: &mut Open| !wanted.iter().any(|(address, _)| *address == open.address);
         let others: Vec<Open> = self.open.extract_if(.., is_wanted).collect();
         let mut closed = Vec::new();
         for Open { address, accepting } in others {
@@ -201,12 +222,16 @@ impl Door {
     /// Accepts for ever. The socket is watched as a plain descriptor, so that what it gives is registered only once: with the
     /// thread that serves it.
     pub(crate) async fn accept_tcp(self, listener: std::net::TcpListener) {
-        #[expect(deprecated, reason = "a listener owns its descriptor; the newer form leaves that to the caller, and is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "a listener owns its descriptor; the newer form leaves that to the caller, and is unsafe"
+        )]
         let listener = match AsyncFd::with_interest(listener, Interest::READABLE) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "could not listen"),
         };
-        let local = listener.get_ref().local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        let local =
+            listener.get_ref().local_addr().ok().filter(|local| !local.ip().is_unspecified());
         let mut keepalive = None;
         for nth in 1_u32.. {
             self.renew_options(listener.get_ref(), &mut keepalive);
@@ -236,12 +261,18 @@ impl Door {
         if wanted > 0 {
             let time = Duration::from_secs(wanted);
             let interval = (time / 3).max(Duration::from_secs(1));
-            drop(socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3)));
+            drop(socket.set_tcp_keepalive(
+                &TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(3),
+            ));
         }
     }
 
     /// Accepts for ever.
-    pub(crate) async fn accept_unix(self, listener: std::os::unix::net::UnixListener, path: String) {
+    pub(crate) async fn accept_unix(
+        self,
+        listener: std::os::unix::net::UnixListener,
+        path: String,
+    ) {
         let listener = match tokio::net::UnixListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "could not listen"),
@@ -270,7 +301,12 @@ impl Door {
         tokio::time::sleep(REST).await;
     }
 
-    fn welcome_tcp(&self, socket: std::net::TcpStream, peer: SocketAddr, local: Option<SocketAddr>) {
+    fn welcome_tcp(
+        &self,
+        socket: std::net::TcpStream,
+        peer: SocketAddr,
+        local: Option<SocketAddr>,
+    ) {
         let Some(local) = local.or_else(|| socket.local_addr().ok()) else { return };
         if socket.set_nonblocking(true).is_ok() {
             self.welcome(Socket::Tcp(socket), Peer::Tcp(peer, local));
@@ -311,14 +347,18 @@ impl Door {
         let unknown = state.clients.unauthenticated.load(Ordering::Relaxed);
         let unknown_max = max * tunables.unauthenticated_percent.load(Ordering::Relaxed) / 100;
         let too_many_unknown = needs_password && unknown >= unknown_max.max(1) && !peer.is_local();
-        (count >= max + spare || too_many_unknown).then_some("-ERR max number of clients reached\r\n")
+        (count >= max + spare || too_many_unknown)
+            .then_some("-ERR max number of clients reached\r\n")
     }
 }
 
 /// Whether an error of accepting concerns one connection only, which is gone already.
 fn is_over_with_its_connection(error: &io::Error) -> bool {
     use io::ErrorKind::*;
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | HostUnreachable | NetworkUnreachable)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted | HostUnreachable | NetworkUnreachable
+    )
 }
 
 /// Says why, if the socket takes it at once, and closes.
@@ -329,4 +369,3 @@ fn refuse(socket: &Socket, line: &str) {
         Socket::Unix(socket) => drop((&*socket).write(line.as_bytes())),
     }
 }
-

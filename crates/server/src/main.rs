@@ -48,12 +48,16 @@ fn serve(wish: Serve) -> ExitCode {
         return fail(&error);
     }
     if let Err(error) = log::start(&config, &Files) {
-        return fail(&format!("can't open the log file '{}': {error}", config.text(const { id("logfile") })));
+        return fail(&format!(
+            "can't open the log file '{}': {error}",
+            config.text(const { id("logfile") })
+        ));
     }
     banner(&config, &config_file);
     let pid_file = write_pid_file(&config, in_background);
     let unix_socket = config.text(const { id("unixsocket") }).to_owned();
-    let options = Options { on_free_port: false, config_file, vfs: Arc::new(Files), with_signals: true };
+    let options =
+        Options { on_free_port: false, config_file, vfs: Arc::new(Files), with_signals: true };
     match start(config, options) {
         Ok(mut server) => {
             for address in &server.addresses {
@@ -83,7 +87,8 @@ fn serve(wish: Serve) -> ExitCode {
 fn enter_directory(config: &mut Config) -> Result<(), String> {
     let dir = config.text(const { id("dir") }).to_owned();
     std::env::set_current_dir(&dir).map_err(|error| format!("can't chdir to '{dir}': {error}"))?;
-    let here = std::env::current_dir().map_err(|error| format!("can't tell where '{dir}' is: {error}"))?;
+    let here =
+        std::env::current_dir().map_err(|error| format!("can't tell where '{dir}' is: {error}"))?;
     config.assign(const { id("dir") }, &here.to_string_lossy())
 }
 
@@ -123,12 +128,19 @@ fn banner(config: &Config, config_file: &str) {
         0 => "no memory limit".to_owned(),
         bytes => format!("memory limit {bytes} bytes"),
     };
-    tracing::info!("Russet {VERSION} (Redis {} protocol and commands) is starting", russet_config::REDIS_VERSION);
-    tracing::info!(" Port: {port}, {threads} I/O threads, {memory}, no persistence: data ends with the process");
+    tracing::info!(
+        "Russet {VERSION} (Redis {} protocol and commands) is starting",
+        russet_config::REDIS_VERSION
+    );
+    tracing::info!(
+        " Port: {port}, {threads} I/O threads, {memory}, no persistence: data ends with the process"
+    );
     tracing::info!(" PID: {}", std::process::id());
     tracing::info!("Running mode=standalone, port={port}.");
     if config_file.is_empty() {
-        tracing::warn!("Warning: no config file specified, using the default config. In order to specify a config file use russet /path/to/redis.conf");
+        tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use russet /path/to/redis.conf"
+        );
     }
     let inert = config.inert_in_use();
     if !inert.is_empty() {
@@ -143,6 +155,8 @@ fn warn_if_open(config: &Config) {
     let has_password = !config.text(const { id("requirepass") }).is_empty();
     let is_public = config.addresses().iter().any(|address| russet_server::cli::is_public(address));
     if is_public && !is_protected && !has_password {
-        tracing::warn!("anybody who reaches this port may read and change everything: set requirepass, or bind to 127.0.0.1");
+        tracing::warn!(
+            "anybody who reaches this port may read and change everything: set requirepass, or bind to 127.0.0.1"
+        );
     }
 }

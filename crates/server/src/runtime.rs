@@ -98,11 +98,17 @@ impl Mailbox {
 }
 
 /// Starts one I/O thread; it ends when its mailbox is dropped and `stop` says so.
-pub(crate) fn spawn(state: &'static State, shell: Shell, nth: usize) -> std::io::Result<(Mailbox, std::thread::JoinHandle<()>)> {
+pub(crate) fn spawn(
+    state: &'static State,
+    shell: Shell,
+    nth: usize,
+) -> std::io::Result<(Mailbox, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
     let mailbox = Mailbox { sockets: sender, connections: Arc::clone(&connections) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
     drop(runtime);
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

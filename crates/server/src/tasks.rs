@@ -74,8 +74,19 @@ pub(crate) struct Means {
 }
 
 impl Means {
-    pub(crate) fn new(state: &'static State, shell: Shell, vfs: Arc<dyn Vfs>, listeners: Listeners) -> Rc<Self> {
-        Rc::new(Self { state, shell, vfs, listeners: Mutex::new(listeners), thread: state.thread() })
+    pub(crate) fn new(
+        state: &'static State,
+        shell: Shell,
+        vfs: Arc<dyn Vfs>,
+        listeners: Listeners,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            state,
+            shell,
+            vfs,
+            listeners: Mutex::new(listeners),
+            thread: state.thread(),
+        })
     }
 
     /// Counts an error as the executor would.
@@ -118,8 +129,12 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             }
             Some(Ok(()))
         }
-        Request::RewriteConfig { force } => Some(rewrite_config(means.state, means.vfs.as_ref(), force)),
-        Request::Reconfigure(change) => Some(reconfigure(means.state, &means.listeners, &change).await),
+        Request::RewriteConfig { force } => {
+            Some(rewrite_config(means.state, means.vfs.as_ref(), force))
+        }
+        Request::Reconfigure(change) => {
+            Some(reconfigure(means.state, &means.listeners, &change).await)
+        }
         Request::Shutdown(how) => shut_down(&means.shell, how),
     }
 }

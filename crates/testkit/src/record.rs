@@ -20,7 +20,10 @@ use hashbrown::HashMap;
 
 use crate::client::{Client, Reply};
 use crate::elle::{self, End, Step, Transaction};
-use crate::linear::{self, Counter, CounterOp, List, ListOp, ListRet, Model, Operation, Register, RegisterOp, RegisterRet, Store, StoreOp, StoreRet};
+use crate::linear::{
+    self, Counter, CounterOp, List, ListOp, ListRet, Model, Operation, Register, RegisterOp,
+    RegisterRet, Store, StoreOp, StoreRet,
+};
 use crate::random::Random;
 
 /// Stamps after which all parts end and others begin.
@@ -71,17 +74,24 @@ impl Histories {
     /// Adds what others saw.
     pub fn merge(&mut self, other: Self) {
         let Self { registers, counters, lists, groups, appends } = other;
-        registers.into_iter().for_each(|(part, all)| self.registers.entry(part).or_default().extend(all));
-        counters.into_iter().for_each(|(part, all)| self.counters.entry(part).or_default().extend(all));
+        registers
+            .into_iter()
+            .for_each(|(part, all)| self.registers.entry(part).or_default().extend(all));
+        counters
+            .into_iter()
+            .for_each(|(part, all)| self.counters.entry(part).or_default().extend(all));
         lists.into_iter().for_each(|(part, all)| self.lists.entry(part).or_default().extend(all));
         groups.into_iter().for_each(|(part, all)| self.groups.entry(part).or_default().extend(all));
-        appends.into_iter().for_each(|(part, all)| self.appends.entry(part).or_default().extend(all));
+        appends
+            .into_iter()
+            .for_each(|(part, all)| self.appends.entry(part).or_default().extend(all));
     }
 
     /// How many operations and transactions there are.
     pub fn len(&self) -> usize {
         let Self { registers, counters, lists, groups, appends } = self;
-        let of_keys = count::<Register>(registers) + count::<Counter>(counters) + count::<List>(lists);
+        let of_keys =
+            count::<Register>(registers) + count::<Counter>(counters) + count::<List>(lists);
         of_keys + count::<Store>(groups) + appends.values().map(Vec::len).sum::<usize>()
     }
 
@@ -96,7 +106,9 @@ impl Histories {
         check_parts::<Counter>(&self.counters)?;
         check_parts::<List>(&self.lists)?;
         check_parts::<Store>(&self.groups)?;
-        let wrong = |(part, all): (&String, &Vec<Transaction>)| elle::check(all).err().map(|anomaly| format!("{part}: {anomaly}"));
+        let wrong = |(part, all): (&String, &Vec<Transaction>)| {
+            elle::check(all).err().map(|anomaly| format!("{part}: {anomaly}"))
+        };
         self.appends.iter().find_map(wrong).map_or(Ok(()), Err)
     }
 }
@@ -109,7 +121,9 @@ fn check_parts<M: Model>(parts: &Parts<M>) -> Result<(), String> {
     parts.iter().try_for_each(|(part, history)| match linear::check::<M>(history) {
         linear::Verdict::Linearizable => Ok(()),
         linear::Verdict::Violation(found) => Err(format!("{part} is not linearizable\n{found}")),
-        linear::Verdict::Undecided(visited) => Err(format!("{part} is undecided after {visited} configurations")),
+        linear::Verdict::Undecided(visited) => {
+            Err(format!("{part} is undecided after {visited} configurations"))
+        }
     })
 }
 
@@ -119,9 +133,15 @@ pub fn record<A: Ask>(clients: Vec<A>, operations: u64, seed: u64) -> Histories 
     let share = operations / clients.len() as u64;
     let mut histories = Histories::default();
     std::thread::scope(|scope| {
-        let recorders = clients.into_iter().enumerate().map(|(id, ask)| Recorder::new(ask, id as u32, seed, &stamps));
-        let threads: Vec<_> = recorders.map(|recorder| scope.spawn(move || recorder.run(share))).collect();
-        threads.into_iter().for_each(|thread| histories.merge(thread.join().expect("a client got what it expected")));
+        let recorders = clients
+            .into_iter()
+            .enumerate()
+            .map(|(id, ask)| Recorder::new(ask, id as u32, seed, &stamps));
+        let threads: Vec<_> =
+            recorders.map(|recorder| scope.spawn(move || recorder.run(share))).collect();
+        threads.into_iter().for_each(|thread| {
+            histories.merge(thread.join().expect("a client got what it expected"))
+        });
     });
     histories
 }
@@ -174,7 +194,11 @@ impl<A: Ask> Recorder<A> {
         (invoked, reply, self.stamps.next())
     }
 
-    fn note<M: Model>(&self, op: M::Op, (invoked, result, returned): (u64, M::Ret, u64)) -> Operation<M::Op, M::Ret> {
+    fn note<M: Model>(
+        &self,
+        op: M::Op,
+        (invoked, result, returned): (u64, M::Ret, u64),
+    ) -> Operation<M::Op, M::Ret> {
         Operation::new(self.id, op, result, invoked, returned)
     }
 
@@ -190,7 +214,9 @@ impl<A: Ask> Recorder<A> {
         let (invoked, reply, returned) = self.timed(&words);
         let result = match op {
             RegisterOp::Set(_) => done(&reply, RegisterRet::Done),
-            RegisterOp::Get | RegisterOp::GetSet(_) => RegisterRet::Value(number(&reply).map(|n| n as u64)),
+            RegisterOp::Get | RegisterOp::GetSet(_) => {
+                RegisterRet::Value(number(&reply).map(|n| n as u64))
+            }
             RegisterOp::Del => RegisterRet::Deleted(number(&reply) == Some(1)),
         };
         let note = self.note::<Register>(op, (invoked, result, returned));
@@ -238,7 +264,11 @@ impl<A: Ask> Recorder<A> {
     }
 
     fn set_many(&mut self, part: &str) -> (Vec<StoreOp>, Seen) {
-        let steps: Vec<_> = self.some_keys().into_iter().map(|key| StoreOp::Set(key, self.unique() as i64)).collect();
+        let steps: Vec<_> = self
+            .some_keys()
+            .into_iter()
+            .map(|key| StoreOp::Set(key, self.unique() as i64))
+            .collect();
         let mut words = vec!["MSET".to_owned()];
         for step in &steps {
             words.extend(step_words(part, *step).into_iter().skip(1));
@@ -275,7 +305,8 @@ impl<A: Ask> Recorder<A> {
         done(&self.ask.ask(&["WATCH", &name]), ());
         let before = number(&self.ask.ask(&["GET", &name]));
         let (_, reply, returned) = self.exec(&[step_words(part, steps[1])]);
-        let result = results(&steps[1..], &reply).map(|_| vec![StoreRet::Value(before), StoreRet::Done]);
+        let result =
+            results(&steps[1..], &reply).map(|_| vec![StoreRet::Value(before), StoreRet::Done]);
         (steps, (invoked, result, returned))
     }
 
@@ -311,7 +342,11 @@ impl<A: Ask> Recorder<A> {
 
     fn append(&mut self) {
         let part = self.part("a");
-        let transaction = if self.random.percent(30) { self.append_watched(&part) } else { self.append_some(&part) };
+        let transaction = if self.random.percent(30) {
+            self.append_watched(&part)
+        } else {
+            self.append_some(&part)
+        };
         self.seen.appends.entry(part).or_default().push(transaction);
     }
 
@@ -339,7 +374,11 @@ impl<A: Ask> Recorder<A> {
 
     fn append_step(&mut self) -> Step {
         let key = self.random.below(GROUP);
-        if self.random.percent(50) { Step::Append { key, value: self.unique() } } else { Step::Read { key, values: Vec::new() } }
+        if self.random.percent(50) {
+            Step::Append { key, value: self.unique() }
+        } else {
+            Step::Read { key, values: Vec::new() }
+        }
     }
 }
 
@@ -405,7 +444,9 @@ fn number(reply: &Reply) -> Option<i64> {
     match reply {
         Reply::Nil => None,
         Reply::Int(number) => Some(*number),
-        Reply::Bulk(text) => Some(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a number")),
+        Reply::Bulk(text) => Some(
+            std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a number"),
+        ),
         other => panic!("a number was expected, not {other}"),
     }
 }
@@ -451,7 +492,14 @@ pub struct Liar<A> {
 impl<A: Ask> Liar<A> {
     /// Lies to whoever asks through it, in some of a hundred cases.
     pub fn new(ask: A, lie: Lie, seed: u64) -> Self {
-        Self { ask, lie, random: Random::new(seed), past: HashMap::new(), is_queueing: false, torn: Vec::new() }
+        Self {
+            ask,
+            lie,
+            random: Random::new(seed),
+            past: HashMap::new(),
+            is_queueing: false,
+            torn: Vec::new(),
+        }
     }
 
     /// The answer from before, now and then; what is true otherwise, and kept for later.
@@ -471,7 +519,9 @@ impl<A: Ask> Liar<A> {
     fn tear(&mut self, words: &[&str]) -> Reply {
         match words[0] {
             "MULTI" => Reply::Simple(b"OK".to_vec()),
-            "EXEC" => Reply::Array(std::mem::take(&mut self.torn).iter().map(|words| self.ask_slowly(words)).collect()),
+            "EXEC" => Reply::Array(
+                std::mem::take(&mut self.torn).iter().map(|words| self.ask_slowly(words)).collect(),
+            ),
             _ => {
                 self.torn.push(words.iter().map(ToString::to_string).collect());
                 Reply::Simple(b"QUEUED".to_vec())
@@ -492,7 +542,9 @@ impl<A: Ask> Ask for Liar<A> {
         match (self.lie, words[0]) {
             (Lie::TornMulti, _) if was_queueing || self.is_queueing => self.tear(words),
             (Lie::StaleRead, "GET" | "LRANGE") if !was_queueing => self.read(words),
-            (Lie::LostUpdate, "SET") if !was_queueing && self.random.percent(10) => Reply::Simple(b"OK".to_vec()),
+            (Lie::LostUpdate, "SET") if !was_queueing && self.random.percent(10) => {
+                Reply::Simple(b"OK".to_vec())
+            }
             _ => self.ask.ask(words),
         }
     }

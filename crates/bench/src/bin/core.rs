@@ -42,7 +42,8 @@ fn batches(seed: u64, key: impl Fn(u64) -> String) -> Vec<(Vec<u8>, Batch)> {
         _ => format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()),
     };
     let mut one = || {
-        let mut input: Vec<u8> = (0..BATCH).flat_map(|nth| request(nth, &key(next())).into_bytes()).collect();
+        let mut input: Vec<u8> =
+            (0..BATCH).flat_map(|nth| request(nth, &key(next())).into_bytes()).collect();
         let mut batch = Batch::default();
         Decoder::default().decode(&mut input, &Limits::DEFAULT, BATCH, &mut batch);
         (input, batch)
@@ -51,7 +52,11 @@ fn batches(seed: u64, key: impl Fn(u64) -> String) -> Vec<(Vec<u8>, Batch)> {
 }
 
 /// Runs batches on `threads` threads at once and answers commands per second of all together.
-fn throughput(state: &'static State, threads: u64, key: impl Fn(u64) -> String + Copy) -> f64 {
+fn throughput(
+    state: &'static State,
+    threads: u64,
+    key: impl Fn(u64) -> String + Copy + Sync,
+) -> f64 {
     let barrier = Barrier::new(threads as usize);
     let work = |thread: u64| {
         let batches = batches(thread + 1, key);
@@ -68,13 +73,23 @@ fn throughput(state: &'static State, threads: u64, key: impl Fn(u64) -> String +
     let work = &work;
     let slowest = std::thread::scope(|scope| {
         let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-        all.into_iter().map(|thread| thread.join().expect("no panic")).max().expect("at least one thread")
+        all.into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .max()
+            .expect("at least one thread")
     });
     (threads as usize * BATCHES * BATCH) as f64 / slowest.as_secs_f64()
 }
 
 /// Runs a whole batch, again from where it was busy.
-fn run(executor: &mut Executor, state: &'static State, session: &mut Session, input: &[u8], batch: &Batch, out: &mut Output) {
+fn run(
+    executor: &mut Executor,
+    state: &'static State,
+    session: &mut Session,
+    input: &[u8],
+    batch: &Batch,
+    out: &mut Output,
+) {
     let mut at = 0;
     while at < batch.len() {
         (at, _) = executor.run(state, session, input, batch, at, batch.len(), out);
@@ -93,7 +108,7 @@ fn rounds(mut figure: impl FnMut() -> f64) -> f64 {
 }
 
 /// How long taking and letting go of all shards takes while another thread works: median and worst, in microseconds.
-fn lock_all(state: &'static State, key: impl Fn(u64) -> String + Copy + Send) -> (f64, f64) {
+fn lock_all(state: &'static State, key: impl Fn(u64) -> String + Copy + Send + Sync) -> (f64, f64) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -122,7 +137,8 @@ fn growth(state: &'static State, key: impl Fn(u64) -> String) -> f64 {
     let (mut batch, mut out, mut longest) = (Batch::default(), Output::default(), 0.0f64);
     for n in 0..10 * KEYS {
         let key = key(n);
-        let mut input = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$1\r\nv\r\n", key.len()).into_bytes();
+        let mut input =
+            format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$1\r\nv\r\n", key.len()).into_bytes();
         batch.clear();
         Decoder::default().decode(&mut input, &Limits::DEFAULT, 1, &mut batch);
         let started = Instant::now();
