@@ -105,6 +105,10 @@ impl<'a> Args<'a> {
 
     /// The next argument; a syntax error if there is none.
     #[inline]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the trait is implemented too, for what has no error"
+    )]
     pub fn next(&mut self) -> Result<&'a [u8], Error> {
         let span = self.spans.get(self.next).ok_or(Error::Syntax)?;
         self.next += 1;

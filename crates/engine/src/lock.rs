@@ -402,7 +402,7 @@ mod tests {
         let locks = &locks(8);
         let work = |t: u32| {
             for n in 0..2_000u32 {
-                let set: Vec<u32> = (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).collect();
+                let set: Vec<u32> = (0..8).filter(|i| (n * 7 + t + i).is_multiple_of(3)).collect();
                 let mut held = locks.hold(set, Patience::ENDLESS).expect("endless");
                 held.iter_mut().for_each(|counter| counter.0 += 1);
             }
@@ -412,8 +412,9 @@ mod tests {
         let held = locks.hold(0..8, Patience::NONE).expect("all done");
         let expected: u64 = (0..4u32)
             .flat_map(|t| {
-                (0..2_000u32)
-                    .map(move |n| (0..8).filter(|i| (n * 7 + t + i) % 3 == 0).count() as u64)
+                (0..2_000u32).map(move |n| {
+                    (0..8).filter(|i| (n * 7 + t + i).is_multiple_of(3)).count() as u64
+                })
             })
             .sum();
         assert_eq!(held.iter().map(|counter| counter.0).sum::<u64>(), expected);

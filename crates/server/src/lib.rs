@@ -257,7 +257,7 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         .store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
     // Set once, right here.
-    drop(state.probe.set(gauges::measure));
+    let _ = state.probe.set(gauges::measure);
     Ok(state)
 }
 
