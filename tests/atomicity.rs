@@ -81,6 +81,15 @@ fn produce(mut client: Client, from: u64, count: u64) {
     }
 }
 
+/// How clients that wait may end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manners {
+    /// They say goodbye and listen to what was on its way.
+    Polite,
+    /// Some cut the line, and some are killed.
+    Rough,
+}
+
 /// What became of the elements.
 #[derive(Default)]
 struct Fate {
@@ -97,7 +106,7 @@ fn element(reply: &Reply) -> Option<u64> {
 }
 
 /// Takes elements until nobody pushes any more and nothing has come for a while.
-fn consume(server: &Server, seed: u64, is_over: &AtomicBool) -> Fate {
+fn consume(server: &Server, seed: u64, manners: Manners, is_over: &AtomicBool) -> Fate {
     let (mut random, mut fate) = (Random::new(seed), Fate::default());
     let mut client = server.client();
     loop {
@@ -108,7 +117,8 @@ fn consume(server: &Server, seed: u64, is_over: &AtomicBool) -> Fate {
             let words = [command, one, other, one, "0"];
             client.send(&words).expect("the server is there");
             sleep(Duration::from_micros(random.below(2_000)));
-            leave(client, random.percent(50), &mut fate);
+            let says_goodbye = manners == Manners::Polite || random.percent(50);
+            leave(client, says_goodbye, &mut fate);
             client = server.client();
             continue;
         }
@@ -129,21 +139,23 @@ fn consume(server: &Server, seed: u64, is_over: &AtomicBool) -> Fate {
 }
 
 /// Goes away while waiting: says goodbye and listens to what was on its way, or cuts the line.
-fn leave(mut client: Client, politely: bool, fate: &mut Fate) {
-    if !politely {
-        fate.cut += 1;
-        return;
-    }
-    client.close_write().expect("the line is open");
-    let rest = client.read_until_closed(Duration::from_secs(10)).expect("the server closes");
-    if !rest.is_empty() {
-        let reply = Reply::decode(&rest).expect("one reply or none");
-        fate.received.extend(element(&reply));
+fn leave(mut client: Client, says_goodbye: bool, fate: &mut Fate) {
+    let rest = says_goodbye.then(|| {
+        client.close_write()?;
+        client.read_until_closed(Duration::from_secs(10))
+    });
+    match rest {
+        Some(Ok(rest)) if rest.is_empty() => {}
+        Some(Ok(rest)) => {
+            let reply = Reply::decode(&rest).expect("one reply or none");
+            fate.received.extend(element(&reply));
+        }
+        Some(Err(_)) | None => fate.cut += 1,
     }
 }
 
 /// Unblocks those who wait, and kills one now and then.
-fn meddle(server: &Server, is_over: &AtomicBool) {
+fn meddle(server: &Server, manners: Manners, is_over: &AtomicBool) {
     let (mut random, mut client) = (Random::new(9), server.client());
     while !is_over.load(Ordering::SeqCst) {
         let waiting: Vec<_> = server
@@ -156,7 +168,7 @@ fn meddle(server: &Server, is_over: &AtomicBool) {
         if let Some(other) = waiting.get(random.below(8) as usize) {
             let id = other.id.to_string();
             let words = match random.below(20) {
-                0 => ["CLIENT", "KILL", "ID", &id],
+                0 if manners == Manners::Rough => ["CLIENT", "KILL", "ID", &id],
                 1..=10 => ["CLIENT", "UNBLOCK", &id, "ERROR"],
                 _ => ["CLIENT", "UNBLOCK", &id, "TIMEOUT"],
             };
@@ -166,8 +178,8 @@ fn meddle(server: &Server, is_over: &AtomicBool) {
     }
 }
 
-#[test]
-fn lin_1_every_element_is_received_once_or_still_there() {
+/// Runs producers and consumers; answers how many elements are gone, and how many clients were cut off.
+fn lost_and_cut(manners: Manners) -> (usize, usize) {
     const PRODUCERS: u64 = 4;
     let each = from_env("RUSSET_LIN_OPERATIONS", 10_000) / PRODUCERS;
     let server = Arc::new(server());
@@ -181,12 +193,12 @@ fn lin_1_every_element_is_received_once_or_still_there() {
     let consumers: Vec<_> = (0..8)
         .map(|seed| {
             let (server, is_over) = (Arc::clone(&server), Arc::clone(&is_over));
-            spawn(move || consume(&server, seed, &is_over))
+            spawn(move || consume(&server, seed, manners, &is_over))
         })
         .collect();
     let meddler = {
         let (server, is_over) = (Arc::clone(&server), Arc::clone(&is_over));
-        spawn(move || meddle(&server, &is_over))
+        spawn(move || meddle(&server, manners, &is_over))
     };
     producers.into_iter().for_each(|thread| thread.join().expect("no panic"));
     is_over.store(true, Ordering::SeqCst);
@@ -200,8 +212,18 @@ fn lin_1_every_element_is_received_once_or_still_there() {
     }
     left_in(&server, &LISTS).into_iter().for_each(|element| *seen.entry(element).or_default() += 1);
     assert_eq!(seen.iter().find(|(_, times)| **times > 1), None, "an element came twice");
-    let missing = (PRODUCERS * each) as usize - seen.len();
-    assert!(missing <= cut, "{missing} elements are gone, and only {cut} clients were cut off");
+    ((PRODUCERS * each) as usize - seen.len(), cut)
+}
+
+#[test]
+fn lin_1_every_element_is_received_once_or_still_there() {
+    assert_eq!(lost_and_cut(Manners::Polite), (0, 0), "elements are gone, or clients were cut off");
+}
+
+#[test]
+fn lin_1_clients_that_are_cut_off_take_one_element_with_them_at_most() {
+    let (lost, cut) = lost_and_cut(Manners::Rough);
+    assert!(lost <= cut, "{lost} elements are gone, and only {cut} clients were cut off");
 }
 
 /// All elements of some lists.
