@@ -8,8 +8,8 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::context::type_name;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, at, range};
 use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop};
+use russet_engine::Entry;
 use russet_engine::number::parse_i64;
-use russet_engine::{Entry, View};
 
 /// What every generic command has in common.
 const GENERIC: Command = Command { group: Group::Generic, file: file!(), ..Command::BASE };
@@ -477,5 +477,5 @@ fn copy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// Whether copying takes long.
 fn is_large(entry: &Entry) -> bool {
-    matches!(entry.view(), View::Object(object) if object.heap_bytes() > COPY_BYTES_MAX)
+    entry.object().is_some_and(|object| object.heap_bytes() > COPY_BYTES_MAX)
 }

@@ -195,9 +195,9 @@ fn rpush(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn push(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let key = args.key()?;
-    let len = cx.data.change_list(key, |list| {
+    let len = cx.data.change(key, List::new, |list| {
         args.by_ref().for_each(|element| end.push(list, element));
-        list.len()
+        (list.len(), true)
     })?;
     cx.reply.integer(len as i64);
     Ok(())
@@ -217,7 +217,7 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     }
     let key = args.key()?;
     let count = if args.is_empty() { None } else { Some(args.count()?) };
-    let Some(len) = cx.data.list(key)?.map(List::len) else {
+    let Some(len) = cx.data.read_as::<List>(key)?.map(List::len) else {
         if count.is_some() {
             cx.reply.null_array()
         } else {
@@ -227,7 +227,7 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     };
     match count {
         None => {
-            let element = cx.data.change_list(key, |list| end.pop(list))?;
+            let element = cx.data.change_found(key, |list| (end.pop(list), true))?.flatten();
             cx.reply.bulk(&element.expect("a list that is there has elements"));
         }
         Some(0) => cx.reply.array(0),
@@ -235,8 +235,9 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
             let taken = count.min(len);
             cx.reply.array(taken);
             let reply = &mut cx.reply;
-            cx.data.change_list(key, |list| {
+            cx.data.change_found(key, |list| {
                 (0..taken).filter_map(|_| end.pop(list)).for_each(|element| reply.bulk(&element));
+                ((), true)
             })?;
         }
     }
@@ -245,14 +246,14 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
 
 fn llen(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
-    let len = cx.data.list(key)?.map_or(0, List::len);
+    let len = cx.data.read_as::<List>(key)?.map_or(0, List::len);
     cx.reply.integer(len as i64);
     Ok(())
 }
 
 fn lrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, start, stop) = (args.key()?, args.int()?, args.int()?);
-    let Some(list) = cx.data.list(key)? else {
+    let Some(list) = cx.data.read_as::<List>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
@@ -279,18 +280,19 @@ fn move_one(
     from: End,
     to: End,
 ) -> Result<bool, Error> {
-    if cx.data.list(source)?.is_none() {
+    if cx.data.read_as::<List>(source)?.is_none() {
         return Ok(false);
     }
-    cx.data.check_list(target)?;
+    cx.data.find_as::<List>(target)?;
     if source.bytes == target.bytes {
         rotate(cx, source, from, to)?;
     } else {
         let element = cx
             .data
-            .change_list(source, |list| from.pop(list))?
+            .change_found(source, |list| (from.pop(list), true))?
+            .flatten()
             .expect("a list that is there has elements");
-        cx.data.change_list(target, |list| to.push(list, &element))?;
+        cx.data.change(target, List::new, |list| (to.push(list, &element), true))?;
         cx.reply.bulk(&element);
     }
     cx.data.effect(&[b"LMOVE", source.bytes, target.bytes, from.word(), to.word()]);
@@ -300,12 +302,14 @@ fn move_one(
 /// Within one list: at no moment is the list empty.
 fn rotate(cx: &mut Context<'_>, key: Key<'_>, from: End, to: End) -> Result<(), Error> {
     let reply = &mut cx.reply;
-    cx.data.change_list(key, |list| {
+    cx.data.change_found(key, |list: &mut List| {
         if let Some(element) = from.pop(list) {
             to.push(list, &element);
             reply.bulk(&element);
         }
-    })
+        ((), true)
+    })?;
+    Ok(())
 }
 
 fn blpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -320,8 +324,8 @@ fn blocking_pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome 
     let keys = (1..args.left()).map(|_| args.key()).collect::<Result<Vec<_>, _>>()?;
     let timeout = read_timeout(args)?;
     for key in &keys {
-        if cx.data.list(*key)?.is_some() {
-            let element = cx.data.change_list(*key, |list| end.pop(list))?;
+        if cx.data.read_as::<List>(*key)?.is_some() {
+            let element = cx.data.change_found(*key, |list| (end.pop(list), true))?.flatten();
             cx.data.effect(&[end.pop_word(), key.bytes]);
             cx.reply.array(2);
             cx.reply.bulk(key.bytes);

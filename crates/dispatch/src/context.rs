@@ -3,9 +3,9 @@
 //! Handlers never lock. They see only keys that their row declares, through [`Data`], whose methods are the one way to them: they hide
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
-use russet_engine::types::list::List;
 use russet_engine::{
-    Busy, Entry, Held, INLINE_MAX, Name, Object, Patience, Shard, Type, Value, View, string_value,
+    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Type, Value, View,
+    string_value,
 };
 use russet_resp::Writer;
 
@@ -175,11 +175,6 @@ impl<'a> Data<'a> {
         self.find(key).map(Text::of).transpose()
     }
 
-    /// The list of a key, to be read.
-    pub fn list(&mut self, key: Key<'_>) -> Result<Option<&List>, Error> {
-        self.read(key).map(list_of).transpose()
-    }
-
     /// Sets a key to a value, whatever it was. The command's own words go to the journal, unless it says otherwise.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_>, expiry: Option<u64>) {
@@ -216,29 +211,80 @@ impl<'a> Data<'a> {
         self.shard(key)?.update(name, change)
     }
 
-    /// An error if a key holds something that is no list.
-    pub fn check_list(&mut self, key: Key<'_>) -> Result<(), Error> {
-        self.find(key).map(list_of).transpose().map(drop)
+    /// The collection of a key, to be read.
+    #[inline]
+    pub fn read_as<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&T>, Error> {
+        self.read(key).map(collection_of).transpose()
     }
 
-    /// Changes the list of a key, which is made if it is not there; a list that is empty afterwards is removed.
-    pub fn change_list<R>(
+    /// As [`Data::read_as`] for a command that writes: not counted as a hit or a miss. Also the check that a key holds nothing else.
+    #[inline]
+    pub fn find_as<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&T>, Error> {
+        self.find(key).map(collection_of).transpose()
+    }
+
+    /// Changes the collection of a key, which `make` makes if it is not there. `change` says whether it was a change: if not, nobody is
+    /// told and nothing is kept. A collection that is empty afterwards is removed.
+    pub fn change<T: Collection, R>(
         &mut self,
         key: Key<'_>,
-        change: impl FnOnce(&mut List) -> R,
+        make: impl FnOnce() -> T,
+        change: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<R, Error> {
-        if self.find(key).map(list_of).transpose()?.is_none() {
-            self.set(key, Value::Object(Box::new(Object::List(List::new()))), None);
+        if self.find_as::<T>(key)?.is_some() {
+            return Ok(self.change_there(key, change));
         }
-        let changed = self.update(key, |entry| match entry.object_mut() {
-            Some(Object::List(list)) => Ok((change(list), list.is_empty())),
-            None => Err(Error::WrongType),
-        });
-        let (result, is_empty) = changed.expect("found or made above")?;
-        if is_empty {
-            self.remove(key);
+        let mut made = make();
+        let (result, has_changed) = change(&mut made);
+        if has_changed && !made.is_gone() {
+            self.set(key, Value::Object(made.wrap()), None);
         }
         Ok(result)
+    }
+
+    /// As [`Data::change`], if there is such a key.
+    pub fn change_found<T: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut T) -> (R, bool),
+    ) -> Result<Option<R>, Error> {
+        if self.find_as::<T>(key)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.change_there(key, change)))
+    }
+
+    /// Changes a collection that has just been found.
+    fn change_there<T: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut T) -> (R, bool),
+    ) -> R {
+        let name = self.name(key);
+        let shard = self.shard(key).expect("found there");
+        let (result, has_changed, is_gone) = shard
+            .change(name, |entry| {
+                let it = entry.object_mut().and_then(T::of_mut).expect("found there");
+                let (result, has_changed) = change(it);
+                ((result, has_changed, it.is_gone()), has_changed)
+            })
+            .expect("found there");
+        if has_changed {
+            if is_gone {
+                shard.remove(name);
+            }
+            self.unit.changed();
+        }
+        result
+    }
+
+    /// Sets a key to a whole collection, whatever it was; to nothing if the collection is empty. Says whether there is a key now or was one.
+    pub fn put<T: Collection>(&mut self, key: Key<'_>, collection: T) -> bool {
+        if collection.is_gone() {
+            return self.remove(key);
+        }
+        self.set(key, Value::Object(collection.wrap()), None);
+        true
     }
 
     /// Removes a live key. Says whether there was one.
@@ -392,11 +438,9 @@ impl<'a> Data<'a> {
     }
 }
 
-fn list_of(entry: &Entry) -> Result<&List, Error> {
-    match entry.view() {
-        View::Object(Object::List(list)) => Ok(list),
-        _ => Err(Error::WrongType),
-    }
+#[inline]
+fn collection_of<T: Collection>(entry: &Entry) -> Result<&T, Error> {
+    entry.object().and_then(T::of).ok_or(Error::WrongType)
 }
 
 /// A string, however it is kept.

@@ -29,6 +29,7 @@ pub mod stats;
 mod sync;
 pub mod syntax;
 pub mod table;
+pub mod thresholds;
 pub mod transaction;
 
 pub use args::{Args, Key};

@@ -19,6 +19,7 @@ use crate::request::Change;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
 use crate::table::Table;
+use crate::thresholds::Thresholds;
 
 /// Rules that hold for all clients, one bit each; zero in the common case, which is all that the hot path asks.
 pub mod rule {
@@ -171,6 +172,8 @@ pub struct Tunables {
     pub unauthenticated_percent: AtomicUsize,
     /// `hz`.
     pub hz: AtomicI64,
+    /// What makes a collection big.
+    pub thresholds: Thresholds,
 }
 
 impl State {
@@ -300,6 +303,7 @@ impl State {
         tunables.output_hard.store(normal.hard_bytes, Ordering::Relaxed);
         tunables.output_soft.store(normal.soft_bytes, Ordering::Relaxed);
         tunables.output_soft_seconds.store(normal.soft_seconds, Ordering::Relaxed);
+        tunables.thresholds.apply(&config);
         self.judge_memory();
     }
 

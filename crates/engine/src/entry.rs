@@ -18,7 +18,7 @@
 //! Invariants:
 //! * `self.0` points to an allocation of `usable(size())` bytes, aligned to 8, owned by this `Entry` alone. It is always allocated
 //!   at the full size of its class, so a value may change length within the class without another layout.
-//! * `kind` says what the slot holds: `INT` an `i64`, `CHUNKS` a `Box<Chunks>`, `OBJECT` a `Box<Object>`; `SHORT` has no slot.
+//! * `kind` says what the slot holds: `INT` an `i64`, `CHUNKS` a `Box<Chunks>`, `LIST` a `Box<List>` and so on; `SHORT` has no slot.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use crate::collections::chunks::Chunks;
 use crate::number::parse_i64;
 use crate::size_class::usable;
-use crate::value::{Object, Type, Value, View};
+use crate::value::{Object, ObjectMut, ObjectRef, Type, Value, View};
 
 /// The longest string that stands inside its entry, in bytes.
 pub const INLINE_MAX: usize = 16 * 1024;
@@ -39,7 +39,11 @@ const HEADER: usize = 8;
 const SHORT: u8 = 0;
 const INT: u8 = 1;
 const CHUNKS: u8 = 2;
-const OBJECT: u8 = 3;
+const LIST: u8 = 3;
+const SET: u8 = 4;
+const SORTED_SET: u8 = 5;
+const HASH: u8 = 6;
+const STREAM: u8 = 7;
 
 const HAS_EXPIRY: u8 = 1;
 const IS_LONG: u8 = 2;
@@ -72,7 +76,7 @@ impl Shape {
             Value::Short(bytes) => (SHORT, bytes.len()),
             Value::Int(_) => (INT, 0),
             Value::Chunks(_) => (CHUNKS, 0),
-            Value::Object(_) => (OBJECT, 0),
+            Value::Object(object) => (kind_of(object), 0),
         };
         Self { flags: 0, kind, key_len: key.len(), value_len }.with_expiry(has_expiry)
     }
@@ -263,8 +267,25 @@ impl Entry {
             SHORT => View::Short(self.bytes(shape.value_at(), shape.value_len)),
             INT => View::Int(self.word(shape.slot_at()) as i64),
             CHUNKS => View::Chunks(self.boxed::<Chunks>(shape)),
-            _ => View::Object(self.boxed::<Object>(shape)),
+            _ => View::Object(self.object_of(shape)),
         }
+    }
+
+    fn object_of(&self, shape: Shape) -> ObjectRef<'_> {
+        match shape.kind {
+            LIST => ObjectRef::List(self.boxed(shape)),
+            SET => ObjectRef::Set(self.boxed(shape)),
+            SORTED_SET => ObjectRef::SortedSet(self.boxed(shape)),
+            HASH => ObjectRef::Hash(self.boxed(shape)),
+            _ => ObjectRef::Stream(self.boxed(shape)),
+        }
+    }
+
+    /// The collection, if the value is one.
+    #[inline]
+    pub fn object(&self) -> Option<ObjectRef<'_>> {
+        let shape = self.shape();
+        (shape.kind > CHUNKS).then(|| self.object_of(shape))
     }
 
     #[inline]
@@ -281,9 +302,16 @@ impl Entry {
     }
 
     /// A collection, to be changed in place.
-    pub fn object_mut(&mut self) -> Option<&mut Object> {
+    pub fn object_mut(&mut self) -> Option<ObjectMut<'_>> {
         let shape = self.shape();
-        (shape.kind == OBJECT).then(|| self.boxed_mut::<Object>(shape))
+        Some(match shape.kind {
+            LIST => ObjectMut::List(self.boxed_mut(shape)),
+            SET => ObjectMut::Set(self.boxed_mut(shape)),
+            SORTED_SET => ObjectMut::SortedSet(self.boxed_mut(shape)),
+            HASH => ObjectMut::Hash(self.boxed_mut(shape)),
+            STREAM => ObjectMut::Stream(self.boxed_mut(shape)),
+            _ => return None,
+        })
     }
 
     /// A large string, to be changed in place.
@@ -344,7 +372,7 @@ impl Entry {
                 self.write_word(shape.slot_at(), Box::into_raw(Box::new(chunks)) as u64);
             }
             Value::Object(object) => {
-                self.write_word(shape.slot_at(), Box::into_raw(object) as u64);
+                self.write_word(shape.slot_at(), into_word(object));
             }
         }
     }
@@ -412,7 +440,7 @@ impl Entry {
     /// Takes a value out that is not inside the entry; what stays is the number zero.
     fn take_large(&mut self) -> Option<Large> {
         let shape = self.shape();
-        if shape.kind != CHUNKS && shape.kind != OBJECT {
+        if shape.kind < CHUNKS {
             return None;
         }
         let word = self.word(shape.slot_at());
@@ -454,7 +482,7 @@ impl Entry {
             View::Short(bytes) => Value::Short(bytes),
             View::Int(number) => Value::Int(number),
             View::Chunks(chunks) => Value::Chunks(chunks.clone()),
-            View::Object(object) => Value::Object(Box::new(object.clone())),
+            View::Object(object) => Value::Object(object.cloned()),
         };
         let mut copy = Self::new(key, value, self.expiry());
         copy.header_mut().access = self.header().access;
@@ -512,7 +540,7 @@ impl Entry {
         match shape.kind {
             SHORT | INT => own,
             CHUNKS => own + usable(size_of::<Chunks>()) + self.boxed::<Chunks>(shape).heap_bytes(),
-            _ => own + usable(size_of::<Object>()) + self.boxed::<Object>(shape).heap_bytes(),
+            _ => own + self.object_of(shape).heap_bytes(),
         }
     }
 
@@ -529,19 +557,29 @@ pub enum Large {
     /// A large string.
     Chunks(Box<Chunks>),
     /// A collection.
-    Object(Box<Object>),
+    Object(Object),
 }
 
 impl Large {
     /// # Safety
     /// `word` is the pointer of a `Box` of the type that `kind` names, and nobody else owns it.
     unsafe fn from_raw(kind: u8, word: u64) -> Self {
-        if kind == CHUNKS {
+        /// # Safety
+        /// As above, for a `T`.
+        unsafe fn own<T>(word: u64) -> Box<T> {
             // SAFETY: the caller's promise.
-            Self::Chunks(unsafe { Box::from_raw(word as *mut Chunks) })
-        } else {
-            // SAFETY: the caller's promise.
-            Self::Object(unsafe { Box::from_raw(word as *mut Object) })
+            unsafe { Box::from_raw(word as *mut T) }
+        }
+        // SAFETY: in each arm the caller's promise.
+        unsafe {
+            match kind {
+                CHUNKS => Self::Chunks(own(word)),
+                LIST => Self::Object(Object::List(own(word))),
+                SET => Self::Object(Object::Set(own(word))),
+                SORTED_SET => Self::Object(Object::SortedSet(own(word))),
+                HASH => Self::Object(Object::Hash(own(word))),
+                _ => Self::Object(Object::Stream(own(word))),
+            }
         }
     }
 
@@ -549,8 +587,29 @@ impl Large {
     pub fn free_cost(&self) -> usize {
         match self {
             Self::Chunks(chunks) => chunks.len() / INLINE_MAX,
-            Self::Object(object) => object.free_cost(),
+            Self::Object(object) => object.as_ref().free_cost(),
         }
+    }
+}
+
+const fn kind_of(object: &Object) -> u8 {
+    match object {
+        Object::List(_) => LIST,
+        Object::Set(_) => SET,
+        Object::SortedSet(_) => SORTED_SET,
+        Object::Hash(_) => HASH,
+        Object::Stream(_) => STREAM,
+    }
+}
+
+/// The pointer that a slot keeps; the entry owns the box from here on.
+fn into_word(object: Object) -> u64 {
+    match object {
+        Object::List(list) => Box::into_raw(list) as u64,
+        Object::Set(set) => Box::into_raw(set) as u64,
+        Object::SortedSet(set) => Box::into_raw(set) as u64,
+        Object::Hash(hash) => Box::into_raw(hash) as u64,
+        Object::Stream(stream) => Box::into_raw(stream) as u64,
     }
 }
 
@@ -597,7 +656,6 @@ pub fn raw_value(bytes: &[u8]) -> Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::list::List;
     use proptest::prelude::*;
 
     #[test]
@@ -620,14 +678,14 @@ mod tests {
 
     #[test]
     fn a_collection_survives_a_new_expiry_and_a_new_name() {
-        let mut list = List::new();
+        let mut list = crate::types::list::List::new();
         list.push_back(b"a");
-        let mut entry = Entry::new(b"k", Value::Object(Box::new(Object::List(list))), None);
+        let mut entry = Entry::new(b"k", Value::Object(Object::List(Box::new(list))), None);
         entry.set_expiry(Some(5));
         let entry = entry.renamed(b"other", None);
         assert_eq!(entry.key(), b"other");
         assert_eq!(entry.expiry(), None);
-        let View::Object(Object::List(list)) = entry.view() else { panic!("a list") };
+        let View::Object(ObjectRef::List(list)) = entry.view() else { panic!("a list") };
         assert_eq!(list.len(), 1);
     }
 

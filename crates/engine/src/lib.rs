@@ -34,7 +34,11 @@ pub mod table;
 pub mod trash;
 pub mod types {
     //! The types of Redis.
+    pub mod hash;
     pub mod list;
+    pub mod set;
+    pub mod sorted_set;
+    pub mod stream;
     pub mod string;
 }
 pub mod value;
@@ -45,4 +49,4 @@ pub use keyspace::{Keyspace, Spot};
 pub use lock::{Busy, Guard, Held, Patience};
 pub use prefetch::prefetch;
 pub use shard::{Name, Seed, Shard};
-pub use value::{Object, Type, Value, View};
+pub use value::{Collection, Object, ObjectMut, ObjectRef, SmallMax, Type, Value, View};

@@ -241,6 +241,28 @@ impl Shard {
         Some(result)
     }
 
+    /// As [`Shard::update`], for a change that may turn out to be none: `change` says whether it was one. Only then is anybody told.
+    #[inline]
+    pub fn change<R>(
+        &mut self,
+        name: Name<'_>,
+        change: impl FnOnce(&mut Entry) -> (R, bool),
+    ) -> Option<R> {
+        let database = self.databases.get_mut(name.db as usize)?;
+        let entry = database.table.get_mut(name.hash, name.key)?;
+        let was_changed = std::mem::replace(&mut self.half_changed, true);
+        let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+        let (result, has_changed) = change(entry);
+        database.bytes = database.bytes - old_weight + entry.weight();
+        move_expiry(&mut database.expiry, name.hash, old_expiry, entry.expiry());
+        if has_changed {
+            self.touch(name);
+        } else {
+            self.half_changed = was_changed;
+        }
+        Some(result)
+    }
+
     /// Changes when an entry ends. Says whether there is one.
     pub fn set_expiry(&mut self, name: Name<'_>, expiry: Option<u64>) -> bool {
         self.update(name, |entry| entry.set_expiry(expiry)).is_some()

@@ -1,7 +1,12 @@
 //! What a key can hold.
 
 use crate::collections::chunks::Chunks;
+use crate::size_class::usable;
+use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::set::Set;
+use crate::types::sorted_set::SortedSet;
+use crate::types::stream::Stream;
 
 /// A value on its way into an entry.
 #[derive(Debug)]
@@ -13,7 +18,7 @@ pub enum Value<'a> {
     /// A large string.
     Chunks(Chunks),
     /// A collection.
-    Object(Box<Object>),
+    Object(Object),
 }
 
 /// A value in its entry, to be read.
@@ -26,7 +31,7 @@ pub enum View<'a> {
     /// A large string.
     Chunks(&'a Chunks),
     /// A collection.
-    Object(&'a Object),
+    Object(ObjectRef<'a>),
 }
 
 /// The types of Redis, by the names that `TYPE` answers.
@@ -64,52 +69,189 @@ impl Type {
     }
 }
 
-/// A collection.
+/// A collection, owned. An entry keeps the pointer alone and names the type in its header.
 #[derive(Clone, Debug)]
 pub enum Object {
     /// A list.
-    List(List),
+    List(Box<List>),
+    /// A set.
+    Set(Box<Set>),
+    /// A sorted set.
+    SortedSet(Box<SortedSet>),
+    /// A hash.
+    Hash(Box<Hash>),
+    /// A stream.
+    Stream(Box<Stream>),
+}
+
+/// A collection in its entry, to be read.
+#[derive(Clone, Copy, Debug)]
+pub enum ObjectRef<'a> {
+    /// A list.
+    List(&'a List),
+    /// A set.
+    Set(&'a Set),
+    /// A sorted set.
+    SortedSet(&'a SortedSet),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A stream.
+    Stream(&'a Stream),
+}
+
+/// A collection in its entry, to be changed.
+#[derive(Debug)]
+pub enum ObjectMut<'a> {
+    /// A list.
+    List(&'a mut List),
+    /// A set.
+    Set(&'a mut Set),
+    /// A sorted set.
+    SortedSet(&'a mut SortedSet),
+    /// A hash.
+    Hash(&'a mut Hash),
+    /// A stream.
+    Stream(&'a mut Stream),
+}
+
+/// What every collection is able to say of itself. None of it walks over elements.
+pub trait Collection: Sized {
+    /// Its type.
+    const KIND: Type;
+
+    /// The collection as an object.
+    fn wrap(self) -> Object;
+
+    /// The collection of an object, if it is of this type.
+    fn of(object: ObjectRef<'_>) -> Option<&Self>;
+
+    /// As [`Collection::of`], to be changed.
+    fn of_mut(object: ObjectMut<'_>) -> Option<&mut Self>;
+
+    /// Number of elements.
+    fn len(&self) -> usize;
+
+    /// What `OBJECT ENCODING` answers.
+    fn encoding(&self) -> &'static str;
+
+    /// Bytes on the heap, beyond the collection's own struct.
+    fn heap_bytes(&self) -> usize;
+
+    /// About how many allocations freeing it costs.
+    fn free_cost(&self) -> usize;
+
+    /// Whether its key goes when nothing is left in it. Streams stay.
+    fn is_gone(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Does the same with whichever collection it is.
+macro_rules! each {
+    ($names:ident, $object:expr, $it:ident => $do:expr) => {
+        match $object {
+            $names::List($it) => $do,
+            $names::Set($it) => $do,
+            $names::SortedSet($it) => $do,
+            $names::Hash($it) => $do,
+            $names::Stream($it) => $do,
+        }
+    };
 }
 
 impl Object {
-    /// The collection's type.
-    pub const fn kind(&self) -> Type {
+    /// The collection, to be read.
+    pub const fn as_ref(&self) -> ObjectRef<'_> {
         match self {
-            Self::List(_) => Type::List,
+            Self::List(list) => ObjectRef::List(list),
+            Self::Set(set) => ObjectRef::Set(set),
+            Self::SortedSet(set) => ObjectRef::SortedSet(set),
+            Self::Hash(hash) => ObjectRef::Hash(hash),
+            Self::Stream(stream) => ObjectRef::Stream(stream),
         }
+    }
+}
+
+impl ObjectRef<'_> {
+    /// The collection's type.
+    pub fn kind(self) -> Type {
+        const fn kind_of<T: Collection>(_: &T) -> Type {
+            T::KIND
+        }
+        each!(Self, self, it => kind_of(it))
     }
 
     /// What `OBJECT ENCODING` answers.
-    pub fn encoding(&self) -> &'static str {
-        match self {
-            Self::List(list) if list.is_small(8192) => "listpack",
-            Self::List(_) => "quicklist",
-        }
+    pub fn encoding(self) -> &'static str {
+        each!(Self, self, it => it.encoding())
     }
 
-    /// Bytes on the heap, beyond the object itself.
-    pub fn heap_bytes(&self) -> usize {
-        match self {
-            Self::List(list) => list.heap_bytes(),
+    /// Bytes on the heap, its own struct included.
+    pub fn heap_bytes(self) -> usize {
+        fn of<T: Collection>(it: &T) -> usize {
+            usable(size_of::<T>()) + it.heap_bytes()
         }
+        each!(Self, self, it => of(it))
     }
 
     /// About how many allocations freeing this costs.
-    pub fn free_cost(&self) -> usize {
-        match self {
-            Self::List(list) => list.heap_bytes() / 4096,
-        }
+    pub fn free_cost(self) -> usize {
+        each!(Self, self, it => it.free_cost())
     }
 
     /// Number of elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::List(list) => list.len(),
-        }
+    pub fn len(self) -> usize {
+        each!(Self, self, it => Collection::len(it))
     }
 
-    /// Whether nothing is left; Redis deletes such keys.
-    pub fn is_empty(&self) -> bool {
+    /// Whether nothing is in it.
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
+
+    /// A copy that shares nothing.
+    pub fn cloned(self) -> Object {
+        match self {
+            Self::List(list) => Object::List(Box::new(list.clone())),
+            Self::Set(set) => Object::Set(Box::new(set.clone())),
+            Self::SortedSet(set) => Object::SortedSet(Box::new(set.clone())),
+            Self::Hash(hash) => Object::Hash(Box::new(hash.clone())),
+            Self::Stream(stream) => Object::Stream(Box::new(stream.clone())),
+        }
+    }
+}
+
+/// Writes the lines of [`Collection`] that are the same for all but for names.
+macro_rules! collection {
+    ($name:ident) => {
+        const KIND: $crate::value::Type = $crate::value::Type::$name;
+
+        fn wrap(self) -> $crate::value::Object {
+            $crate::value::Object::$name(Box::new(self))
+        }
+
+        fn of(object: $crate::value::ObjectRef<'_>) -> Option<&Self> {
+            match object {
+                $crate::value::ObjectRef::$name(it) => Some(it),
+                _ => None,
+            }
+        }
+
+        fn of_mut(object: $crate::value::ObjectMut<'_>) -> Option<&mut Self> {
+            match object {
+                $crate::value::ObjectMut::$name(it) => Some(it),
+                _ => None,
+            }
+        }
+    };
+}
+pub(crate) use collection;
+
+/// From where on a small collection becomes a big one: Redis' `…-max-listpack-entries` and `…-max-listpack-value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SmallMax {
+    /// Number of elements.
+    pub entries: usize,
+    /// Bytes of the longest.
+    pub bytes: usize,
 }

@@ -4,7 +4,7 @@
 
 use russet_dispatch::{Args, Context, Outcome};
 use russet_engine::number::{DIGITS_MAX, write_i64};
-use russet_engine::{Entry, Object, Type, View};
+use russet_engine::{Entry, ObjectRef, Type, View};
 use sha1_smol::Sha1;
 
 use super::look;
@@ -45,9 +45,13 @@ impl Digest {
         }
     }
 
-    fn object(&mut self, object: &Object) {
+    fn object(&mut self, object: ObjectRef<'_>) {
         match object {
-            Object::List(list) => list.iter().for_each(|element| self.mix(element)),
+            ObjectRef::List(list) => list.iter().for_each(|element| self.mix(element)),
+            ObjectRef::Set(_)
+            | ObjectRef::SortedSet(_)
+            | ObjectRef::Hash(_)
+            | ObjectRef::Stream(_) => {}
         }
     }
 }

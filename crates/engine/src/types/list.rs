@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
-use crate::collections::packed::Packed;
+use crate::collections::packed::{PACKED_MAX, Packed};
 use crate::number::parse_i64;
 use crate::size_class::usable;
+use crate::value::{Collection, collection};
 
 /// What Redis' listpack takes beside its entries: two counts before them, one byte behind.
 const LISTPACK_FRAME: usize = 7;
@@ -28,6 +29,27 @@ pub struct List {
     rows: VecDeque<Packed>,
     len: usize,
     row_bytes: usize,
+}
+
+impl Collection for List {
+    collection!(List);
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn encoding(&self) -> &'static str {
+        if self.is_small(PACKED_MAX) { "listpack" } else { "quicklist" }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let directory = self.rows.capacity() * size_of::<Packed>();
+        self.row_bytes + if directory == 0 { 0 } else { usable(directory) }
+    }
+
+    fn free_cost(&self) -> usize {
+        self.rows.len()
+    }
 }
 
 impl List {
@@ -46,12 +68,6 @@ impl List {
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// Bytes on the heap. Costs nothing to ask.
-    pub fn heap_bytes(&self) -> usize {
-        let directory = self.rows.capacity() * size_of::<Packed>();
-        self.row_bytes + if directory == 0 { 0 } else { usable(directory) }
     }
 
     /// Whether Redis would keep the elements in one listpack of at most `limit` bytes. Looks at no more elements than fit in one.

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::entry::string_value;
     use crate::types::list::List;
-    use crate::value::Object;
+    use crate::value::Collection;
     use proptest::prelude::*;
 
     fn bytes_of(entry: &Entry) -> Vec<u8> {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_list_is_left_alone() {
-        let mut entry = Entry::new(b"k", Value::Object(Box::new(Object::List(List::new()))), None);
+        let mut entry = Entry::new(b"k", Value::Object(List::new().wrap()), None);
         assert_eq!(append(&mut entry, b"x"), None);
         assert_eq!(entry.encoding(), "listpack");
     }
