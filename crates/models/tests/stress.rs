@@ -152,6 +152,8 @@ fn keep_house(state: &'static State, is_over: &AtomicBool) {
         }
         state.pause_holds();
     }
+    // The clock stands still from here on: a pause would never end.
+    state.unpause();
 }
 
 /// Ends waits as CLIENT UNBLOCK would: the one who claims answers.
