@@ -10,6 +10,7 @@ mod atomicity;
 mod clients;
 /// What each group of commands answers.
 mod commands {
+    mod bitmap;
     mod client;
     mod command;
     mod config;

@@ -4,6 +4,7 @@
 
 use russet_dispatch::Command;
 
+pub mod bitmap;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod transactions;
 
 /// The list of files below, and nothing else.
 pub const FAMILIES: &[&[Command]] = &[
+    bitmap::COMMANDS,
     config::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,

@@ -4,7 +4,7 @@
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
 use russet_engine::{
-    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Type, Value, View,
+    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Type, Value, View, raw_value,
     string_value,
 };
 use russet_resp::Writer;
@@ -209,6 +209,37 @@ impl<'a> Data<'a> {
         let name = self.name(key);
         self.unit.changed();
         self.shard(key)?.update(name, change)
+    }
+
+    /// Changes the string of a key in place; a key that is not there becomes the empty string first. `change` says whether it was a
+    /// change: if not, nobody is told. What was made anew counts as changed.
+    pub fn change_string<R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut Entry) -> (R, bool),
+    ) -> Result<R, Error> {
+        let is_new = self.string_to_change(key)?.is_none();
+        let (name, access) = (self.name(key), access_clock(self.now));
+        let shard = self.shard(key).expect("a handler that changes strings waits for nobody");
+        if is_new {
+            shard.set(name, raw_value(b""), None, access);
+        }
+        let change = |entry: &mut Entry| {
+            let (result, has_changed) = change(entry);
+            ((result, has_changed || is_new), has_changed || is_new)
+        };
+        let (result, has_changed) = shard.change(name, change).expect("found or made above");
+        if has_changed {
+            self.unit.changed();
+        }
+        Ok(result)
+    }
+
+    /// The live entry of a key that was looked up before by one of the methods that mark and count: for commands that look at several
+    /// keys side by side.
+    pub fn again(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.held.get(key.spot.shard)?.get(self.name(key))?;
+        (!entry.is_expired(self.now)).then_some(entry)
     }
 
     /// The collection of a key, to be read.

@@ -64,6 +64,20 @@ errors! {
     IndexOutOfRange = "ERR index out of range",
     /// An offset lies outside what a string can be.
     OffsetOutOfRange = "ERR offset is out of range",
+    /// The offset of a bit is no number, or lies outside what a string can be.
+    BitOffset = "ERR bit offset is not an integer or out of range",
+    /// SETBIT to something else than 0 or 1.
+    BitValue = "ERR bit is not an integer or out of range",
+    /// BITPOS of something else than 0 or 1.
+    BitSought = "ERR The bit argument must be 1 or 0.",
+    /// BITOP NOT of several keys.
+    BitNotOfMany = "ERR BITOP NOT must be called with a single source key.",
+    /// BITFIELD with an integer of a kind that there is not.
+    BitfieldType = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+    /// BITFIELD OVERFLOW with another word than WRAP, SAT or FAIL.
+    BitfieldOverflow = "ERR Invalid OVERFLOW type specified",
+    /// BITFIELD_RO with something else than GET.
+    BitfieldReadOnly = "ERR BITFIELD_RO only supports the GET subcommand",
     /// A string would exceed `proto-max-bulk-len`.
     StringTooLong = "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
     /// DECRBY by the one number that has no opposite.

@@ -34,6 +34,7 @@ pub mod table;
 pub mod trash;
 pub mod types {
     //! The types of Redis.
+    pub mod bitmap;
     pub mod hash;
     pub mod list;
     pub mod set;

@@ -62,6 +62,20 @@ impl Chunks {
         Self { list: Arc::new(List { chunks }), len: bytes.len(), tail_capacity }
     }
 
+    /// A string of these pieces: each but the last exactly [`CHUNK`] long, the last between 1 and [`CHUNK`].
+    pub fn from_pieces(chunks: Vec<Bytes>) -> Self {
+        let len = chunks.iter().map(Bytes::len).sum();
+        debug_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == CHUNK));
+        debug_assert!(chunks.last().is_none_or(|tail| (1..=CHUNK).contains(&tail.len())));
+        let tail_capacity = chunks.last().map_or(0, Bytes::len) as u32;
+        Self { list: Arc::new(List { chunks }), len, tail_capacity }
+    }
+
+    /// A piece of `len` zeros, [`CHUNK`] at most, that takes no memory.
+    pub fn zeros(len: usize) -> Bytes {
+        Bytes::from_static(&ZEROS[..len])
+    }
+
     /// Length in bytes.
     #[inline]
     pub const fn len(&self) -> usize {
