@@ -566,20 +566,23 @@ impl Large {
     unsafe fn from_raw(kind: u8, word: u64) -> Self {
         /// # Safety
         /// As above, for a `T`.
-        unsafe fn own<T>(word: u64) -> Box<T> {
+        unsafe fn own<T>(word: u64, wrap: impl FnOnce(Box<T>) -> Object) -> Large {
             // SAFETY: the caller's promise.
-            unsafe { Box::from_raw(word as *mut T) }
+            Large::Object(wrap(unsafe { Box::from_raw(word as *mut T) }))
         }
-        // SAFETY: in each arm the caller's promise.
-        unsafe {
-            match kind {
-                CHUNKS => Self::Chunks(own(word)),
-                LIST => Self::Object(Object::List(own(word))),
-                SET => Self::Object(Object::Set(own(word))),
-                SORTED_SET => Self::Object(Object::SortedSet(own(word))),
-                HASH => Self::Object(Object::Hash(own(word))),
-                _ => Self::Object(Object::Stream(own(word))),
-            }
+        match kind {
+            // SAFETY: here and in every arm the caller's promise.
+            CHUNKS => Self::Chunks(unsafe { Box::from_raw(word as *mut Chunks) }),
+            // SAFETY: as above.
+            LIST => unsafe { own(word, Object::List) },
+            // SAFETY: as above.
+            SET => unsafe { own(word, Object::Set) },
+            // SAFETY: as above.
+            SORTED_SET => unsafe { own(word, Object::SortedSet) },
+            // SAFETY: as above.
+            HASH => unsafe { own(word, Object::Hash) },
+            // SAFETY: as above.
+            _ => unsafe { own(word, Object::Stream) },
         }
     }
 

@@ -5,11 +5,12 @@
 //! ```
 //!
 //! A tag is eight bits of the hash, never zero; zero means that the slot is empty. A lookup compares seven tags with one word and
-//! follows, as a rule, one pointer. A bucket that is full spills into a side map, which is rare: at the load where the table grows
+//! follows, as a rule, one pointer. A bucket that is full spills into a side table, which is rare: at the load where the table grows
 //! (5.25 of 7) one bucket in eight has spilled.
 //!
 //! The table grows and shrinks by doubling and halving, one bucket at a time: while it does, there are two arrays, and a hash lives
-//! in the old one until its old bucket has been moved. So no operation ever pauses to move everything.
+//! in the old one until its old bucket has been moved. So no operation ever pauses to move everything. Clearing and freeing an array of
+//! megabytes would be a pause too: that is done [`aside`].
 //!
 //! Cursors count in reversed binary (Pieter Noordhuis' way, as Redis' dict does), so that a scan visits every entry that is there from
 //! its beginning to its end at least once, whatever the table does meanwhile.
@@ -22,8 +23,9 @@
 use std::fmt;
 
 use bytemuck::Zeroable;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
+use crate::aside::{self, Coming};
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
 
@@ -34,6 +36,9 @@ const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
 /// Grow above 5.25 entries a bucket, shrink below 0.75.
 const GROW_QUARTERS: usize = 21;
 const SHRINK_QUARTERS: usize = 3;
+
+/// Arrays from here on are cleared and freed aside.
+const ASIDE_BYTES: usize = 4 << 20;
 
 #[derive(Zeroable)]
 #[repr(C, align(64))]
@@ -85,19 +90,30 @@ impl Bucket {
 /// One array of buckets with what has spilled from them.
 struct Array {
     buckets: Box<[Bucket]>,
-    spill: HashMap<usize, Vec<Entry>>,
+    spill: HashTable<Spilled>,
+}
+
+/// An entry that its bucket has no room for.
+struct Spilled {
+    bucket: usize,
+    entry: Entry,
+}
+
+/// The hash of a bucket's number in the side table, where it is all there is to tell entries apart before their keys are compared.
+const fn spill_hash(bucket: usize) -> u64 {
+    (bucket as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Where an entry lies.
 #[derive(Clone, Copy)]
 enum Place {
     Slot(usize),
-    Spill(usize),
+    Spill,
 }
 
 impl Array {
     fn new(buckets: usize) -> Self {
-        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill: HashMap::new() }
+        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill: HashTable::new() }
     }
 
     #[inline]
@@ -123,22 +139,31 @@ impl Array {
 
     #[cold]
     fn find_spilled(&self, index: usize, key: &[u8]) -> Option<Place> {
-        self.spill.get(&index)?.iter().position(|entry| entry.key() == key).map(Place::Spill)
+        self.spilled(index, key).map(|_| Place::Spill)
+    }
+
+    fn spilled(&self, index: usize, key: &[u8]) -> Option<&Entry> {
+        let is_it = |spilled: &Spilled| spilled.bucket == index && spilled.entry.key() == key;
+        self.spill.find(spill_hash(index), is_it).map(|spilled| &spilled.entry)
     }
 
     #[inline]
-    fn at(&self, index: usize, place: Place) -> &Entry {
-        match place {
-            Place::Slot(slot) => self.buckets[index].slots[slot].as_ref().expect("found there"),
-            Place::Spill(nth) => &self.spill[&index][nth],
+    fn get(&self, index: usize, hash: u64, key: &[u8]) -> Option<&Entry> {
+        match self.find(index, hash, key)? {
+            Place::Slot(slot) => self.buckets[index].slots[slot].as_ref(),
+            Place::Spill => self.spilled(index, key),
         }
     }
 
     #[inline]
-    fn at_mut(&mut self, index: usize, place: Place) -> &mut Entry {
-        match place {
-            Place::Slot(slot) => self.buckets[index].slots[slot].as_mut().expect("found there"),
-            Place::Spill(nth) => &mut self.spill.get_mut(&index).expect("found there")[nth],
+    fn get_mut(&mut self, index: usize, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        match self.find(index, hash, key)? {
+            Place::Slot(slot) => self.buckets[index].slots[slot].as_mut(),
+            Place::Spill => {
+                let is_it =
+                    |spilled: &Spilled| spilled.bucket == index && spilled.entry.key() == key;
+                self.spill.find_mut(spill_hash(index), is_it).map(|spilled| &mut spilled.entry)
+            }
         }
     }
 
@@ -153,66 +178,76 @@ impl Array {
     }
 
     #[cold]
-    fn put_spilled(&mut self, index: usize, entry: Entry) -> &mut Entry {
-        self.buckets[index].tags |= SPILLED;
-        let spilled = self.spill.entry(index).or_default();
-        spilled.push(entry);
-        spilled.last_mut().expect("just pushed")
+    fn put_spilled(&mut self, bucket: usize, entry: Entry) -> &mut Entry {
+        self.buckets[bucket].tags |= SPILLED;
+        let spilled = Spilled { bucket, entry };
+        let rehash = |spilled: &Spilled| spill_hash(spilled.bucket);
+        &mut self.spill.insert_unique(spill_hash(bucket), spilled, rehash).into_mut().entry
     }
 
-    fn take(&mut self, index: usize, place: Place, hash_of: &impl Fn(&[u8]) -> u64) -> Entry {
-        match place {
-            Place::Slot(slot) => {
-                let bucket = &mut self.buckets[index];
-                bucket.set_tag(slot, 0);
-                let entry = bucket.slots[slot].take().expect("found there");
-                if bucket.is_spilled() {
-                    self.refill(index, hash_of);
-                }
-                entry
-            }
-            Place::Spill(nth) => self.take_spilled(index, nth),
-        }
-    }
-
-    fn take_spilled(&mut self, index: usize, nth: usize) -> Entry {
-        let spilled = self.spill.get_mut(&index).expect("the flag says so");
-        let entry = spilled.swap_remove(nth);
-        if spilled.is_empty() {
-            self.spill.remove(&index);
-            self.buckets[index].tags &= !SPILLED;
+    fn take(
+        &mut self,
+        index: usize,
+        place: Place,
+        key: &[u8],
+        hash_of: &impl Fn(&[u8]) -> u64,
+    ) -> Entry {
+        let Place::Slot(slot) = place else {
+            return self.take_spilled(index, |entry| entry.key() == key).expect("found there");
+        };
+        let bucket = &mut self.buckets[index];
+        bucket.set_tag(slot, 0);
+        let entry = bucket.slots[slot].take().expect("found there");
+        if bucket.is_spilled() {
+            self.refill(index, hash_of);
         }
         entry
+    }
+
+    /// Takes out an entry that has spilled from a bucket.
+    fn take_spilled(&mut self, index: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let is_it = |spilled: &Spilled| spilled.bucket == index && is_it(&spilled.entry);
+        let found = self.spill.find_entry(spill_hash(index), is_it).ok()?;
+        let entry = found.remove().0.entry;
+        if self.spilled_from(index).next().is_none() {
+            self.buckets[index].tags &= !SPILLED;
+        }
+        if self.spill.is_empty() {
+            self.spill = HashTable::new();
+        }
+        Some(entry)
+    }
+
+    fn spilled_from(&self, index: usize) -> impl Iterator<Item = &Entry> {
+        let of_bucket = self.spill.iter_hash(spill_hash(index));
+        of_bucket.filter(move |spilled| spilled.bucket == index).map(|spilled| &spilled.entry)
     }
 
     /// A slot came free in a bucket that has spilled: one of the spilled comes home.
     #[cold]
     fn refill(&mut self, index: usize, hash_of: &impl Fn(&[u8]) -> u64) {
-        let entry = self.take_spilled(index, 0);
+        let entry = self.take_spilled(index, |_| true).expect("the flag says so");
         self.put(hash_of(entry.key()), entry);
     }
 
     /// Every entry of one bucket.
     fn bucket(&self, index: usize) -> impl Iterator<Item = &Entry> {
         let bucket = &self.buckets[index];
-        let spilled = if bucket.is_spilled() { self.spill.get(&index) } else { None };
+        let spilled = bucket.is_spilled().then(|| self.spilled_from(index));
         bucket.iter().chain(spilled.into_iter().flatten())
     }
 
     fn clear_bucket(&mut self, index: usize, mut each: impl FnMut(Entry)) {
-        let bucket = &mut self.buckets[index];
-        let spilled = bucket.is_spilled();
-        bucket.tags = 0;
-        bucket.slots.iter_mut().filter_map(Option::take).for_each(&mut each);
-        if spilled {
-            self.spill.remove(&index).into_iter().flatten().for_each(each);
+        while self.buckets[index].is_spilled() {
+            each(self.take_spilled(index, |_| true).expect("the flag says so"));
         }
+        let bucket = &mut self.buckets[index];
+        bucket.tags = 0;
+        bucket.slots.iter_mut().filter_map(Option::take).for_each(each);
     }
 
     fn heap_bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
-            + self.spill.allocation_size()
-            + self.spill.values().map(|v| v.capacity() * 8).sum::<usize>()
+        self.buckets.len() * size_of::<Bucket>() + self.spill.allocation_size()
     }
 }
 
@@ -226,6 +261,8 @@ struct Leaving {
 pub struct Table {
     array: Array,
     leaving: Option<Box<Leaving>>,
+    /// The next array, while it is being made.
+    coming: Option<Coming<Array>>,
     len: usize,
 }
 
@@ -247,7 +284,7 @@ impl fmt::Debug for Table {
 impl Table {
     /// An empty table, without any allocation.
     pub fn new() -> Self {
-        Self { array: Array::new(0), leaving: None, len: 0 }
+        Self { array: Array::new(0), leaving: None, coming: None, len: 0 }
     }
 
     /// Number of entries.
@@ -307,7 +344,7 @@ impl Table {
             return None;
         }
         let (array, index) = self.home(hash);
-        array.find(index, hash, key).map(|place| array.at(index, place))
+        array.get(index, hash, key)
     }
 
     /// The entry of a key, to be changed. The key itself must stay.
@@ -317,7 +354,7 @@ impl Table {
             return None;
         }
         let (array, index) = self.home_mut(hash);
-        array.find(index, hash, key).map(|place| array.at_mut(index, place))
+        array.get_mut(index, hash, key)
     }
 
     /// Adds an entry whose key is not there yet.
@@ -345,7 +382,7 @@ impl Table {
         }
         let (array, index) = self.home_mut(hash);
         let place = array.find(index, hash, key)?;
-        let entry = array.take(index, place, hash_of);
+        let entry = array.take(index, place, key, hash_of);
         self.len -= 1;
         self.step(hash_of);
         self.resize_if_due(hash_of);
@@ -366,10 +403,25 @@ impl Table {
         if self.leaving.is_some() {
             return self.step(hash_of);
         }
-        let old = std::mem::replace(&mut self.array, Array::new(wanted));
+        let Some(new) = self.next_array(wanted) else { return };
+        let old = std::mem::replace(&mut self.array, new);
         if buckets > 0 {
             self.leaving = Some(Box::new(Leaving { array: old, moved: 0 }));
         }
+    }
+
+    /// An empty array of `wanted` buckets; `None` while it is still being made.
+    fn next_array(&mut self, wanted: usize) -> Option<Array> {
+        if wanted * size_of::<Bucket>() < ASIDE_BYTES {
+            return Some(Array::new(wanted));
+        }
+        let coming = self.coming.get_or_insert_with(|| aside::make(move || Array::new(wanted)));
+        // A table that fills up meanwhile spills; twice as full, it waits.
+        if !coming.is_there() && self.len < self.array.buckets.len() * SLOTS * 3 / 2 {
+            return None;
+        }
+        let made = self.coming.take()?.wait();
+        Some(made).filter(|array| array.buckets.len() == wanted)
     }
 
     /// Goes on moving an array that is on its way out: one bucket when growing, four when shrinking. Three would do: between one shrink and
@@ -392,7 +444,10 @@ impl Table {
             array.put(hash_of(entry.key()), entry);
         });
         if leaving.moved == leaving.array.buckets.len() {
-            self.leaving = None;
+            let gone = self.leaving.take();
+            if gone.as_ref().is_some_and(|gone| gone.array.heap_bytes() >= ASIDE_BYTES) {
+                aside::free(gone);
+            }
         }
     }
 
@@ -449,8 +504,10 @@ impl Table {
         let (array, index) = self.home(hash);
         let (slot_tag, bucket) = (tag_of(hash), &array.buckets[index]);
         let tagged = (0..SLOTS).filter(|&slot| bucket.tag_at(slot) == slot_tag);
-        let spilled = array.spill.get(&index).into_iter().flatten();
-        tagged.filter_map(|slot| bucket.slots[slot].as_ref()).chain(spilled).find(|e| is_it(e))
+        tagged
+            .filter_map(|slot| bucket.slots[slot].as_ref())
+            .chain(array.spilled_from(index))
+            .find(|entry| is_it(entry))
     }
 
     /// Every entry, in no order.
@@ -537,6 +594,22 @@ mod tests {
             assert!(table.get(hash_of(key), key).is_some());
         }
         assert_eq!(table.iter().count(), twin.len());
+    }
+
+    #[test]
+    fn large_arrays_are_made_aside_and_nothing_is_lost() {
+        const KEYS: usize = 800_000;
+        let mut table = Table::new();
+        for n in 0..KEYS {
+            put(&mut table, format!("k{n}").as_bytes(), b"v", &hash_of);
+        }
+        assert!(table.buckets() * size_of::<Bucket>() > ASIDE_BYTES, "{}", table.buckets());
+        assert_eq!((table.len(), table.iter().count()), (KEYS, KEYS));
+        for n in 0..KEYS {
+            let key = format!("k{n}");
+            assert!(table.remove(hash_of(key.as_bytes()), key.as_bytes(), &hash_of).is_some());
+        }
+        assert!(table.is_empty() && table.iter().next().is_none());
     }
 
     proptest! {

@@ -140,9 +140,14 @@ pub trait Collection: Sized {
     /// About how many allocations freeing it costs.
     fn free_cost(&self) -> usize;
 
-    /// Whether its key goes when nothing is left in it. Streams stay.
-    fn is_gone(&self) -> bool {
+    /// Whether nothing is in it.
+    fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether its key goes now. Streams stay when they are empty.
+    fn is_gone(&self) -> bool {
+        self.is_empty()
     }
 }
 
