@@ -15,6 +15,7 @@ mod aside;
 pub mod collections {
     //! Containers that have never heard of Redis.
     pub mod chunks;
+    pub mod listpack;
     pub mod packed;
 }
 #[expect(unsafe_code, reason = "one allocation per entry")]
