@@ -12,6 +12,7 @@ pub mod connection;
 pub mod debug;
 pub mod function;
 pub mod generic;
+pub mod hash;
 mod help;
 pub mod info;
 pub mod list;
@@ -38,6 +39,8 @@ pub const FAMILIES: &[&[Command]] = &[
     replication::COMMANDS,
     shutdown::COMMANDS,
     generic::COMMANDS,
+    hash::COMMANDS,
+    hash::expire::COMMANDS,
     list::COMMANDS,
     object::COMMANDS,
     server::COMMANDS,

@@ -101,10 +101,9 @@ impl<'a> Data<'a> {
     fn find_and_mark(&mut self, key: Key<'_>, access: Option<u32>) -> Option<&Entry> {
         let (name, now) = (self.name(key), self.now);
         let shard = self.shard(key)?;
-        let has_volatile = shard.database(name.db)?.volatile() > 0;
-        if has_volatile && shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+        let has_deadlines = shard.database(name.db)?.has_deadlines();
+        if has_deadlines && shard.get(name).is_some_and(|entry| entry.is_due(now)) {
             self.expire(key);
-            return None;
         }
         self.shard(key)?.get_for_access(name, access)
     }
@@ -147,13 +146,19 @@ impl<'a> Data<'a> {
         exists
     }
 
-    /// Removes an entry that has ended.
+    /// Removes an entry that has ended, or those of its fields that have.
     #[cold]
     fn expire(&mut self, key: Key<'_>) {
-        let name = self.name(key);
-        if self.shard(key).is_some_and(|shard| shard.remove(name)) {
+        let (name, now) = (self.name(key), self.now);
+        let Some(shard) = self.shard(key) else { return };
+        if shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+            shard.remove(name);
             self.thread.counters.expired.add(1);
             self.unit.expired(name.db, name.key);
+        } else {
+            let fields = shard.end_fields(name, now, usize::MAX);
+            self.thread.counters.expired_fields.add(fields.len() as u64);
+            self.unit.fields_expired(name.db, name.key, &fields);
         }
     }
 
@@ -477,6 +482,15 @@ fn collection_of<T: Collection>(entry: &Entry) -> Result<&T, Error> {
 /// A string, however it is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a>(View<'a>);
+
+impl<'a> From<View<'a>> for Text<'a> {
+    /// Of a view that is no collection, as a field of a hash and its value.
+    #[inline]
+    fn from(view: View<'a>) -> Self {
+        debug_assert!(!matches!(view, View::Object(_)), "a string");
+        Self(view)
+    }
+}
 
 impl<'a> Text<'a> {
     /// The string of an entry.

@@ -79,6 +79,14 @@ impl Unit {
         }
     }
 
+    /// Fields of a hash ended and were removed in passing.
+    pub(crate) fn fields_expired(&mut self, db: u32, key: &[u8], fields: &[Vec<u8>]) {
+        self.has_expired = true;
+        if self.is_followed {
+            push_hdel(&mut self.record, db, key, fields);
+        }
+    }
+
     /// Whether any shard may have been touched.
     #[inline]
     pub(crate) const fn has_touched(&self) -> bool {
@@ -97,5 +105,14 @@ impl Unit {
         }
         // EXEC ends after the last command that it ran: that one's changes are not recorded twice.
         self.begin_command();
+    }
+}
+
+/// Says in a record that fields of a hash are gone.
+pub(crate) fn push_hdel(record: &mut Record, db: u32, key: &[u8], fields: &[Vec<u8>]) {
+    let words: Vec<&[u8]> =
+        [&b"HDEL"[..], key].into_iter().chain(fields.iter().map(Vec::as_slice)).collect();
+    if !fields.is_empty() {
+        record.push(db, words.into_iter());
     }
 }

@@ -116,6 +116,32 @@ errors! {
     TimeoutNegative = "ERR timeout is negative",
     /// A timeout is no integer.
     TimeoutNotInteger = "ERR timeout is not an integer or out of range",
+    /// HINCRBY of a value that is no integer.
+    HashNotInteger = "ERR hash value is not an integer",
+    /// HINCRBYFLOAT of a value that is no float.
+    HashNotFloat = "ERR hash value is not a float",
+    /// HINCRBYFLOAT by something infinite.
+    FloatNotFinite = "ERR value is NaN or Infinity",
+    /// A count that has no opposite.
+    CountOutOfRange = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    /// An end of a field before 1970.
+    EndNegative = "ERR invalid expire time, must be >= 0",
+    /// HSETEX with a word for a time, and no time.
+    EndMissing = "ERR missing expire time",
+    /// A command about fields without the word FIELDS.
+    FieldsMissing = "ERR Mandatory argument FIELDS is missing or not at the right position",
+    /// HEXPIRE with a number of fields that is none.
+    NumFieldsZero = "ERR Parameter `numFields` should be greater than 0",
+    /// HTTL and others with a number of fields that is none.
+    NumFieldsNotPositive = "ERR Number of fields must be a positive integer",
+    /// Another number of fields than was said.
+    NumFieldsMismatch = "ERR The `numfields` parameter must match the number of arguments",
+    /// HSETEX with a number of fields that is none.
+    InvalidFieldCount = "ERR invalid number of fields",
+    /// HSETEX with FXX and FNX.
+    FieldConditionTwice = "ERR Only one of FXX or FNX arguments can be specified",
+    /// HSETEX with several times.
+    FieldEndTwice = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
     /// A cursor is no number.
     InvalidCursor = "ERR invalid cursor",
     /// NOVALUES elsewhere than in HSCAN.

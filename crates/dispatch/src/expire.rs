@@ -1,6 +1,6 @@
 //! Active expiry: removing what has ended though nobody asks for it.
 //!
-//! Each shard's index knows what is due first, so a round costs one look per shard and one removal per ended key. A shard is held for a
+//! Each shard's indexes know what is due first, so a round costs one look per shard and one removal per ended key or field. A shard is held for a
 //! few dozen removals at a time; one that is busy is left for the next round.
 
 use std::sync::atomic::Ordering;
@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering;
 use russet_engine::{Name, Patience, Shard};
 use russet_journal::Record;
 
+use crate::effect::push_hdel;
 use crate::state::{State, Thread};
 
 /// Removals under one hold of a shard: some tens of microseconds.
 const PER_HOLD: usize = 64;
 
-/// Removes what is due in all shards, up to `removals_max` keys. Answers how many were removed.
+/// Removes what is due in all shards, up to about `removals_max` keys and fields. Answers how many were removed.
 pub fn cycle(state: &State, thread: &Thread, removals_max: usize) -> usize {
     let mut removed = 0;
     for shard in 0..state.keyspace.shards() {
@@ -32,9 +33,13 @@ fn removed_in(state: &State, thread: &Thread, index: u32) -> usize {
     let Ok(mut shard) = state.keyspace.hold_one(index, Patience::NONE) else { return 0 };
     let is_followed = state.journal.is_followed();
     let mut record = Record::default();
-    let removed = remove_due(state, &mut shard, is_followed.then_some(&mut record));
+    let keys = remove_due(state, &mut shard, is_followed.then_some(&mut record));
+    let fields_max = PER_HOLD - keys;
+    let fields = end_fields(state, &mut shard, fields_max, is_followed.then_some(&mut record));
+    let removed = keys + fields;
     if removed > 0 {
-        thread.counters.expired.add(removed as u64);
+        thread.counters.expired.add(keys as u64);
+        thread.counters.expired_fields.add(fields as u64);
         if !record.is_empty() {
             shard.lsn = state.journal.append(&record);
         }
@@ -58,6 +63,31 @@ fn remove_due(state: &State, shard: &mut Shard, mut record: Option<&mut Record>)
         }
     }
     removed
+}
+
+/// Removes fields of hashes that have ended, up to `max` of them.
+fn end_fields(
+    state: &State,
+    shard: &mut Shard,
+    max: usize,
+    mut record: Option<&mut Record>,
+) -> usize {
+    let now = state.clock.now();
+    let mut ended = 0;
+    for db in 0..shard.databases() {
+        while ended < max
+            && let Some(key) = shard.due_hash(db, now)
+        {
+            let name = Name { db, key: &key, hash: state.keyspace.seed().hash(&key) };
+            let fields = shard.end_fields(name, now, max - ended);
+            debug_assert!(!fields.is_empty(), "the index says that one is due");
+            if let Some(record) = &mut record {
+                push_hdel(record, db, &key, &fields);
+            }
+            ended += fields.len();
+        }
+    }
+    ended
 }
 
 /// Whether active expiry is switched on.

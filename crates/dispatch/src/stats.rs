@@ -94,6 +94,8 @@ counters! {
     misses,
     /// Keys removed since they had ended.
     expired,
+    /// Fields of hashes removed since they had ended.
+    expired_fields,
     /// Bytes read from clients.
     bytes_in,
     /// Bytes written to clients.

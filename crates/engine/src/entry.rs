@@ -27,6 +27,7 @@ use std::ptr::NonNull;
 use crate::collections::chunks::Chunks;
 use crate::number::parse_i64;
 use crate::size_class::usable;
+use crate::types::hash::Hash;
 use crate::value::{Object, ObjectMut, ObjectRef, Type, Value, View};
 
 /// The longest string that stands inside its entry, in bytes.
@@ -251,6 +252,21 @@ impl Entry {
     #[inline]
     pub fn is_expired(&self, now: u64) -> bool {
         self.header().flags & HAS_EXPIRY != 0 && self.word(HEADER) <= now
+    }
+
+    /// When the first field of a hash ends, if this is a hash and one does.
+    #[inline]
+    pub fn field_deadline(&self) -> Option<u64> {
+        if self.header().kind != HASH {
+            return None;
+        }
+        self.boxed::<Hash>(self.shape()).first_deadline()
+    }
+
+    /// Whether at `now` the entry has ended, or a field of it.
+    #[inline]
+    pub fn is_due(&self, now: u64) -> bool {
+        self.is_expired(now) || self.field_deadline().is_some_and(|at| at <= now)
     }
 
     fn write_expiry(&mut self, expiry: Option<u64>) {

@@ -6,6 +6,7 @@
 //!
 //! Invariants:
 //! * An entry has an expiry if and only if the index of its database has (expiry, hash of its key).
+//! * A hash has fields that end if and only if the other index of its database has (the first of their ends, hash of its key).
 //! * `bytes` of a database is the sum of the weights of its entries.
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
 
@@ -20,7 +21,7 @@ use crate::interest::Interest;
 use crate::lock::Protected;
 use crate::table::Table;
 use crate::trash::Trash;
-use crate::value::Value;
+use crate::value::{Collection, ObjectMut, Value};
 
 /// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,8 @@ pub struct Name<'a> {
 pub struct Database {
     table: Table,
     expiry: ExpiryIndex,
+    /// Which hashes have fields that end, by the first of their ends.
+    fields: ExpiryIndex,
     bytes: usize,
 }
 
@@ -65,6 +68,25 @@ impl Database {
     /// How many entries have an expiry.
     pub fn volatile(&self) -> usize {
         self.expiry.len()
+    }
+
+    /// Keeps count and indexes true when an entry goes from `old` to `new`.
+    #[inline]
+    fn account(&mut self, hash: u64, old: Kept, new: Kept) {
+        self.bytes = self.bytes - old.weight + new.weight;
+        move_expiry(&mut self.expiry, hash, old.expiry, new.expiry);
+        move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline);
+    }
+
+    /// Whether anything in it ends some time: an entry, or a field of a hash.
+    #[inline]
+    pub const fn has_deadlines(&self) -> bool {
+        !self.expiry.is_empty() || !self.fields.is_empty()
+    }
+
+    /// How many hashes have fields that end.
+    pub const fn hashes_with_deadlines(&self) -> usize {
+        self.fields.len()
     }
 
     /// The sum of when they end.
@@ -104,7 +126,8 @@ impl Shard {
 
     /// Bytes of tables and indexes.
     pub fn overhead_bytes(&self) -> usize {
-        self.databases.iter().map(|d| d.table.heap_bytes() + d.expiry.heap_bytes()).sum()
+        let indexes = |d: &Database| d.expiry.heap_bytes() + d.fields.heap_bytes();
+        self.databases.iter().map(|d| d.table.heap_bytes() + indexes(d)).sum()
     }
 
     /// A database, if anything was ever put in.
@@ -199,10 +222,10 @@ impl Shard {
             if entry.replace_alike(&value, expiry) {
                 return;
             }
-            let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+            let old = Kept::of(entry);
             let large = entry.replace(value, expiry);
-            database.bytes = database.bytes - old_weight + entry.weight();
-            move_expiry(&mut database.expiry, name.hash, old_expiry, expiry);
+            let new = Kept::of(entry);
+            database.account(name.hash, old, new);
             if let Some(large) = large {
                 self.trash.throw(large);
             }
@@ -217,8 +240,7 @@ impl Shard {
     fn add(&mut self, name: Name<'_>, entry: Entry) {
         let seed = self.seed;
         let database = self.database_mut(name.db);
-        database.bytes += entry.weight();
-        move_expiry(&mut database.expiry, name.hash, None, entry.expiry());
+        database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
         database.table.insert(name.hash, entry, &|key| seed.hash(key));
     }
 
@@ -234,10 +256,10 @@ impl Shard {
         self.touch(name);
         let database = self.databases.get_mut(name.db as usize)?;
         let entry = database.table.get_mut(name.hash, name.key)?;
-        let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+        let old = Kept::of(entry);
         let result = change(entry);
-        database.bytes = database.bytes - old_weight + entry.weight();
-        move_expiry(&mut database.expiry, name.hash, old_expiry, entry.expiry());
+        let new = Kept::of(entry);
+        database.account(name.hash, old, new);
         Some(result)
     }
 
@@ -251,10 +273,10 @@ impl Shard {
         let database = self.databases.get_mut(name.db as usize)?;
         let entry = database.table.get_mut(name.hash, name.key)?;
         let was_changed = std::mem::replace(&mut self.half_changed, true);
-        let (old_weight, old_expiry) = (entry.weight(), entry.expiry());
+        let old = Kept::of(entry);
         let (result, has_changed) = change(entry);
-        database.bytes = database.bytes - old_weight + entry.weight();
-        move_expiry(&mut database.expiry, name.hash, old_expiry, entry.expiry());
+        let new = Kept::of(entry);
+        database.account(name.hash, old, new);
         if has_changed {
             self.touch(name);
         } else {
@@ -274,8 +296,7 @@ impl Shard {
         let seed = self.seed;
         let database = self.databases.get_mut(name.db as usize)?;
         let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
-        move_expiry(&mut database.expiry, name.hash, entry.expiry(), None);
-        database.bytes -= entry.weight();
+        database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
         Some(entry)
     }
 
@@ -296,6 +317,37 @@ impl Shard {
             .table
             .by_hash(hash, |entry| entry.expiry() == Some(deadline))
             .map(|e| e.key().into())
+    }
+
+    /// The key of a hash with a field that has ended at `now`, first due first, if there is one.
+    pub fn due_hash(&self, db: u32, now: u64) -> Option<Box<[u8]>> {
+        let database = self.database(db)?;
+        let (deadline, hash) = database.fields.first().filter(|(deadline, _)| *deadline <= now)?;
+        let is_it = |entry: &Entry| entry.field_deadline() == Some(deadline);
+        database.table.by_hash(hash, is_it).map(|entry| entry.key().into())
+    }
+
+    /// Removes up to `max` fields of a hash that have ended at `now`, first due first, and the hash with its last field. Answers their
+    /// names. O(fields removed).
+    pub fn end_fields(&mut self, name: Name<'_>, now: u64, max: usize) -> Vec<Vec<u8>> {
+        let end = |entry: &mut Entry| {
+            let Some(ObjectMut::Hash(hash)) = entry.object_mut() else {
+                return ((Vec::new(), false), false);
+            };
+            let mut ended = Vec::new();
+            while ended.len() < max
+                && let Some(field) = hash.pop_due(now)
+            {
+                ended.push(field);
+            }
+            let has_changed = !ended.is_empty();
+            ((ended, hash.is_gone()), has_changed)
+        };
+        let (ended, is_gone) = self.change(name, end).unwrap_or_default();
+        if is_gone {
+            self.remove(name);
+        }
+        ended
     }
 
     /// Empties a database; the tables go to the bin. Answers how many entries there were.
@@ -355,6 +407,27 @@ impl Shard {
             }
         }
         left == 0
+    }
+}
+
+/// What a database keeps of an entry beside it.
+#[derive(Clone, Copy)]
+struct Kept {
+    weight: usize,
+    expiry: Option<u64>,
+    field_deadline: Option<u64>,
+}
+
+impl Kept {
+    const NOTHING: Self = Self { weight: 0, expiry: None, field_deadline: None };
+
+    #[inline]
+    fn of(entry: &Entry) -> Self {
+        Self {
+            weight: entry.weight(),
+            expiry: entry.expiry(),
+            field_deadline: entry.field_deadline(),
+        }
     }
 }
 

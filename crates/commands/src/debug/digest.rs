@@ -2,8 +2,9 @@
 //!
 //! Two ways to put something into a digest: `xor`, where order does not matter, and `mix`, where it does.
 
-use russet_dispatch::{Args, Context, Outcome};
+use russet_dispatch::{Args, Context, Outcome, Text};
 use russet_engine::number::{DIGITS_MAX, write_i64};
+use russet_engine::types::hash::Pair;
 use russet_engine::{Entry, ObjectRef, Type, View};
 use sha1_smol::Sha1;
 
@@ -45,13 +46,22 @@ impl Digest {
         }
     }
 
+    /// Puts a field of a hash in, with its value and whether it ends.
+    fn field(&mut self, pair: Pair<'_>) {
+        let mut one = Self::default();
+        one.mix(&Text::from(pair.field).bytes());
+        one.mix(&Text::from(pair.value).bytes());
+        if pair.expiry.is_some() {
+            one.xor(b"!!hexpire!!");
+        }
+        self.xor(&one.0);
+    }
+
     fn object(&mut self, object: ObjectRef<'_>) {
         match object {
             ObjectRef::List(list) => list.iter().for_each(|element| self.mix(element)),
-            ObjectRef::Set(_)
-            | ObjectRef::SortedSet(_)
-            | ObjectRef::Hash(_)
-            | ObjectRef::Stream(_) => {}
+            ObjectRef::Hash(hash) => hash.iter().for_each(|pair| self.field(pair)),
+            ObjectRef::Set(_) | ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => {}
         }
     }
 }

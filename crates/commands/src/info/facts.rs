@@ -33,6 +33,8 @@ pub(crate) struct DatabaseFacts {
     pub(crate) volatile: usize,
     /// When they end, all together, in milliseconds since 1970.
     pub(crate) deadlines: u128,
+    /// How many hashes have fields that end.
+    pub(crate) hashes_with_deadlines: usize,
 }
 
 impl DatabaseFacts {
@@ -67,6 +69,7 @@ impl Walked {
             facts.keys += database.table().len();
             facts.volatile += database.volatile();
             facts.deadlines += database.deadlines();
+            facts.hashes_with_deadlines += database.hashes_with_deadlines();
             self.moving_tables += usize::from(database.table().is_moving());
         }
     }

@@ -127,6 +127,7 @@ pub(super) const STATS: &[Field] = &[
     ("sync_partial_ok", |_| "0".to_owned()),
     ("sync_partial_err", |_| "0".to_owned()),
     ("expired_keys", |f| f.totals.expired.to_string()),
+    ("expired_subkeys", |f| f.totals.expired_fields.to_string()),
     ("evicted_keys", |_| "0".to_owned()),
     ("evicted_clients", |_| "0".to_owned()),
     ("keyspace_hits", |f| f.totals.hits.to_string()),

@@ -34,6 +34,10 @@ pub(super) fn keyspace(facts: &Facts, text: &mut String) {
     let databases = facts.walked.databases.iter().enumerate();
     for (db, of_db) in databases.filter(|(_, of_db)| of_db.keys > 0) {
         let (keys, expires, ttl) = (of_db.keys, of_db.volatile, of_db.mean_ttl_ms(facts.now));
-        let _ = write!(text, "db{db}:keys={keys},expires={expires},avg_ttl={ttl}\r\n");
+        let hashes = of_db.hashes_with_deadlines;
+        let _ = write!(
+            text,
+            "db{db}:keys={keys},expires={expires},avg_ttl={ttl},subexpiry={hashes}\r\n"
+        );
     }
 }
