@@ -17,6 +17,7 @@ mod commands {
     mod connection;
     mod debug;
     mod generic;
+    mod hash;
     mod info;
     mod list;
     mod memory;

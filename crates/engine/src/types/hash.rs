@@ -287,3 +287,6 @@ impl Collection for Hash {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,6 +55,11 @@ impl Small {
         self.list.heap_bytes()
     }
 
+    #[cfg(test)]
+    pub(super) fn list_bytes(&self) -> &[u8] {
+        self.list.as_bytes()
+    }
+
     #[inline]
     fn find(&self, field: &[u8]) -> Option<Position> {
         self.list.find(self.list.first()?, field, self.width() - 1)
