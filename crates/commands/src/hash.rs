@@ -219,7 +219,7 @@ fn reply_view(reply: &mut Writer<'_>, view: Option<View<'_>>) {
 type Words<'a> = (&'a [u8], &'a [u8]);
 
 /// The rest of the arguments, two by two.
-fn pairs_of<'a>(mut args: Args<'a>) -> impl Iterator<Item = Words<'a>> + Clone {
+fn pairs_of(mut args: Args<'_>) -> impl Iterator<Item = Words<'_>> + Clone {
     std::iter::from_fn(move || Some((args.next().ok()?, args.next().ok()?)))
 }
 

@@ -125,9 +125,10 @@ impl Hash {
     /// When a field ends: `None` if there is no such field, `Some(None)` if it does not end.
     pub fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
         match &self.0 {
-            Form::Small(small) => small.expiry(field),
-            Form::Big(big) => big.expiry(field),
+            Form::Small(small) => small.pair(field),
+            Form::Big(big) => big.pair(field),
         }
+        .map(|pair| pair.expiry)
     }
 
     /// Looks at `count` fields and values that are about to be set: if they do not fit a small hash, it becomes big at once.

@@ -70,8 +70,8 @@ impl Big {
         self.entry(field).map(Entry::view)
     }
 
-    pub(super) fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
-        self.entry(field).map(Entry::expiry)
+    pub(super) fn pair(&self, field: &[u8]) -> Option<Pair<'_>> {
+        self.entry(field).map(pair)
     }
 
     /// Adds an entry whose field is not there.

@@ -85,8 +85,13 @@ impl Small {
         self.find(field).map(|position| view(self.list.get(self.behind(position, 1))))
     }
 
-    pub(super) fn expiry(&self, field: &[u8]) -> Option<Option<u64>> {
-        self.find(field).map(|position| self.end_at(position))
+    pub(super) fn pair(&self, field: &[u8]) -> Option<Pair<'_>> {
+        self.find(field).map(|position| self.pair_at(position))
+    }
+
+    fn pair_at(&self, position: Position) -> Pair<'_> {
+        let value = view(self.list.get(self.behind(position, 1)));
+        Pair { field: view(self.list.get(position)), value, expiry: self.end_at(position) }
     }
 
     /// Sets a field, which keeps its end or loses it. Says whether the field is new.
@@ -197,8 +202,6 @@ impl Small {
 
     /// The field with this number, from zero.
     pub(super) fn nth(&self, n: usize) -> Option<Pair<'_>> {
-        let field = self.list.seek((n * self.width()) as i64)?;
-        let value = view(self.list.get(self.behind(field, 1)));
-        Some(Pair { field: view(self.list.get(field)), value, expiry: self.end_at(field) })
+        self.list.seek((n * self.width()) as i64).map(|position| self.pair_at(position))
     }
 }
