@@ -71,10 +71,15 @@ fn databases_that_hold_something_are_counted() {
     t.check("SELECT 9", "OK");
     t.check("SET c 1", "OK");
     let text = info(&mut t, "keyspace");
-    let ttl: u64 =
-        field(&text, "db0").strip_prefix("keys=2,expires=1,avg_ttl=").unwrap().parse().unwrap();
+    let ttl: u64 = field(&text, "db0")
+        .strip_prefix("keys=2,expires=1,avg_ttl=")
+        .unwrap()
+        .strip_suffix(",subexpiry=0")
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((90_000..=100_000).contains(&ttl), "{text}");
-    assert_eq!(field(&text, "db9"), "keys=1,expires=0,avg_ttl=0");
+    assert_eq!(field(&text, "db9"), "keys=1,expires=0,avg_ttl=0,subexpiry=0");
     assert!(!text.contains("db1:"), "{text}");
 }
 
@@ -141,7 +146,7 @@ fn inside_a_transaction_info_sees_what_the_transaction_did() {
     t.check("MULTI", "OK");
     t.check("SET a 1", "QUEUED");
     t.check("INFO keyspace", "QUEUED");
-    t.check("EXEC", r##"[OK, "# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n"]"##);
+    t.check("EXEC", r##"[OK, "# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0,subexpiry=0\r\n"]"##);
 }
 
 #[test]
