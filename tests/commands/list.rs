@@ -201,3 +201,182 @@ fn blocking_effects_reach_the_journal_as_what_they_did() {
     assert!(text.contains("MULTI") && text.contains("RPUSH $1 a $1 x"), "{text}");
     assert!(text.contains("LMOVE $1 a $1 b $4 LEFT $5 RIGHT") && text.ends_with("EXEC "), "{text}");
 }
+
+const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+
+#[test]
+fn elements_are_read_replaced_and_inserted_by_index_and_value() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("LPUSHX l a", "0");
+    t.check("EXISTS l", "0");
+    t.check("RPUSH l a b c", "3");
+    t.check("RPUSHX l d", "4");
+    t.check("LPUSHX l z y", "6");
+    t.check("LINDEX l 0", "y");
+    t.check("LINDEX l -1", "d");
+    t.check("LINDEX l 6", "(nil)");
+    t.check("LINDEX none x", "(nil)");
+    t.check("LINDEX l x", "-ERR value is not an integer or out of range");
+    t.check("LSET l -1 D", "OK");
+    t.check("LSET l 6 D", "-ERR index out of range");
+    t.check("LSET none x D", "-ERR no such key");
+    t.check("LINSERT l before b long-element", "7");
+    t.check("LINSERT l AFTER D e", "8");
+    t.check("LINSERT l AFTER nothing e", "-1");
+    t.check("LINSERT none AFTER a e", "0");
+    t.check("LINSERT l BESIDE a e", "-ERR syntax error");
+    t.check("LRANGE l 0 -1", "[y, z, a, long-element, b, c, D, e]");
+    t.check("SET s v", "OK");
+    for line in [
+        "LSET s 0 a",
+        "LINDEX s 0",
+        "LINSERT s AFTER a b",
+        "LPUSHX s a",
+        "LTRIM s 0 1",
+        "LREM s 0 a",
+        "LPOS s a",
+    ] {
+        t.check(line, WRONG_TYPE);
+    }
+}
+
+#[test]
+fn elements_are_removed_and_trimmed() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("RPUSH l a b a c a b", "6");
+    t.check("LREM l 1 a", "1");
+    t.check("LREM l -1 b", "1");
+    t.check("LRANGE l 0 -1", "[b, a, c, a]");
+    t.check("LREM l 0 a", "2");
+    t.check("LREM l 0 nothing", "0");
+    t.check("LREM l -9223372036854775808 a", "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    t.check("LTRIM l 1 -1", "OK");
+    t.check("LRANGE l 0 -1", "[c]");
+    t.check("LTRIM l 5 1", "OK");
+    t.check("EXISTS l", "0");
+    t.check("LTRIM l 0 -1", "OK");
+    t.check("RPUSH l a", "1");
+    t.check("LREM l 5 a", "1");
+    t.check("EXISTS l", "0");
+}
+
+#[test]
+fn positions_are_found() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("RPUSH l a b c 1 2 3 c c", "8");
+    t.check("LPOS l c", "2");
+    t.check("LPOS l c RANK 2", "6");
+    t.check("LPOS l c RANK -1", "7");
+    t.check("LPOS l c RANK 4", "(nil)");
+    t.check("LPOS l c COUNT 0", "[2, 6, 7]");
+    t.check("LPOS l c COUNT 2 RANK -1", "[7, 6]");
+    t.check("LPOS l c COUNT 0 MAXLEN 3", "[2]");
+    t.check("LPOS l c MAXLEN 2", "(nil)");
+    t.check("LPOS none c", "(nil)");
+    t.check("LPOS none c COUNT 1", "[]");
+    t.check("LPOS l c RANK 0", "-ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list");
+    t.check("LPOS l c RANK -9223372036854775808", "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+    t.check("LPOS l c COUNT -1", "-ERR COUNT can't be negative");
+    t.check("LPOS l c COUNT x", "-ERR COUNT can't be negative");
+    t.check("LPOS l c MAXLEN -1", "-ERR MAXLEN can't be negative");
+    t.check("LPOS l c RANK", "-ERR syntax error");
+}
+
+#[test]
+fn several_elements_are_popped_from_the_first_list_there_is() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("RPUSH l a b c d", "4");
+    t.check("LMPOP 2 none l LEFT", "[l, [a]]");
+    t.check("LMPOP 2 none l right count 2", "[l, [d, c]]");
+    t.check("BLMPOP 0 1 l LEFT COUNT 9", "[l, [b]]");
+    t.strict("LMPOP 1 l LEFT", "*-1");
+    t.strict("BLMPOP 0.01 1 l LEFT", "*-1");
+    for numkeys in ["0", "-1", "x"] {
+        t.check(&format!("LMPOP {numkeys} l LEFT"), "-ERR numkeys should be greater than 0");
+    }
+    t.check("LMPOP 3 a b LEFT", "-ERR syntax error");
+    t.check("LMPOP 1 a UP", "-ERR syntax error");
+    t.check("LMPOP 1 a LEFT COUNT 0", "-ERR count should be greater than 0");
+    t.check("LMPOP 1 a LEFT COUNT", "-ERR syntax error");
+    t.check("LMPOP 1 a LEFT COUNT 1 COUNT 1", "-ERR syntax error");
+    t.check("BLMPOP -1 1 a LEFT", "-ERR timeout is negative");
+    t.check("SET s v", "OK");
+    t.check("LMPOP 2 none s LEFT", WRONG_TYPE);
+}
+
+#[test]
+fn many_elements_move_in_the_order_that_was_asked_for() {
+    let server = server();
+    let mut t = transcript(&server);
+    let mut moved = |line: &str, expected: &str| {
+        t.check("DEL s t", "(any)");
+        t.check("RPUSH s 1 2 3 4", "4");
+        t.check(&format!("LMOVEM s t {line}"), expected);
+        if expected != "(nil)" {
+            t.check("LRANGE t 0 -1", expected);
+        }
+    };
+    moved("LEFT RIGHT", "[1]");
+    moved("LEFT LEFT COUNT 3 OBO", "[3, 2, 1]");
+    moved("LEFT LEFT COUNT 3 BULK", "[1, 2, 3]");
+    moved("RIGHT RIGHT COUNT 3 OBO", "[4, 3, 2]");
+    moved("RIGHT RIGHT COUNT 3 BULK", "[2, 3, 4]");
+    moved("RIGHT LEFT COUNT 9 OBO", "[1, 2, 3, 4]");
+    moved("LEFT RIGHT EXACTLY 4 BULK", "[1, 2, 3, 4]");
+    moved("LEFT RIGHT EXACTLY 5 BULK", "(nil)");
+    t.check("LMOVEM s s LEFT RIGHT COUNT 2 BULK", "[1, 2]");
+    t.check("LRANGE s 0 -1", "[3, 4, 1, 2]");
+    t.strict("LMOVEM none t LEFT LEFT", "*-1");
+    t.check("LMOVEM s t LEFT LEFT COUNT 0 OBO", "-ERR count should be greater than 0");
+    t.check("LMOVEM s t LEFT LEFT COUNT 1", "-ERR syntax error");
+    t.check("LMOVEM s t LEFT LEFT COUNT 1 NOW", "-ERR syntax error");
+    t.check("RPOPLPUSH s t", "2");
+    t.check("RPOPLPUSH none t", "(nil)");
+    t.check("BRPOPLPUSH s t 0", "1");
+    t.strict("BRPOPLPUSH none t 0.01", "$-1");
+    t.check("LRANGE t 0 -1", "[1, 2]");
+}
+
+#[test]
+fn one_who_waits_for_many_is_served_when_there_are_enough() {
+    let server = server();
+    let mut t = transcript(&server);
+    let mut waiter =
+        block(&server, &["BLMOVEM", "s", "t", "LEFT", "RIGHT", "0", "EXACTLY", "3", "BULK"]);
+    t.check("RPUSH s 1 2", "2");
+    t.check("EXISTS t", "0");
+    t.check("LINSERT s BEFORE 1 0", "3");
+    assert_eq!(waiter.recv().unwrap().to_string(), "[0, 1, 2]");
+    t.check("EXISTS s", "0");
+    let mut waiter = block(&server, &["BLMPOP", "0", "2", "a", "b", "RIGHT", "COUNT", "2"]);
+    t.check("RPUSH b 1 2 3", "3");
+    assert_eq!(waiter.recv().unwrap().to_string(), "[b, [3, 2]]");
+    t.check("LRANGE b 0 -1", "[1]");
+}
+
+#[test]
+fn the_form_of_a_list_follows_its_size() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("CONFIG SET list-max-listpack-size 4", "OK");
+    t.check("RPUSH l 1 2 3 4", "4");
+    t.check("OBJECT ENCODING l", "listpack");
+    t.check("LINSERT l BEFORE nothing 5", "-1");
+    t.check("OBJECT ENCODING l", "quicklist");
+    t.check("LPOP l", "1");
+    t.check("OBJECT ENCODING l", "quicklist");
+    t.check("LREM l 0 2", "1");
+    t.check("OBJECT ENCODING l", "listpack");
+    t.check("CONFIG SET list-max-listpack-size -2", "OK");
+    let long = "x".repeat(9_000);
+    t.check(&format!("LSET l 0 {long}"), "OK");
+    t.check("OBJECT ENCODING l", "quicklist");
+    t.check("COPY l m", "1");
+    t.check("OBJECT ENCODING m", "quicklist");
+    t.check("LSET l 0 short", "OK");
+    t.check("OBJECT ENCODING l", "listpack");
+}

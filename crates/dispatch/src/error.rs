@@ -62,6 +62,18 @@ errors! {
     OutOfRange = "ERR value is out of range",
     /// An index lies outside the list.
     IndexOutOfRange = "ERR index out of range",
+    /// A number that has no opposite.
+    OutOfLongRange = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    /// LPOS with a rank of zero.
+    RankZero = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list",
+    /// LPOS with a count below zero.
+    CountNegative = "ERR COUNT can't be negative",
+    /// LPOS with a length below zero.
+    MaxlenNegative = "ERR MAXLEN can't be negative",
+    /// A number of keys that is not above zero.
+    NumkeysNotPositive = "ERR numkeys should be greater than 0",
+    /// A number of elements that is not above zero.
+    CountNotPositive = "ERR count should be greater than 0",
     /// An offset lies outside what a string can be.
     OffsetOutOfRange = "ERR offset is out of range",
     /// The offset of a bit is no number, or lies outside what a string can be.

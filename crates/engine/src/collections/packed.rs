@@ -17,7 +17,7 @@
 //! Invariants:
 //! * `buffer[start..]` is `count` whole elements and nothing else; the buffer's length is the end.
 //! * Elements together take at most [`PACKED_MAX`] bytes, unless there is only one.
-//! * `start` is less than [`PACKED_MAX`], as only buffers up to that size have a gap.
+//! * `start` is less than [`PACKED_MAX`], as only buffers up to that size have a gap; `count` is, as an element takes two bytes.
 
 use crate::size_class::usable;
 
@@ -37,8 +37,10 @@ const LENGTH_MAX: usize = 10;
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
     buffer: Vec<u8>,
-    start: u32,
-    count: u32,
+    start: u16,
+    count: u16,
+    /// A number about the elements that the row's owner keeps with them.
+    pub note: u32,
 }
 
 const _: () = assert!(size_of::<Packed>() == 32);
@@ -46,7 +48,7 @@ const _: () = assert!(size_of::<Packed>() == 32);
 impl Packed {
     /// A row of nothing.
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), start: 0, count: 0 }
+        Self { buffer: Vec::new(), start: 0, count: 0, note: 0 }
     }
 
     /// How many elements there are.
@@ -99,17 +101,15 @@ impl Packed {
     pub fn push_front(&mut self, element: &[u8]) {
         debug_assert!(self.has_room_before(element.len()));
         let size = element_size(element.len());
+        if size > PACKED_MAX {
+            return self.push_back(element);
+        }
         if self.begin() < size {
             self.make_room_before(size);
         }
         let begin = self.begin() - size;
-        let (length, width) = encode(element.len());
-        let target = &mut self.buffer[begin..begin + size];
-        target[..width].copy_from_slice(&length[..width]);
-        target[width..size - width].copy_from_slice(element);
-        target[size - width..].copy_from_slice(&length[..width]);
-        target[size - width..].reverse();
-        self.start = begin as u32;
+        write(&mut self.buffer[begin..begin + size], element);
+        self.start = begin as u16;
         self.count += 1;
     }
 
@@ -129,7 +129,7 @@ impl Packed {
     #[inline]
     pub fn drop_front(&mut self) {
         if self.count > 0 {
-            self.start = self.after(self.begin()).1 as u32;
+            self.start = self.after(self.begin()).1 as u16;
             self.count -= 1;
             self.shrink();
         }
@@ -144,6 +144,92 @@ impl Packed {
             self.count -= 1;
             self.shrink();
         }
+    }
+
+    /// Whether an element of `len` bytes may be put in somewhere between others.
+    #[inline]
+    pub const fn has_room_between(&self, len: usize) -> bool {
+        self.used() + element_size(len) <= PACKED_MAX
+    }
+
+    /// Puts an element in at `position`. The caller has asked [`Self::has_room_between`]. O(n) in bytes.
+    pub fn insert(&mut self, position: usize, element: &[u8]) {
+        debug_assert!(self.has_room_between(element.len()));
+        let (size, at) = (element_size(element.len()), position - self.begin());
+        if self.buffer.capacity() - self.end() < size {
+            self.make_room_behind(size);
+        }
+        let (position, end) = (self.begin() + at, self.end());
+        self.buffer.resize(end + size, 0);
+        self.buffer.copy_within(position..end, position + size);
+        write(&mut self.buffer[position..position + size], element);
+        self.count += 1;
+    }
+
+    /// Takes `count` elements out that stand between two positions. O(n) in bytes.
+    pub fn remove(&mut self, from: usize, until: usize, count: usize) {
+        let end = self.end();
+        self.buffer.copy_within(until..end, from);
+        self.buffer.truncate(end - (until - from));
+        self.count -= count as u16;
+        self.shrink();
+    }
+
+    /// Replaces the element that follows `position` by one of the same length.
+    pub fn overwrite(&mut self, position: usize, element: &[u8]) {
+        let size = element_size(element.len());
+        write(&mut self.buffer[position..position + size], element);
+    }
+
+    /// Takes out the elements that `matches` names, but for the first `spared` of them. Answers how many went. O(n) in bytes.
+    pub fn remove_where(&mut self, spared: usize, mut matches: impl FnMut(&[u8]) -> bool) -> usize {
+        let (mut kept, mut from, mut seen, mut gone) = (self.begin(), self.begin(), 0, 0);
+        for _ in 0..self.len() {
+            let (element, behind) = self.after(from);
+            let is_match = matches(element);
+            seen += usize::from(is_match);
+            if is_match && seen > spared {
+                gone += 1;
+            } else {
+                self.buffer.copy_within(from..behind, kept);
+                kept += behind - from;
+            }
+            from = behind;
+        }
+        self.buffer.truncate(kept);
+        self.count -= gone as u16;
+        if gone > 0 {
+            self.shrink();
+        }
+        gone
+    }
+
+    /// Cuts the row at `position`, before which there are `count` elements, and gives what stood behind.
+    #[must_use]
+    pub fn split_off(&mut self, position: usize, count: usize) -> Self {
+        let behind = &self.buffer[position..];
+        let mut buffer = Vec::with_capacity(usable(behind.len()));
+        buffer.extend_from_slice(behind);
+        let rest = Self { buffer, start: 0, count: self.count - count as u16, note: 0 };
+        self.buffer.truncate(position);
+        self.count = count as u16;
+        self.shrink();
+        rest
+    }
+
+    /// Whether two rows fill one no more than half.
+    pub const fn would_join(&self, other: &Self) -> bool {
+        self.used() + other.used() <= PACKED_MAX / 2
+    }
+
+    /// Adds the elements of another row, and its note to the row's. The caller has asked [`Self::would_join`].
+    pub fn join(&mut self, other: &Self) {
+        if self.buffer.capacity() - self.end() < other.used() {
+            self.make_room_behind(other.used());
+        }
+        self.buffer.extend_from_slice(&other.buffer[other.begin()..]);
+        self.count += other.count;
+        self.note += other.note;
     }
 
     /// Gives back what is free, if it is a size class or more: for a row that is not expected to grow.
@@ -250,7 +336,7 @@ impl Packed {
     #[inline]
     fn shrink(&mut self) {
         if self.count == 0 {
-            *self = Self::new();
+            *self = Self { note: self.note, ..Self::new() };
         } else if self.used() * 4 <= self.buffer.capacity() && self.buffer.capacity() > SHRINK_ABOVE
         {
             self.relocate(usable(self.used() * 2), 0);
@@ -270,8 +356,18 @@ impl Packed {
             buffer.extend_from_slice(&self.buffer[begin..]);
             self.buffer = buffer;
         }
-        self.start = gap as u32;
+        self.start = gap as u16;
     }
+}
+
+/// Writes an element into the bytes that it takes.
+fn write(target: &mut [u8], element: &[u8]) {
+    let (length, width) = encode(element.len());
+    let size = target.len();
+    target[..width].copy_from_slice(&length[..width]);
+    target[width..size - width].copy_from_slice(element);
+    target[size - width..].copy_from_slice(&length[..width]);
+    target[size - width..].reverse();
 }
 
 /// What an element of `len` bytes takes.
@@ -418,6 +514,11 @@ mod tests {
         PushBack(usize),
         DropFront,
         DropBack,
+        Insert(usize, usize),
+        Remove(usize, usize),
+        Overwrite(usize),
+        RemoveWhere(u8, usize),
+        SplitAndJoin(usize),
     }
 
     fn step(long: usize) -> impl Strategy<Value = Step> {
@@ -427,6 +528,11 @@ mod tests {
             4 => len().prop_map(Step::PushBack),
             3 => Just(Step::DropFront),
             3 => Just(Step::DropBack),
+            2 => (0_usize..100, len()).prop_map(|(at, len)| Step::Insert(at, len)),
+            1 => (0_usize..100, 0_usize..9).prop_map(|(at, count)| Step::Remove(at, count)),
+            1 => (0_usize..100).prop_map(Step::Overwrite),
+            1 => (0_u8..7, 0_usize..5).prop_map(|(rest, spared)| Step::RemoveWhere(rest, spared)),
+            1 => (0_usize..100).prop_map(Step::SplitAndJoin),
         ]
     }
 
@@ -450,6 +556,43 @@ mod tests {
                 Step::DropBack => {
                     packed.drop_back();
                     twin.pop_back();
+                }
+                Step::Insert(at, len) if packed.has_room_between(len) => {
+                    let at = at.min(twin.len());
+                    packed.insert(packed.seek(at), &vec![salt as u8; len]);
+                    twin.insert(at, vec![salt as u8; len]);
+                }
+                Step::Insert(..) => {}
+                Step::Remove(at, count) => {
+                    let (at, until) = (at.min(twin.len()), (at + count).min(twin.len()));
+                    packed.remove(packed.seek(at), packed.seek(until), until - at);
+                    twin.drain(at..until);
+                }
+                Step::Overwrite(at) if at < twin.len() => {
+                    twin[at].fill(salt as u8);
+                    packed.overwrite(packed.seek(at), &twin[at]);
+                }
+                Step::Overwrite(_) => {}
+                Step::RemoveWhere(rest, spared) => {
+                    let is_match = |e: &[u8]| e.first().is_some_and(|byte| byte % 7 == rest);
+                    let (before, mut seen) = (twin.len(), 0);
+                    twin.retain(|e| {
+                        seen += usize::from(is_match(e));
+                        !is_match(e) || seen <= spared
+                    });
+                    assert_eq!(packed.remove_where(spared, is_match), before - twin.len());
+                }
+                Step::SplitAndJoin(at) => {
+                    let at = at.min(twin.len());
+                    let rest = packed.split_off(packed.seek(at), at);
+                    assert_eq!((packed.len(), rest.len()), (at, twin.len() - at));
+                    if packed.would_join(&rest) {
+                        packed.join(&rest);
+                    } else if at > 0 {
+                        twin.truncate(at);
+                    } else {
+                        packed = rest;
+                    }
                 }
             }
             assert_eq!(packed.len(), twin.len());

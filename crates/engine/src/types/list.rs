@@ -2,33 +2,52 @@
 //!
 //! A deque of rows ([`Packed`]), each of up to 8 KB of elements; an element too long for a row stands in one of its own. Pushing and
 //! popping touch the row at that end. A position is found by counting over rows, whose lengths are known, and then within one row,
-//! from whichever end is nearer: a list of a million short elements is 1500 rows.
+//! from whichever end is nearer: a list of a million short elements is 1500 rows. Changes in the middle ([`edit`]) touch the one row
+//! where they happen, which splits when it is full and joins its neighbour when both are nearly empty.
+//!
+//! Redis keeps a short list as one listpack and a long one as several, and clients can ask which. So each row's note says what its
+//! elements would take in a listpack, and the list remembers which of the two it is ([`form`]).
 //!
 //! Invariants:
 //! * No row is empty.
-//! * `len` is the sum of their elements, `row_bytes` of their bytes on the heap.
+//! * `len` is the sum of their elements, `weight` of their bytes on the heap.
+//! * A row's note is the sum of what its elements would take in a listpack.
+
+mod edit;
+mod form;
+
+pub use form::ListMax;
 
 use std::collections::VecDeque;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
-use crate::collections::packed::{PACKED_MAX, Packed};
-use crate::number::parse_i64;
+use crate::collections::packed::Packed;
 use crate::size_class::usable;
 use crate::value::{Collection, collection};
-
-/// What Redis' listpack takes beside its entries: two counts before them, one byte behind.
-const LISTPACK_FRAME: usize = 7;
+use form::{Weight, listpack_size};
 
 /// Directories of rows up to here are not worth shrinking.
 const SHRINK_ABOVE: usize = 16;
 
 /// A list of byte strings, open at both ends.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct List {
     rows: VecDeque<Packed>,
     len: usize,
-    row_bytes: usize,
+    weight: Weight,
+}
+
+const _: () = assert!(size_of::<List>() == 48);
+
+impl Clone for List {
+    /// The copy's rows are made to measure, so it may weigh less.
+    fn clone(&self) -> Self {
+        let (rows, mut weight) = (self.rows.clone(), Weight::new());
+        rows.iter().for_each(|row| weight.moved(0, row.heap_bytes()));
+        weight.set_quick(self.weight.is_quick());
+        Self { rows, len: self.len, weight }
+    }
 }
 
 impl Collection for List {
@@ -39,12 +58,12 @@ impl Collection for List {
     }
 
     fn encoding(&self) -> &'static str {
-        if self.is_small(PACKED_MAX) { "listpack" } else { "quicklist" }
+        if self.weight.is_quick() { "quicklist" } else { "listpack" }
     }
 
     fn heap_bytes(&self) -> usize {
         let directory = self.rows.capacity() * size_of::<Packed>();
-        self.row_bytes + if directory == 0 { 0 } else { usable(directory) }
+        self.weight.bytes() + if directory == 0 { 0 } else { usable(directory) }
     }
 
     fn free_cost(&self) -> usize {
@@ -55,7 +74,7 @@ impl Collection for List {
 impl List {
     /// The empty list, which allocates nothing.
     pub const fn new() -> Self {
-        Self { rows: VecDeque::new(), len: 0, row_bytes: 0 }
+        Self { rows: VecDeque::new(), len: 0, weight: Weight::new() }
     }
 
     /// How many elements there are.
@@ -70,24 +89,15 @@ impl List {
         self.len == 0
     }
 
-    /// Whether Redis would keep the elements in one listpack of at most `limit` bytes. Looks at no more elements than fit in one.
-    pub fn is_small(&self, limit: usize) -> bool {
-        let mut left = limit.checked_sub(LISTPACK_FRAME);
-        for element in self {
-            left = left.and_then(|left| left.checked_sub(listpack_size(element)));
-            if left.is_none() {
-                return false;
-            }
-        }
-        left.is_some()
-    }
-
     /// Adds an element at the end.
     pub fn push_back(&mut self, element: &[u8]) {
         if self.rows.back().is_none_or(|row| !row.has_room_behind(element.len())) {
             self.add_row(Self::last_row, VecDeque::push_back);
         }
-        self.change(Self::last_row, |row| row.push_back(element));
+        self.change(Self::last_row, |row| {
+            row.push_back(element);
+            row.note += listpack_size(element);
+        });
         self.len += 1;
     }
 
@@ -96,7 +106,10 @@ impl List {
         if self.rows.front().is_none_or(|row| !row.has_room_before(element.len())) {
             self.add_row(Self::first_row, VecDeque::push_front);
         }
-        self.change(Self::first_row, |row| row.push_front(element));
+        self.change(Self::first_row, |row| {
+            row.push_front(element);
+            row.note += listpack_size(element);
+        });
         self.len += 1;
     }
 
@@ -131,7 +144,10 @@ impl List {
         if self.is_empty() {
             return false;
         }
-        self.change(Self::first_row, Packed::drop_front);
+        self.change(Self::first_row, |row| {
+            row.note -= row.front().map_or(0, listpack_size);
+            row.drop_front();
+        });
         self.len -= 1;
         self.rows.pop_front_if(|row| row.is_empty());
         self.shrink();
@@ -143,7 +159,10 @@ impl List {
         if self.is_empty() {
             return false;
         }
-        self.change(Self::last_row, Packed::drop_back);
+        self.change(Self::last_row, |row| {
+            row.note -= row.back().map_or(0, listpack_size);
+            row.drop_back();
+        });
         self.len -= 1;
         self.rows.pop_back_if(|row| row.is_empty());
         self.shrink();
@@ -251,7 +270,7 @@ impl List {
         let before = row.heap_bytes();
         with(row);
         let after = row.heap_bytes();
-        self.row_bytes = self.row_bytes - before + after;
+        self.weight.moved(before, after);
     }
 
     #[inline]
@@ -327,30 +346,6 @@ impl ExactSizeIterator for Iter<'_> {}
 
 impl FusedIterator for Iter<'_> {}
 
-/// What Redis' listpack takes for this element: its encoding, and that encoding's length behind it.
-fn listpack_size(element: &[u8]) -> usize {
-    let entry = match parse_i64(element) {
-        Some(0..=127) => 1,
-        Some(-4096..=4095) => 2,
-        Some(-0x8000..=0x7fff) => 3,
-        Some(-0x80_0000..=0x7f_ffff) => 4,
-        Some(-0x8000_0000..=0x7fff_ffff) => 5,
-        Some(_) => 9,
-        None => {
-            element.len()
-                + [1, 2, 5][usize::from(element.len() >= 64) + usize::from(element.len() >= 4096)]
-        }
-    };
-    let length = match entry {
-        0..=127 => 1,
-        128..16_383 => 2,
-        16_383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
-        _ => 5,
-    };
-    entry + length
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,7 +356,9 @@ mod tests {
     fn check_invariants(list: &List) {
         assert!(list.rows.iter().all(|row| !row.is_empty()));
         assert_eq!(list.rows.iter().map(Packed::len).sum::<usize>(), list.len);
-        assert_eq!(list.rows.iter().map(Packed::heap_bytes).sum::<usize>(), list.row_bytes);
+        assert_eq!(list.rows.iter().map(Packed::heap_bytes).sum::<usize>(), list.weight.bytes());
+        let notes = list.rows.iter().map(|row| row.note).sum::<u32>();
+        assert_eq!(list.iter().map(listpack_size).sum::<u32>(), notes);
     }
 
     fn numbers(count: u32) -> List {
@@ -417,7 +414,7 @@ mod tests {
         let mut list = numbers(100_000);
         while list.drop_back() {}
         check_invariants(&list);
-        assert_eq!(list.row_bytes, 0);
+        assert_eq!(list.weight.bytes(), 0);
         assert!(list.heap_bytes() < 1_000, "{}", list.heap_bytes());
     }
 
@@ -460,25 +457,6 @@ mod tests {
         assert!(list.iter().rev().eq(list.iter().collect::<Vec<_>>().into_iter().rev()));
     }
 
-    #[test]
-    fn small_means_one_listpack() {
-        let mut list = List::new();
-        assert!(list.is_small(7));
-        assert!(!list.is_small(6));
-        // Entries of 2, 3, 4, 5, 6, 10, 2 + 63, 3 + 64 bytes, and of 4096 + 5 + 2.
-        let mut size = 7;
-        let long = [vec![b'x'; 63], vec![b'x'; 64], vec![b'x'; 4096]];
-        let short = ["127", "128", "4096", "-32769", "8388608", "2147483648"]
-            .map(|text| text.as_bytes().to_vec());
-        for (element, bytes) in short.into_iter().chain(long).zip([2, 3, 4, 5, 6, 10, 65, 67, 4103])
-        {
-            list.push_back(&element);
-            size += bytes;
-            assert!(list.is_small(size), "{}", list.len());
-            assert!(!list.is_small(size - 1), "{}", list.len());
-        }
-    }
-
     #[derive(Clone, Debug)]
     enum Step {
         PushFront(usize),
@@ -487,6 +465,10 @@ mod tests {
         PopBack,
         Get(i64),
         Range(i64, i64),
+        Set(i64, usize),
+        Insert(u8, bool, usize),
+        Remove(i64, u8),
+        Trim(i64, i64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -498,6 +480,10 @@ mod tests {
             2 => Just(Step::PopBack),
             1 => (-60_i64..60).prop_map(Step::Get),
             1 => (-60_i64..60, -60_i64..60).prop_map(|(start, stop)| Step::Range(start, stop)),
+            2 => (-60_i64..60, len()).prop_map(|(index, len)| Step::Set(index, len)),
+            2 => (any::<u8>(), any::<bool>(), len()).prop_map(|(n, is_after, len)| Step::Insert(n, is_after, len)),
+            1 => (-3_i64..4, any::<u8>()).prop_map(|(count, n)| Step::Remove(count, n)),
+            1 => (-200_i64..20, -20_i64..200).prop_map(|(start, stop)| Step::Trim(start, stop)),
         ]
     }
 
@@ -507,6 +493,20 @@ mod tests {
         let absolute = |index| if index < 0 { index + len } else { index };
         let inside = |n: &i64| absolute(start) <= *n && *n <= absolute(stop);
         (0..len).filter(inside).map(|n| twin[n as usize].as_slice()).collect()
+    }
+
+    fn slow_remove(twin: &mut VecDeque<Vec<u8>>, element: &[u8], count: i64) -> usize {
+        let wanted = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+        for gone in 0..wanted {
+            let found = if count < 0 {
+                twin.iter().rposition(|other| other == element)
+            } else {
+                twin.iter().position(|other| other == element)
+            };
+            let Some(at) = found else { return gone };
+            twin.remove(at);
+        }
+        wanted
     }
 
     fn twins_agree(steps: Vec<Step>) {
@@ -533,6 +533,38 @@ mod tests {
                     assert!(list.range(start, stop).eq(expected.iter().copied()));
                     assert!(list.range(start, stop).rev().eq(expected.iter().rev().copied()));
                     assert_eq!(list.range(start, stop).len(), expected.len());
+                }
+                Step::Set(index, len) => {
+                    let at =
+                        usize::try_from(if index < 0 { index + twin.len() as i64 } else { index });
+                    let old = at.ok().and_then(|at| twin.get_mut(at));
+                    let element = fresh(len);
+                    assert_eq!(list.set(index, &element), old.is_some());
+                    old.into_iter().for_each(|old| old.clone_from(&element));
+                }
+                Step::Insert(n, is_after, len) => {
+                    let element = fresh(len);
+                    let pivot =
+                        twin.get(usize::from(n) % twin.len().max(1)).cloned().unwrap_or_default();
+                    let found = twin.iter().position(|other| *other == pivot);
+                    assert_eq!(list.insert(&pivot, &element, is_after), found.is_some());
+                    found
+                        .into_iter()
+                        .for_each(|at| twin.insert(at + usize::from(is_after), element.clone()));
+                }
+                Step::Remove(count, n) => {
+                    let element =
+                        twin.get(usize::from(n) % twin.len().max(1)).cloned().unwrap_or_default();
+                    assert_eq!(
+                        list.remove(&element, count),
+                        slow_remove(&mut twin, &element, count)
+                    );
+                }
+                Step::Trim(start, stop) => {
+                    let kept: VecDeque<_> =
+                        slow_range(&twin, start, stop).into_iter().map(<[u8]>::to_vec).collect();
+                    assert_eq!(list.trim(start, stop), twin.len() - kept.len());
+                    twin = kept;
                 }
             }
             check_invariants(&list);
