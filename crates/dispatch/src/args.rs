@@ -23,17 +23,28 @@ pub enum Spots<'a> {
     None,
     /// One key at this index.
     One(usize, Spot),
-    /// Several keys.
-    Many(&'a [(u32, Spot)]),
+    /// Several keys, and which of them is probably asked for next.
+    Many(&'a [(u32, Spot)], usize),
 }
 
-impl Spots<'_> {
+impl<'a> Spots<'a> {
+    /// Several keys.
     #[inline]
-    fn find(&self, index: usize) -> Option<Spot> {
+    pub const fn many(all: &'a [(u32, Spot)]) -> Self {
+        Self::Many(all, 0)
+    }
+
+    /// The spot of the key at `index`. Keys are asked for in order as a rule, so the next one is looked at first.
+    #[inline]
+    fn find(&mut self, index: usize) -> Option<Spot> {
         match self {
             Self::One(at, spot) if *at == index => Some(*spot),
-            Self::Many(all) => {
-                let nth = all.binary_search_by_key(&(index as u32), |(at, _)| *at).ok()?;
+            Self::Many(all, next) => {
+                let nth = match all.get(*next) {
+                    Some((at, _)) if *at as usize == index => *next,
+                    _ => all.binary_search_by_key(&(index as u32), |(at, _)| *at).ok()?,
+                };
+                *next = nth + 1;
                 Some(all[nth].1)
             }
             _ => None,

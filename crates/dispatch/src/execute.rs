@@ -80,8 +80,8 @@ pub struct Executor {
     unit: Unit,
     prepared: Vec<Prepared>,
     spots: Vec<(u32, Spot)>,
-    /// Ids of the commands that ran since the last [`Executor::account`].
-    ran: Vec<usize>,
+    /// Ids of the commands that ran since the last [`Executor::account`], and how many of each in a row.
+    ran: Vec<(usize, u64)>,
     is_worker: bool,
 }
 
@@ -167,7 +167,8 @@ impl Executor {
         }
     }
 
-    /// Looks all requests up, hashes their keys and asks for the memory that they will touch.
+    /// Looks all requests up, hashes their keys and asks for the memory that they will touch: first locks and buckets, which needs no
+    /// lock, then entries, which finds in the cache what was asked for before.
     fn prepare(
         &mut self,
         state: &'static State,
@@ -182,8 +183,8 @@ impl Executor {
             let prepared = self.look_up(state, input, batch.request(at));
             self.prepared.push(prepared);
         }
-        if until - from > 1 {
-            self.prefetch(state);
+        if until - from > 1 || self.spots.len() > 1 {
+            self.prefetch_entries(state);
         }
     }
 
@@ -205,46 +206,27 @@ impl Executor {
     ) -> KeySet {
         match row.locks {
             Locks::One(at) if at < spans.len() => {
-                KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
+                let spot = state.keyspace.locate(spans[at].of(input));
+                state.keyspace.prefetch(spot);
+                KeySet::One(at, spot)
             }
             Locks::Keys => {
                 let start = self.spots.len();
                 gather(state, row, input, spans, &mut self.spots);
+                self.spots[start..].iter().for_each(|(_, spot)| state.keyspace.prefetch(*spot));
                 KeySet::Many(start, self.spots.len())
             }
             _ => KeySet::None,
         }
     }
 
-    fn each_spot(&self, mut each: impl FnMut(Spot)) {
+    fn prefetch_entries(&self, state: &'static State) {
         for prepared in &self.prepared {
-            match prepared.keys {
-                KeySet::None => {}
-                KeySet::One(_, spot) => each(spot),
-                KeySet::Many(start, end) => {
-                    self.spots[start..end].iter().for_each(|(_, s)| each(*s))
-                }
+            if let KeySet::One(_, spot) = prepared.keys {
+                state.keyspace.prefetch_entry(spot);
             }
         }
-    }
-
-    /// Shards first, then buckets, then entries: each pass finds in the cache what the one before asked for.
-    fn prefetch(&self, state: &'static State) {
-        let locks = state.keyspace.locks();
-        self.each_spot(|spot| {
-            let address = locks.address(spot.shard);
-            russet_engine::prefetch(address);
-            russet_engine::prefetch(address.wrapping_add(64));
-        });
-        let peek = |spot: Spot, look: &dyn Fn(&Shard)| {
-            if !locks.is_held(spot.shard)
-                && let Ok(shard) = state.keyspace.hold_one(spot.shard, Patience::NONE)
-            {
-                look(&shard);
-            }
-        };
-        self.each_spot(|spot| peek(spot, &|shard| shard.prefetch_bucket(spot.hash)));
-        self.each_spot(|spot| peek(spot, &|shard| shard.prefetch_entry(spot.hash)));
+        self.spots.iter().for_each(|(_, spot)| state.keyspace.prefetch_entry(*spot));
     }
 
     fn run_one(
@@ -358,7 +340,7 @@ impl Executor {
         let spots = match keys {
             KeySet::None => Spots::None,
             KeySet::One(at, spot) => Spots::One(at, spot),
-            KeySet::Many(start, end) => Spots::Many(&self.spots[start..end]),
+            KeySet::Many(start, end) => Spots::many(&self.spots[start..end]),
         };
         let mut args = Args::new(input, spans, row.first_arg(), spots);
         let (now, mark) = (state.clock.now(), out.mark());
@@ -372,20 +354,27 @@ impl Executor {
             Ok(()) => None,
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
-        let Context { mut data, session, .. } = cx;
-        data.unit.end_command(session.db, args.words());
-        finish(&mut data);
-        if data.unit.is_followed {
-            session.stamp = session.stamp.max(stamp(&data));
+        cx.data.unit.end_command(cx.session.db, args.words());
+        finish(&mut cx.data);
+        if cx.data.unit.is_followed {
+            cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
-        drop(data);
+        drop(cx);
         if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
-            self.thread.counters.commands[row.id].calls.add(1);
-            self.thread.counters.processed.add(1);
-            session.commands += u64::from(!matches!(halt, Some(Halt::Wait(_))));
-            self.ran.push(row.id);
+            self.count(session, row.id, matches!(halt, Some(Halt::Wait(_))));
         }
         halt
+    }
+
+    #[inline]
+    fn count(&mut self, session: &mut Session, id: usize, waits: bool) {
+        self.thread.counters.commands[id].calls.add(1);
+        self.thread.counters.processed.add(1);
+        session.commands += u64::from(!waits);
+        match self.ran.last_mut() {
+            Some((last, times)) if *last == id => *times += 1,
+            _ => self.ran.push((id, 1)),
+        }
     }
 
     fn busy(&self, session: &mut Session, shard: u32) -> Halt {
@@ -477,9 +466,10 @@ impl Executor {
 
     /// Shares the time of what ran since the last call among the commands that ran.
     pub fn account(&mut self, nanoseconds: u64) {
-        let Some(share) = nanoseconds.checked_div(self.ran.len() as u64) else { return };
-        for id in self.ran.drain(..) {
-            self.thread.counters.commands[id].nanoseconds.add(share);
+        let all: u64 = self.ran.iter().map(|(_, times)| times).sum();
+        let Some(share) = nanoseconds.checked_div(all) else { return };
+        for (id, times) in self.ran.drain(..) {
+            self.thread.counters.commands[id].nanoseconds.add(share * times);
         }
         self.thread.counters.batches.add(1);
     }
@@ -535,7 +525,9 @@ pub(crate) fn gather(
     if !makes_sense {
         into.truncate(start);
     }
-    into[start..].sort_unstable_by_key(|(at, _)| *at);
+    if row.command.keys.len() > 1 {
+        into[start..].sort_unstable_by_key(|(at, _)| *at);
+    }
 }
 
 fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
@@ -571,6 +563,9 @@ fn close_over_targets(
     held: Held<'static, Shard>,
     patience: Patience,
 ) -> Result<Held<'static, Shard>, Busy> {
+    if held.iter().all(|shard| shard.interest().is_none()) {
+        return Ok(held);
+    }
     let mut held = held;
     loop {
         let targets =
@@ -662,7 +657,7 @@ pub(crate) fn finish(data: &mut Data<'_>) {
     }
     let is_awaited = data.held.iter().any(|shard| shard.interest().is_some());
     let served = if is_awaited { crate::serve::serve(data) } else { Vec::new() };
-    data.state.count_changes(data.unit.changes);
+    data.thread.counters.changes.add(data.unit.changes);
     let lsn = (!data.unit.record.is_empty()).then(|| data.state.journal.append(&data.unit.record));
     for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
         if let Some(lsn) = lsn {

@@ -108,7 +108,7 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
     let (input, spans, row) = (blocked.request.input(), blocked.request.spans(), blocked.row);
     let mut spots = Vec::new();
     crate::execute::gather(data.state, row, input, spans, &mut spots);
-    let mut args = Args::new(input, spans, row.first_arg(), Spots::Many(&spots));
+    let mut args = Args::new(input, spans, row.first_arg(), Spots::many(&spots));
     data.unit.begin_command();
     // The waiter's handler works on this unit's locks and record, lent for the while.
     let lent = Data {

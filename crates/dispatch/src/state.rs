@@ -69,8 +69,6 @@ pub struct State {
     pub gauges: Gauges,
     /// Measures the gauges anew; set by the shell.
     pub probe: OnceLock<fn(&Gauges)>,
-    /// Changes since the start.
-    pub changes: AtomicU64,
     /// Forty hexadecimal digits that name this history of the data.
     pub replication_id: ArcSwap<String>,
     seed: u64,
@@ -204,7 +202,6 @@ impl State {
             identity,
             gauges: Gauges::default(),
             probe: OnceLock::new(),
-            changes: AtomicU64::new(0),
             replication_id: ArcSwap::default(),
             seed: random_seed,
             threads: AtomicUsize::new(0),
@@ -345,12 +342,6 @@ impl State {
                 client.wake();
             }
         }
-    }
-
-    /// Counts changes to data.
-    #[inline]
-    pub fn count_changes(&self, changes: u64) {
-        self.changes.fetch_add(changes, Ordering::Relaxed);
     }
 
     /// Switches a rule on or off.

@@ -51,6 +51,8 @@ macro_rules! counters {
         #[derive(Debug)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
+            /// Changes to data; CONFIG RESETSTAT leaves them.
+            pub changes: Counter,
             /// By command id.
             pub commands: Box<[PerCommand]>,
         }
@@ -63,7 +65,7 @@ macro_rules! counters {
         impl Counters {
             fn new(commands: usize) -> Self {
                 let commands = std::iter::repeat_with(PerCommand::default).take(commands).collect();
-                Self { $($name: Counter::default(),)* commands }
+                Self { $($name: Counter::default(),)* changes: Counter::default(), commands }
             }
 
             fn reset(&self) {
@@ -181,6 +183,11 @@ impl Stats {
             sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number.get());
         }
         sums
+    }
+
+    /// Changes to data since the start.
+    pub fn changes(&self) -> u64 {
+        self.threads.lock().iter().map(|counters| counters.changes.get()).sum()
     }
 
     /// Counts an error by its code.

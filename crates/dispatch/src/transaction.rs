@@ -153,7 +153,7 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
     let (request, row) = (&queued.request, queued.row);
     let mark = cx.reply.out.mark();
     let mut args =
-        Args::new(request.input(), request.spans(), row.first_arg(), Spots::Many(&queued.spots));
+        Args::new(request.input(), request.spans(), row.first_arg(), Spots::many(&queued.spots));
     cx.row = row;
     cx.data.db = cx.session.db;
     cx.reply.protocol = cx.session.protocol;

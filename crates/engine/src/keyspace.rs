@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use crate::lock::{Busy, Guard, Held, Locks, Patience};
+use crate::prefetch::prefetch;
 use crate::shard::{Seed, Shard};
 use crate::trash::Trash;
+use crate::whereabouts::Whereabouts;
 
 /// Where a key lies, whatever the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,7 @@ pub struct Keyspace {
     seed: Seed,
     shift: u32,
     trash: Arc<Trash>,
+    whereabouts: Whereabouts,
 }
 
 impl Keyspace {
@@ -32,8 +35,10 @@ impl Keyspace {
     pub fn new(shards: u32, seed: Seed) -> Self {
         assert!(shards.is_power_of_two() && shards <= 1 << 16, "a power of two, at most 65536");
         let trash = Arc::new(Trash::default());
-        let locks = Locks::new((0..shards).map(|_| Shard::new(seed, Arc::clone(&trash))));
-        Self { locks, seed, shift: 64 - shards.trailing_zeros(), trash }
+        let whereabouts = Whereabouts::new(shards);
+        let shard = |index| Shard::new(index, seed, Arc::clone(&trash), whereabouts.clone());
+        let locks = Locks::new((0..shards).map(shard));
+        Self { locks, seed, shift: 64 - shards.trailing_zeros(), trash, whereabouts }
     }
 
     /// How many shards serve `threads` threads: at 1024, one command in a hundred meets a held lock at 64 threads.
@@ -66,6 +71,23 @@ impl Keyspace {
     /// Bits that a shard's number takes in a SCAN cursor.
     pub const fn shard_bits(&self) -> u32 {
         64 - self.shift
+    }
+
+    /// Brings the lock and the bucket of a key towards the cache, without any lock.
+    #[inline]
+    pub fn prefetch(&self, spot: Spot) {
+        let lock = self.locks.address(spot.shard);
+        prefetch(lock);
+        prefetch(lock.wrapping_add(64));
+        self.whereabouts.prefetch(spot.shard, spot.hash);
+    }
+
+    /// Brings the entry of a key towards the cache, if its shard is free just now.
+    #[inline]
+    pub fn prefetch_entry(&self, spot: Spot) {
+        if let Ok(shard) = self.locks.hold_one(spot.shard, Patience::NONE) {
+            shard.prefetch_entry(spot.hash);
+        }
     }
 
     /// Takes one shard.

@@ -46,6 +46,7 @@ pub mod types {
     pub mod string;
 }
 pub mod value;
+mod whereabouts;
 
 pub use entry::{Entry, INLINE_MAX, raw_value, string_value};
 pub use interest::{Interest, NameBuf, Waiter, Watch};

@@ -61,6 +61,7 @@ pub struct Busy(pub u32);
 #[repr(align(128))]
 struct Cell<T> {
     word: AtomicU32,
+    index: u32,
     queue: Mutex<Vec<Waker>>,
     value: UnsafeCell<T>,
 }
@@ -154,12 +155,13 @@ impl<T> fmt::Debug for Locks<T> {
 impl<T: Protected> Locks<T> {
     /// One lock for each value.
     pub fn new(values: impl Iterator<Item = T>) -> Self {
-        let cell = |value| Cell {
+        let cell = |(index, value)| Cell {
             word: AtomicU32::new(FREE),
+            index,
             queue: Mutex::new(Vec::new()),
             value: UnsafeCell::new(value),
         };
-        Self { cells: values.map(cell).collect() }
+        Self { cells: (0..).zip(values).map(cell).collect() }
     }
 
     /// How many locks there are.
@@ -177,7 +179,7 @@ impl<T: Protected> Locks<T> {
     #[inline]
     pub fn hold_one(&self, index: u32, patience: Patience) -> Result<Guard<'_, T>, Busy> {
         let cell = &self.cells[index as usize];
-        if cell.hold(patience) { Ok(Guard { cell, index }) } else { Err(Busy(index)) }
+        if cell.hold(patience) { Ok(Guard { cell }) } else { Err(Busy(index)) }
     }
 
     /// Takes a set of locks: `indexes` ascending and without duplicates. All or none.
@@ -186,9 +188,9 @@ impl<T: Protected> Locks<T> {
         indexes: impl IntoIterator<Item = u32>,
         patience: Patience,
     ) -> Result<Held<'_, T>, Busy> {
-        let mut held = Held { guards: SmallVec::new() };
+        let mut held: Held<'_, T> = Held { guards: SmallVec::new() };
         for index in indexes {
-            debug_assert!(held.guards.last().is_none_or(|last| last.index < index), "ascending");
+            debug_assert!(held.guards.last().is_none_or(|last| last.index() < index), "ascending");
             held.guards.push(self.hold_one(index, patience)?);
         }
         Ok(held)
@@ -215,12 +217,11 @@ impl<T: Protected> Locks<T> {
 /// One held lock; dropping it lets go.
 pub struct Guard<'a, T: Protected> {
     cell: &'a Cell<T>,
-    index: u32,
 }
 
 impl<T: Protected> fmt::Debug for Guard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Guard({})", self.index)
+        write!(f, "Guard({})", self.index())
     }
 }
 
@@ -228,7 +229,7 @@ impl<T: Protected> Guard<'_, T> {
     /// Which lock this is.
     #[inline]
     pub const fn index(&self) -> u32 {
-        self.index
+        self.cell.index
     }
 
     /// Says that this will take longer than a millisecond: others give up at once instead of spinning.
@@ -296,9 +297,9 @@ impl<'a, T: Protected> Held<'a, T> {
     #[inline]
     fn position(&self, index: u32) -> Option<usize> {
         if let [only] = &self.guards[..] {
-            return (only.index == index).then_some(0);
+            return (only.index() == index).then_some(0);
         }
-        self.guards.binary_search_by_key(&index, |guard| guard.index).ok()
+        self.guards.binary_search_by_key(&index, Guard::index).ok()
     }
 
     /// What lock `index` protects, if it is among the held.

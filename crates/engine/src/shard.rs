@@ -22,6 +22,7 @@ use crate::lock::Protected;
 use crate::table::Table;
 use crate::trash::Trash;
 use crate::value::{Collection, ObjectMut, Value};
+use crate::whereabouts::Whereabouts;
 
 /// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +106,8 @@ pub struct Shard {
     pub lsn: u64,
     half_changed: bool,
     trash: Arc<Trash>,
+    index: u32,
+    whereabouts: Whereabouts,
 }
 
 impl Protected for Shard {
@@ -115,8 +118,31 @@ impl Protected for Shard {
 
 impl Shard {
     /// An empty shard of no database yet: they come when something is put in.
-    pub const fn new(seed: Seed, trash: Arc<Trash>) -> Self {
-        Self { databases: Vec::new(), interest: None, seed, lsn: 0, half_changed: false, trash }
+    pub(crate) const fn new(
+        index: u32,
+        seed: Seed,
+        trash: Arc<Trash>,
+        whereabouts: Whereabouts,
+    ) -> Self {
+        Self {
+            databases: Vec::new(),
+            interest: None,
+            seed,
+            lsn: 0,
+            half_changed: false,
+            trash,
+            index,
+            whereabouts,
+        }
+    }
+
+    /// Tells those without the lock where the buckets are, after anything that may have moved them.
+    #[inline]
+    fn tell(&self) {
+        if let Some(database) = self.databases.first() {
+            let (first, buckets) = database.table.whereabouts();
+            self.whereabouts.tell(self.index, first, buckets);
+        }
     }
 
     /// Bytes that keys and values take from the allocator.
@@ -166,14 +192,6 @@ impl Shard {
             entry.set_access(access);
         }
         Some(entry)
-    }
-
-    /// Brings the bucket of a hash towards the cache, for the database that most clients use.
-    #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        if let Some(database) = self.databases.first() {
-            database.table.prefetch_bucket(hash);
-        }
     }
 
     /// Brings the entry of a hash towards the cache, for the database that most clients use.
@@ -242,6 +260,7 @@ impl Shard {
         let database = self.database_mut(name.db);
         database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
         database.table.insert(name.hash, entry, &|key| seed.hash(key));
+        self.tell();
     }
 
     /// Puts in, under a new name, an entry that [`Shard::take`] gave. The key must not be there.
@@ -297,6 +316,7 @@ impl Shard {
         let database = self.databases.get_mut(name.db as usize)?;
         let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
         database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
+        self.tell();
         Some(entry)
     }
 
@@ -361,6 +381,7 @@ impl Shard {
         }
         let count = old.table.len();
         self.trash.throw_table(old.table);
+        self.tell();
         count
     }
 
@@ -369,6 +390,7 @@ impl Shard {
         self.half_changed = true;
         self.database_mut(one.max(other));
         self.databases.swap(one as usize, other as usize);
+        self.tell();
         let Some(interest) = &mut self.interest else { return };
         let (databases, seed) = (&self.databases, self.seed);
         let is_in =
@@ -458,7 +480,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn shard() -> Shard {
-        Shard::new(Seed(1, 2), Arc::new(Trash::default()))
+        Shard::new(0, Seed(1, 2), Arc::new(Trash::default()), Whereabouts::new(1))
     }
 
     fn name(key: &[u8]) -> Name<'_> {

@@ -516,13 +516,10 @@ impl Table {
         arrays.flat_map(|array| (0..array.buckets.len()).flat_map(|index| array.bucket(index)))
     }
 
-    /// Brings the bucket of a hash towards the cache.
+    /// Where the buckets lie and how many there are, for prefetching only.
     #[inline]
-    pub fn prefetch_bucket(&self, hash: u64) {
-        if self.len != 0 {
-            let (array, index) = self.home(hash);
-            prefetch(std::ptr::from_ref(&array.buckets[index]).cast());
-        }
+    pub(crate) const fn whereabouts(&self) -> (*const u8, usize) {
+        (self.array.buckets.as_ptr().cast(), self.array.buckets.len())
     }
 
     /// Brings the first two lines of the entries that look like `hash` towards the cache.

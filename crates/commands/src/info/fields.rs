@@ -97,7 +97,7 @@ pub(super) const PERSISTENCE: &[Field] = &[
         u8::from(rules & rule::LOADING != 0).to_string()
     }),
     ("async_loading", |_| "0".to_owned()),
-    ("rdb_changes_since_last_save", |f| f.state.changes.load(Ordering::Relaxed).to_string()),
+    ("rdb_changes_since_last_save", |f| f.state.stats.changes().to_string()),
     ("rdb_bgsave_in_progress", |_| "0".to_owned()),
     ("rdb_last_save_time", |f| (f.state.identity.started_ms / 1000).to_string()),
     ("rdb_last_bgsave_status", |_| "ok".to_owned()),
