@@ -194,7 +194,7 @@ impl Client {
             mailbox.mail.push_back(mail);
         }
         self.has_mail.store(true, Ordering::Release);
-        let waker = mailbox.waker.take();
+        let waker = mailbox.waker.clone();
         drop(mailbox);
         waker.into_iter().for_each(Waker::wake);
     }
@@ -206,17 +206,17 @@ impl Client {
             blocked.claim();
         }
         self.killed.store(true, Ordering::Release);
-        let mut mailbox = self.mailbox.lock();
+        let mailbox = self.mailbox.lock();
         // Under the lock, or a connection that is taking its mail could wipe it out unseen.
         self.has_mail.store(true, Ordering::Release);
-        let waker = mailbox.waker.take();
+        let waker = mailbox.waker.clone();
         drop(mailbox);
         waker.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes the connection, for it to look around.
     pub fn wake(&self) {
-        let waker = self.mailbox.lock().waker.take();
+        let waker = self.mailbox.lock().waker.clone();
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -240,13 +240,9 @@ impl Client {
         std::mem::take(&mut mailbox.mail)
     }
 
-    /// Leaves a waker for the next mail or kill. Says whether there is something already.
-    pub fn listen(&self, waker: &Waker) -> bool {
-        let mut mailbox = self.mailbox.lock();
-        if !mailbox.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            mailbox.waker = Some(waker.clone());
-        }
-        self.has_mail()
+    /// Leaves a waker, for every mail and kill from now on. Whoever leaves it looks at [`Client::has_mail`] afterwards.
+    pub fn listen(&self, waker: &Waker) {
+        self.mailbox.lock().waker = Some(waker.clone());
     }
 }
 

@@ -135,7 +135,8 @@ impl Local {
             .then(|| Instant::now() + Duration::from_millis(blocked.wait.timeout_ms));
         let mut is_claimed = false;
         loop {
-            if self.session.client.listen(&waker())
+            self.session.client.listen(&waker());
+            if self.session.client.has_mail()
                 && let Some(mail) =
                     self.session.client.take_mail().into_iter().find(|mail| mail.is_reply)
             {

@@ -1,8 +1,8 @@
 //! One connection: read, decode, execute, write.
 //!
-//! A turn reads what the socket has, runs it where it arrived, and writes once. Reading goes into a buffer of the thread, and so does
-//! the output; only what is left over (half a request, replies that the socket does not take) moves into buffers of the connection, so an
-//! idle connection holds none.
+//! A turn reads what the socket has, runs it where it arrived, and writes once, when all others that are ready have read. Reading goes
+//! into a buffer of the thread, and so does the output; only what is left over (half a request, replies until they are sent) moves into
+//! buffers of the connection, so an idle connection holds none.
 //!
 //! A connection goes on reading while replies wait to be taken: a client may send a long pipeline before it reads anything. The bound on
 //! what may wait is `client-output-buffer-limit`, and reaching it ends the connection.
@@ -90,6 +90,8 @@ pub(crate) struct Connection {
     waiting: Waiting,
     /// The connection closes once `output` has been sent.
     closing: bool,
+    /// Whether the client knows how to wake this connection.
+    is_listening: bool,
 }
 
 impl Connection {
@@ -105,6 +107,7 @@ impl Connection {
             over_soft_since: None,
             waiting: Waiting::Nothing,
             closing: false,
+            is_listening: false,
         }
     }
 
@@ -179,8 +182,14 @@ impl Connection {
                     }
                 }
             }
-            if self.write_out(io, cx).is_err() || self.is_over_limit(io) {
+            let has_output = self.keep_output(io);
+            // Judged before anything is sent, as Redis does: a reply that is too large is too large however fast it is taken.
+            if self.is_over_limit(io) {
                 return Poll::Ready(Turn::Close);
+            }
+            if has_output {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if self.has_more {
                 return Poll::Ready(Turn::Yield);
@@ -188,9 +197,23 @@ impl Connection {
         }
     }
 
+    /// Takes what commands have written out of the thread's buffer, to be sent when all others that are ready have had their turn: a
+    /// client that is woken by one reply at a time is woken more often. Says whether there is anything.
+    fn keep_output(&mut self, io: &IoThread) -> bool {
+        let mut shared = io.output.borrow_mut();
+        if !shared.is_empty() {
+            self.output = std::mem::replace(&mut *shared, io.spare_output());
+        }
+        self.note_output();
+        !self.output.is_empty()
+    }
+
     /// Nothing to do but to wait, unless mail came just now.
-    fn pend(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.session.client.listen(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    fn pend(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.is_listening, true) {
+            self.session.client.listen(cx.waker());
+        }
+        if self.session.client.has_mail() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Reads once and runs what came. `Ok(false)` at the end of the stream.
@@ -377,32 +400,13 @@ impl Connection {
         self.closing = true;
     }
 
-    /// Replies written by commands go out in one piece; what the socket does not take stays in the connection's own buffer.
-    fn write_out(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut shared = io.output.borrow_mut();
-        if shared.is_empty() {
-            return Ok(());
-        }
-        let mut sent = 0;
-        let result = send(&mut self.stream, &shared, &mut sent, io, cx);
-        self.session.client.total_out.fetch_add(sent as u64, Ordering::Relaxed);
-        if sent < shared.len() {
-            self.output = std::mem::take(&mut *shared);
-            self.sent = sent;
-        } else {
-            shared.clear();
-        }
-        self.note_output();
-        result
-    }
-
     /// Sends more of what waits.
     fn flush(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
         let before = self.sent;
         send(&mut self.stream, &self.output, &mut self.sent, io, cx)?;
         self.session.client.total_out.fetch_add((self.sent - before) as u64, Ordering::Relaxed);
         if self.sent == self.output.len() {
-            self.output = Output::default();
+            io.put_back(std::mem::take(&mut self.output));
             self.sent = 0;
         } else if self.sent >= SENT_BYTES_KEPT.max(self.output.len() / 2) {
             self.output.drop_front(std::mem::take(&mut self.sent));

@@ -18,6 +18,9 @@ use crate::connection::{Connection, READ_BYTES};
 use crate::stream::Stream;
 use crate::tasks::Shell;
 
+/// How many empty outputs a thread keeps, each of at most 16 KB.
+const SPARE_OUTPUTS: usize = 64;
+
 /// A connection on its way to its thread: still without a runtime.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -41,6 +44,8 @@ pub(crate) struct IoThread {
     pub(crate) batch: RefCell<Batch>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) output: RefCell<Output>,
+    /// Empty outputs with some room, for replies that are about to be sent.
+    pub(crate) spare_outputs: RefCell<Vec<Output>>,
     pub(crate) shell: Shell,
 }
 
@@ -52,6 +57,7 @@ impl IoThread {
             batch: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             output: RefCell::default(),
+            spare_outputs: RefCell::default(),
             shell,
         }
     }
@@ -60,6 +66,20 @@ impl IoThread {
     pub(crate) fn now(&self) -> Instant {
         self.state.clock.advance(clock::now_ms());
         Instant::now()
+    }
+
+    /// An empty output, with some room as a rule.
+    pub(crate) fn spare_output(&self) -> Output {
+        self.spare_outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Keeps an output that has been sent, for the next.
+    pub(crate) fn put_back(&self, mut output: Output) {
+        let mut spare = self.spare_outputs.borrow_mut();
+        if spare.len() < SPARE_OUTPUTS {
+            output.clear();
+            spare.push(output);
+        }
     }
 
     pub(crate) fn count_read(&self, bytes: usize) {
