@@ -15,7 +15,9 @@ mod aside;
 pub mod collections {
     //! Containers that have never heard of Redis.
     pub mod chunks;
+    pub mod intset;
     pub mod listpack;
+    pub mod members;
     pub mod packed;
 }
 #[expect(unsafe_code, reason = "one allocation per entry")]

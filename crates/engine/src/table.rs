@@ -541,7 +541,7 @@ impl Table {
 }
 
 /// The successor in reversed binary of a table of `buckets`.
-fn next_cursor(cursor: u64, buckets: usize) -> u64 {
+pub(crate) fn next_cursor(cursor: u64, buckets: usize) -> u64 {
     let mask = buckets as u64 - 1;
     (cursor | !mask).reverse_bits().wrapping_add(1).reverse_bits()
 }
