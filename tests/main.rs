@@ -23,6 +23,7 @@ mod commands {
     mod memory;
     mod object;
     mod server;
+    mod set;
     mod string;
     mod transactions;
 }

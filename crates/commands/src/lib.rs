@@ -21,6 +21,7 @@ pub mod memory;
 pub mod object;
 pub mod replication;
 pub mod server;
+pub mod set;
 pub mod shutdown;
 pub mod string;
 pub mod transactions;
@@ -44,6 +45,7 @@ pub const FAMILIES: &[&[Command]] = &[
     list::COMMANDS,
     object::COMMANDS,
     server::COMMANDS,
+    set::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

@@ -60,8 +60,11 @@ impl Digest {
     fn object(&mut self, object: ObjectRef<'_>) {
         match object {
             ObjectRef::List(list) => list.iter().for_each(|element| self.mix(element)),
+            ObjectRef::Set(set) => {
+                set.iter().for_each(|member| member.with_bytes(|bytes| self.xor(bytes)));
+            }
             ObjectRef::Hash(hash) => hash.iter().for_each(|pair| self.field(pair)),
-            ObjectRef::Set(_) | ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => {}
+            ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => {}
         }
     }
 }

@@ -13,16 +13,18 @@
 //! * A key that is there from a round's beginning to its end, and is not renamed, is shown: its shard is visited, and the cursor of a
 //!   table survives growth.
 
+pub(crate) mod options;
+
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::execute::Walk;
-use russet_dispatch::{Args, Category, Command, Context, Error, Outcome, Stop};
-use russet_engine::number::parse_i64;
+use russet_dispatch::{Args, Category, Command, Context, Outcome, Stop};
 use russet_engine::shard::Database;
 use russet_engine::table::Table;
 use russet_engine::{Busy, Entry, Name, Shard, Type, glob};
 use russet_resp::Mark;
 
 use super::GENERIC;
+use options::{Options, cursor};
 
 /// The row of KEYS.
 pub(super) const KEYS: Command = Command {
@@ -169,45 +171,10 @@ impl Walk for Keys {
     }
 }
 
-/// The options behind SCAN's cursor.
-fn options(cx: &Context<'_>, args: &mut Args<'_>) -> Result<(Filter, u64), Error> {
-    let (mut filter, mut count) = (Filter::any(cx), 10);
-    while let Some(option) = args.peek() {
-        let option = option.to_ascii_lowercase();
-        args.next()?;
-        match option.as_slice() {
-            b"match" => filter.set_pattern(args.next()?),
-            b"count" => count = wanted(args.next()?)?,
-            b"type" => filter.kind = Some(kind_of(args.next()?)?),
-            b"novalues" => return Err(Error::NoValuesOnlyInHscan),
-            b"noscores" => return Err(Error::NoScoresOnlyInZscan),
-            _ => return Err(Error::Syntax),
-        }
-    }
-    Ok((filter, count))
-}
-
-fn wanted(count: &[u8]) -> Result<u64, Error> {
-    let count = parse_i64(count).ok_or(Error::NotInteger)?;
-    if count < 1 { Err(Error::Syntax) } else { Ok(count as u64) }
-}
-
-fn kind_of(name: &[u8]) -> Result<Type, Error> {
-    let is_it = |kind: &Type| kind.name().as_bytes().eq_ignore_ascii_case(name);
-    let unknown = || format!("ERR unknown type name '{}'", String::from_utf8_lossy(name));
-    Type::ALL.into_iter().find(is_it).ok_or_else(|| Error::of(unknown()))
-}
-
-/// An unsigned number of 64 bits, in decimal digits and nothing else.
-fn cursor(word: &[u8]) -> Result<u64, Error> {
-    let is_plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    let digits = std::str::from_utf8(word).ok().filter(|_| is_plain);
-    digits.and_then(|digits| digits.parse().ok()).ok_or(Error::InvalidCursor)
-}
-
 fn scan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let cursor = cursor(args.next()?)?;
-    let (filter, count) = options(cx, args)?;
+    let Options { pattern, count, kind, .. } = Options::read(args, None)?;
+    let filter = Filter { pattern, kind, ..Filter::any(cx) };
     if cursor == 0
         && let Some(found) = filter.only_key(cx)?
     {
@@ -225,8 +192,8 @@ fn scan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// Puts what comes before the keys of SCAN's reply where it belongs.
-fn head(at: Mark, cx: &mut Context<'_>, cursor: u64, found: usize) {
+/// Puts what comes before the names of a scan's reply where it belongs.
+pub(crate) fn head(at: Mark, cx: &mut Context<'_>, cursor: u64, found: usize) {
     let cursor = cursor.to_string();
     let head = format!("*2\r\n${}\r\n{cursor}\r\n*{found}\r\n", cursor.len());
     cx.reply.out.insert(at, head.as_bytes());

@@ -232,7 +232,7 @@ impl Set {
             Form::Ints(ints) => parse_i64(member).is_some_and(|number| ints.remove(number)),
             Form::Small(small) => {
                 let found = small.first().and_then(|first| small.find(first, member, 0));
-                found.inspect(|position| drop(small.remove(*position, 1))).is_some()
+                found.map(|position| small.remove(position, 1)).is_some()
             }
             Form::Big(big) => big.remove(member),
         }
@@ -409,7 +409,7 @@ mod tests {
                 prop_assert!(set.iter().all(|member| set.has(member)));
                 let (mut seen, mut cursor) = (HashSet::new(), 0);
                 loop {
-                    cursor = set.scan(cursor, |member| drop(seen.insert(member.to_vec())));
+                    cursor = set.scan(cursor, |member| { seen.insert(member.to_vec()); });
                     if cursor == 0 { break }
                 }
                 prop_assert_eq!(&seen, &twin);

@@ -1,0 +1,71 @@
+//! What stands behind a cursor: MATCH, COUNT, and what only one kind of scan takes.
+
+use russet_dispatch::{Args, Error};
+use russet_engine::number::parse_i64;
+use russet_engine::{Type, glob};
+
+/// The options of SCAN, SSCAN, HSCAN and ZSCAN.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// `None` for any name, also the empty one, which no other pattern but the empty one matches.
+    pub(crate) pattern: Option<Box<[u8]>>,
+    /// How many are wanted, about; at least one.
+    pub(crate) count: u64,
+    /// What keys hold, for SCAN.
+    pub(crate) kind: Option<Type>,
+    /// Whether to leave out values, or scores.
+    pub(crate) names_only: bool,
+}
+
+impl Options {
+    /// Reads what is left of the arguments. `within` is the type whose elements are scanned; none for the keys of a database.
+    pub(crate) fn read(args: &mut Args<'_>, within: Option<Type>) -> Result<Self, Error> {
+        let mut options = Self { pattern: None, count: 10, kind: None, names_only: false };
+        while let Some(option) = args.peek() {
+            args.next()?;
+            options.one(&option.to_ascii_lowercase(), args, within)?;
+        }
+        Ok(options)
+    }
+
+    fn one(&mut self, name: &[u8], args: &mut Args<'_>, within: Option<Type>) -> Result<(), Error> {
+        match name {
+            b"match" => {
+                let pattern = args.next()?;
+                self.pattern = (pattern != b"*").then(|| pattern.into());
+            }
+            b"count" => self.count = wanted(args.next()?)?,
+            b"type" if within.is_none() => self.kind = Some(kind_of(args.next()?)?),
+            b"novalues" if within == Some(Type::Hash) => self.names_only = true,
+            b"novalues" => return Err(Error::NoValuesOnlyInHscan),
+            b"noscores" if within == Some(Type::SortedSet) => self.names_only = true,
+            b"noscores" => return Err(Error::NoScoresOnlyInZscan),
+            _ => return Err(Error::Syntax),
+        }
+        Ok(())
+    }
+
+    /// Whether a name matches.
+    #[inline]
+    pub(crate) fn wants(&self, name: &[u8]) -> bool {
+        self.pattern.as_deref().is_none_or(|pattern| glob::matches(pattern, name))
+    }
+}
+
+fn wanted(count: &[u8]) -> Result<u64, Error> {
+    let count = parse_i64(count).ok_or(Error::NotInteger)?;
+    if count < 1 { Err(Error::Syntax) } else { Ok(count as u64) }
+}
+
+fn kind_of(name: &[u8]) -> Result<Type, Error> {
+    let is_it = |kind: &Type| kind.name().as_bytes().eq_ignore_ascii_case(name);
+    let unknown = || format!("ERR unknown type name '{}'", String::from_utf8_lossy(name));
+    Type::ALL.into_iter().find(is_it).ok_or_else(|| Error::of(unknown()))
+}
+
+/// A cursor: an unsigned number of 64 bits, in decimal digits and nothing else.
+pub(crate) fn cursor(word: &[u8]) -> Result<u64, Error> {
+    let is_plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(word).ok().filter(|_| is_plain);
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Error::InvalidCursor)
+}
