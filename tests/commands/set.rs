@@ -248,7 +248,7 @@ fn scans_see_every_member() {
     let (mut cursor, mut seen) = (b"0".to_vec(), Vec::new());
     loop {
         let mut client = server.client();
-        let reply = client.cmd(&[b"SSCAN", b"big", cursor.as_slice(), b"COUNT", b"50"]);
+        let reply = client.cmd(&[b"SSCAN".as_slice(), b"big", &cursor, b"COUNT", b"50"]);
         let parts = reply.items().expect("a cursor and members");
         seen.extend(words(&parts[1]));
         cursor = parts[0].bytes().expect("a cursor").to_vec();

@@ -110,14 +110,10 @@ errors! {
     InvalidCondition = "ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE",
     /// A number of keys that is none.
     InvalidNumkeys = "ERR invalid numkeys value",
-    /// A number of keys below one, where it has been called so.
-    NumkeysNotPositive = "ERR numkeys should be greater than 0",
     /// A number of keys above that of the arguments.
     NumkeysTooMany = "ERR Number of keys can't be greater than number of args",
     /// LIMIT below zero.
     LimitNegative = "ERR LIMIT can't be negative",
-    /// SRANDMEMBER and its kin with the one number that has no opposite.
-    CountOutOfRange = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
     /// MSETEX with fewer pairs than it says.
     PairsMissing = "ERR wrong number of key-value pairs",
     /// LCS of something else than strings.

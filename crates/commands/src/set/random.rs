@@ -36,7 +36,7 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     let count = args.peek().map(|_| args.int()).transpose()?.unwrap_or(1);
     args.end()?;
     let repeats = count < 0;
-    let count = count.checked_abs().ok_or(Error::CountOutOfRange)? as usize;
+    let count = count.checked_abs().ok_or(Error::OutOfLongRange)? as usize;
     let len = cx.data.find_as(key)?.map_or(0, Set::len);
     here(cx, if repeats { count } else { count.min(len) })?;
     let Some(set) = cx.data.read_as::<Set>(key)? else {

@@ -325,7 +325,7 @@ impl Listpack {
     /// Makes the bytes from `from` to `until` `size` bytes long.
     fn make_gap(&mut self, from: usize, until: usize, size: usize) {
         let (old, new) = (self.0.len(), self.0.len() - (until - from) + size);
-        assert!(new <= u32::MAX as usize, "whoever adds asks has_room first");
+        assert!(u32::try_from(new).is_ok(), "whoever adds asks has_room first");
         if new > old {
             self.reserve_class(new);
             self.0.resize(new, END);

@@ -265,7 +265,7 @@ impl Members {
     }
 
     fn push_page(&mut self, page: Page) {
-        if self.pages % SEGMENT == 0 {
+        if self.pages.is_multiple_of(SEGMENT) {
             self.segments.push(Vec::new());
         }
         let is_first = self.segments.len() == 1;
