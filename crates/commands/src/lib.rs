@@ -14,6 +14,7 @@ pub mod function;
 pub mod generic;
 pub mod hash;
 mod help;
+pub mod hyperloglog;
 pub mod info;
 pub mod list;
 mod long_double;
@@ -42,6 +43,7 @@ pub const FAMILIES: &[&[Command]] = &[
     generic::COMMANDS,
     hash::COMMANDS,
     hash::expire::COMMANDS,
+    hyperloglog::COMMANDS,
     list::COMMANDS,
     object::COMMANDS,
     server::COMMANDS,

@@ -62,6 +62,16 @@ errors! {
     OutOfRange = "ERR value is out of range",
     /// An index lies outside the list.
     IndexOutOfRange = "ERR index out of range",
+    /// SORT by what is no number.
+    ScoresNotFloat = "ERR One or more scores can't be converted into double",
+    /// A string is no HyperLogLog.
+    NoHyperLogLog = "WRONGTYPE Key is not a valid HyperLogLog string value.",
+    /// A string begins as a HyperLogLog does, but its registers make no sense.
+    CorruptedHyperLogLog = "INVALIDOBJ Corrupted HLL object detected",
+    /// PFDEBUG of nothing.
+    NoSuchHyperLogLog = "ERR The specified key does not exist",
+    /// PFDEBUG DECODE of a dense form.
+    HyperLogLogNotSparse = "ERR HLL encoding is not sparse",
     /// A number that has no opposite.
     OutOfLongRange = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
     /// LPOS with a rank of zero.

@@ -41,6 +41,7 @@ pub mod types {
     //! The types of Redis.
     pub mod bitmap;
     pub mod hash;
+    pub mod hyperloglog;
     pub mod list;
     pub mod set;
     pub mod sorted_set;
