@@ -18,12 +18,14 @@ mod commands {
     mod debug;
     mod generic;
     mod hash;
+    mod hyperloglog;
     mod info;
     mod list;
     mod memory;
     mod object;
     mod server;
     mod set;
+    mod sort;
     mod string;
     mod transactions;
 }

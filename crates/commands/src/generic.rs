@@ -1,8 +1,9 @@
 //! Keys, whatever they hold: removing, renaming, copying, and when they end.
 //!
-//! What walks the whole keyspace stands in `generic/scan.rs`.
+//! What walks the whole keyspace stands in `generic/scan.rs`, SORT in `generic/sort.rs`.
 
 pub mod scan;
+mod sort;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::context::type_name;
@@ -186,6 +187,8 @@ pub const COMMANDS: &[Command] = &[
         ..GENERIC
     },
     scan::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     Command {
         name: "touch",
         syntax: "key [key ...]",

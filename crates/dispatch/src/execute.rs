@@ -70,6 +70,8 @@ enum KeySet {
     None,
     One(usize, Spot),
     Many(usize, usize),
+    /// As many, and all shards with them.
+    All(usize, usize),
 }
 
 /// What a thread needs to run requests; reused from chunk to chunk.
@@ -210,11 +212,16 @@ impl Executor {
                 state.keyspace.prefetch(spot);
                 KeySet::One(at, spot)
             }
-            Locks::Keys => {
+            Locks::Keys | Locks::KeysOrAll => {
                 let start = self.spots.len();
                 gather(state, row, input, spans, &mut self.spots);
                 self.spots[start..].iter().for_each(|(_, spot)| state.keyspace.prefetch(*spot));
-                KeySet::Many(start, self.spots.len())
+                let end = self.spots.len();
+                if row.takes_all(spans.len(), |at| spans[at].of(input)) {
+                    KeySet::All(start, end)
+                } else {
+                    KeySet::Many(start, end)
+                }
             }
             _ => KeySet::None,
         }
@@ -340,7 +347,9 @@ impl Executor {
         let spots = match keys {
             KeySet::None => Spots::None,
             KeySet::One(at, spot) => Spots::One(at, spot),
-            KeySet::Many(start, end) => Spots::many(&self.spots[start..end]),
+            KeySet::Many(start, end) | KeySet::All(start, end) => {
+                Spots::many(&self.spots[start..end])
+            }
         };
         let mut args = Args::new(input, spans, row.first_arg(), spots);
         let (now, mark) = (state.clock.now(), out.mark());
@@ -413,6 +422,7 @@ impl Executor {
                     Ok(held)
                 }
             }
+            KeySet::All(..) => state.keyspace.hold_all(patience),
             KeySet::None => lock_unkeyed(state, session, row, patience),
         }
     }

@@ -68,6 +68,12 @@ pub enum Begin {
     At(usize),
     /// Behind a keyword, looked for from an argument; a negative start counts from the end and looks backwards.
     Keyword(&'static str, i32),
+    /// Behind the last option of this name, the only one that names a key. Options before it may have arguments of their own: their
+    /// names, and how many. Clients are told that nobody knows.
+    Option(&'static str, &'static [(&'static str, usize)]),
+    /// Nowhere: patterns behind these words name keys once the command runs. If there are such patterns, all shards are taken. Clients
+    /// are told that nobody knows.
+    Patterns(&'static [&'static str]),
 }
 
 /// How keys are found from the beginning on.
@@ -101,6 +107,22 @@ pub const fn at(index: usize, access: Access) -> KeySpec {
 /// Keys from `index` to `last` behind it (negative: from the end), every `step`th.
 pub const fn range(index: usize, last: i32, step: usize, access: Access) -> KeySpec {
     KeySpec { begin: Begin::At(index), find: Find::Range { last, step, limit: 0 }, access }
+}
+
+/// One key behind an option, among others that may have arguments of their own; see [`Begin::Option`].
+pub const fn option(
+    name: &'static str,
+    others: &'static [(&'static str, usize)],
+    access: Access,
+) -> KeySpec {
+    let find = Find::Range { last: 0, step: 1, limit: 0 };
+    KeySpec { begin: Begin::Option(name, others), find, access }
+}
+
+/// Keys that patterns behind some words name; see [`Begin::Patterns`].
+pub const fn patterns(words: &'static [&'static str], access: Access) -> KeySpec {
+    let find = Find::Range { last: 0, step: 1, limit: 0 };
+    KeySpec { begin: Begin::Patterns(words), find, access }
 }
 
 /// A number of keys at `index`, and the keys behind it, every `step`th.
@@ -144,6 +166,17 @@ pub fn positions<'a>(
     mut each: impl FnMut(usize, Access),
 ) -> bool {
     specs.iter().all(|spec| positions_of(*spec, argc, &arg, &mut each))
+}
+
+/// Whether there are patterns among the arguments that name keys once the command runs; see [`Begin::Patterns`].
+pub fn has_patterns<'a>(specs: &[KeySpec], argc: usize, arg: impl Fn(usize) -> &'a [u8]) -> bool {
+    specs.iter().any(|spec| match spec.begin {
+        Begin::Patterns(words) => (2..argc).any(|at| {
+            arg(at).contains(&b'*')
+                && words.iter().any(|word| arg(at - 1).eq_ignore_ascii_case(word.as_bytes()))
+        }),
+        _ => false,
+    })
 }
 
 fn positions_of<'a>(
@@ -192,7 +225,30 @@ fn begin<'a>(begin: Begin, argc: usize, arg: &impl Fn(usize) -> &'a [u8]) -> Opt
             };
             found.map(|at| at + 1).filter(|at| *at < argc)
         }
+        Begin::Option(name, others) => behind_option(name, others, argc, arg),
+        Begin::Patterns(_) => None,
     }
+}
+
+/// The argument behind the last option of this name; options stand behind the first key.
+fn behind_option<'a>(
+    name: &str,
+    others: &[(&str, usize)],
+    argc: usize,
+    arg: &impl Fn(usize) -> &'a [u8],
+) -> Option<usize> {
+    let is = |at: usize, word: &str| arg(at).eq_ignore_ascii_case(word.as_bytes());
+    let (mut at, mut found) = (2, None);
+    while at < argc {
+        if is(at, name) {
+            found = Some(at + 1);
+            at += 1;
+        } else {
+            at += others.iter().find(|(word, _)| is(at, word)).map_or(0, |(_, count)| *count);
+        }
+        at += 1;
+    }
+    found.filter(|at| *at < argc)
 }
 
 fn range_end(begin: usize, last: i32, limit: usize, argc: usize) -> i64 {
@@ -221,6 +277,27 @@ mod tests {
         assert_eq!(found(&[counted(1, 1, RW)], "LMPOP 2 a b LEFT"), Some(vec![2, 3]));
         assert_eq!(found(&[counted(1, 2, OW)], "MSETEX 2 a 1 b 2 NX"), Some(vec![2, 4]));
         assert_eq!(found(&[at(1, RW), at(2, OW)], "COPY a b"), Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn an_option_is_found_among_others_and_patterns_are_noticed() {
+        let sort = [
+            at(1, RO),
+            patterns(&["BY", "GET"], RO),
+            option("STORE", &[("LIMIT", 2), ("GET", 1), ("BY", 1)], OW),
+        ];
+        assert_eq!(found(&sort, "SORT k"), Some(vec![1]));
+        assert_eq!(found(&sort, "SORT k STORE a GET store ALPHA store b"), Some(vec![1, 7]));
+        assert_eq!(found(&sort, "SORT k LIMIT 0 store GET"), Some(vec![1]));
+        assert_eq!(found(&sort, "SORT k ALPHA STORE"), Some(vec![1]));
+        let has = |line: &str| {
+            let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            has_patterns(&sort, argv.len(), |at| argv[at])
+        };
+        assert!(has("SORT k by w_*"));
+        assert!(has("SORT k GET # GET *->f"));
+        assert!(!has("SORT k BY nosort GET #"));
+        assert!(!has("SORT by*"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::command::{Category, Command, Flag, categories};
-use crate::keys::{Begin, Find, KeySpec};
+use crate::keys::{Begin, Find, KeySpec, has_patterns};
 
 /// A row with what follows from it, ready for use.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub enum Locks {
     One(usize),
     /// Those of its keys.
     Keys,
+    /// Those of its keys, or all if patterns name keys besides; see [`Begin::Patterns`].
+    KeysOrAll,
     /// All.
     All,
     /// Those of the commands that MULTI has queued, and of the keys that WATCH watches.
@@ -58,6 +60,15 @@ impl Row {
     pub const fn takes(&self, argc: usize) -> bool {
         let arity = self.command.arity;
         if arity >= 0 { argc == arity as usize } else { argc >= arity.unsigned_abs() as usize }
+    }
+
+    /// Whether a request takes all shards, whatever its keys are.
+    pub fn takes_all<'a>(&self, argc: usize, arg: impl Fn(usize) -> &'a [u8]) -> bool {
+        match self.locks {
+            Locks::All => true,
+            Locks::KeysOrAll => has_patterns(self.command.keys, argc, arg),
+            _ => false,
+        }
     }
 
     /// Index of the first argument behind the name.
@@ -103,6 +114,9 @@ fn locks(command: &Command) -> Locks {
         [] => Locks::None,
         [KeySpec { begin: Begin::At(at), find: Find::Range { last: 0, .. }, .. }] => {
             Locks::One(*at)
+        }
+        specs if specs.iter().any(|spec| matches!(spec.begin, Begin::Patterns(_))) => {
+            Locks::KeysOrAll
         }
         _ => Locks::Keys,
     }

@@ -11,7 +11,7 @@ use crate::context::{Context, Data, Outcome};
 use crate::error::{Error, Stop};
 use crate::execute::{failed, no_wait};
 use crate::session::Session;
-use crate::table::{Locks, Row};
+use crate::table::Row;
 
 /// One queued command.
 #[derive(Debug)]
@@ -22,6 +22,14 @@ pub struct Queued {
     pub request: OwnedRequest,
     /// Where its keys lie, by argument.
     pub spots: Vec<(u32, Spot)>,
+}
+
+impl Queued {
+    /// Whether it takes all shards, whatever its keys are.
+    fn takes_all(&self) -> bool {
+        let (input, spans) = (self.request.input(), self.request.spans());
+        self.row.takes_all(spans.len(), |at| spans[at].of(input))
+    }
 }
 
 /// A transaction that is being queued.
@@ -74,7 +82,7 @@ impl Session {
     /// The shards that EXEC needs, or `None` for all.
     pub(crate) fn queued_shards(&self) -> Option<Vec<u32>> {
         let queue = self.multi.as_ref().map_or(&[][..], |multi| &multi.queue);
-        let needs_all = |q: &Queued| q.row.locks == Locks::All || q.row.has(Flag::Walks);
+        let needs_all = |q: &Queued| q.takes_all() || q.row.has(Flag::Walks);
         if queue.iter().any(needs_all) {
             return None;
         }

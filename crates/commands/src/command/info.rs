@@ -56,8 +56,11 @@ fn specification(spec: &KeySpec) -> Node<'_> {
         Begin::Keyword(word, from) => {
             step("keyword", vec![("keyword", Node::text(word)), ("startfrom", number(from.into()))])
         }
+        Begin::Option(..) | Begin::Patterns(_) => step("unknown", vec![]),
     };
+    let is_unknown = matches!(spec.begin, Begin::Option(..) | Begin::Patterns(_));
     let find = match spec.find {
+        _ if is_unknown => step("unknown", vec![]),
         Find::Range { last, step: every, limit } => {
             let details =
                 [("lastkey", last.into()), ("keystep", every as i64), ("limit", limit as i64)];
