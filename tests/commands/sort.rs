@@ -52,6 +52,19 @@ fn other_keys_give_weights_and_results() {
 }
 
 #[test]
+fn sets_are_sorted_too() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("SADD s 3 1 2 -5", "4");
+    t.check("SORT s", "[-5, 1, 2, 3]");
+    t.check("SORT s DESC LIMIT 0 2", "[3, 2]");
+    t.check("SADD s b a", "2");
+    t.check("SORT s ALPHA", "[-5, 1, 2, 3, a, b]");
+    t.check("SORT s BY nosort STORE l", "6");
+    t.check("LRANGE l 0 -1", "[-5, 1, 2, 3, a, b]");
+}
+
+#[test]
 fn results_are_kept() {
     let server = server();
     let mut t = Transcript::new(server.client());

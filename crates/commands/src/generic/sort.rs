@@ -12,6 +12,7 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::context::{Data, Text};
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at, option, patterns};
 use russet_dispatch::{Args, Category, Command, Context, Error, Key, Outcome, State, Stop};
+use russet_engine::collections::listpack::Element;
 use russet_engine::types::list::{List, ListMax};
 use russet_engine::{Entry, ObjectRef};
 use russet_resp::number::parse_double;
@@ -292,10 +293,18 @@ fn compare(one: &Item<'_>, other: &Item<'_>, options: &Options<'_>) -> Ordering 
     by_number.then_with(|| one.element.cmp(&other.element))
 }
 
+fn bytes_of(element: Element<'_>) -> Cow<'_, [u8]> {
+    match element {
+        Element::Bytes(bytes) => Cow::Borrowed(bytes),
+        Element::Int(_) => Cow::Owned(element.to_vec()),
+    }
+}
+
 /// All elements of a collection.
 fn members(object: ObjectRef<'_>) -> Vec<Cow<'_, [u8]>> {
     match object {
         ObjectRef::List(list) => list.iter().map(Cow::Borrowed).collect(),
+        ObjectRef::Set(set) => set.iter().map(bytes_of).collect(),
         _ => Vec::new(),
     }
 }
