@@ -225,6 +225,29 @@ fn every_way_to_choose_gives_different_members() {
     }
 }
 
+#[test]
+fn what_takes_long_is_answered_too() {
+    let server = server();
+    let mut t = transcript(&server);
+    fill(&server, "big", (0..30_000).map(|n| format!("m{n}")));
+    fill(&server, "half", (15_000..30_000).map(|n| format!("m{n}")));
+    t.check("SINTERCARD 2 big half", "15000");
+    t.check("SDIFFSTORE d big half", "15000");
+    t.check("SUNIONSTORE d d half", "30000");
+    t.check("SDIFFCARD 2 d big", "0");
+    assert_eq!(words(&t.run("SMEMBERS d")).len(), 30_000);
+    assert_eq!(words(&t.run("SRANDMEMBER d 29000")).len(), 29_000);
+    assert_eq!(words(&t.run("SPOP d 29950")).len(), 29_950);
+    t.check("OBJECT ENCODING d", "listpack");
+    assert_eq!(words(&t.run("SPOP big 20500")).len(), 20_500);
+    t.check("SCARD big", "9500");
+    t.check("SRANDMEMBER big -9223372036854775807", "-ERR value is out of range");
+    t.check("MULTI", "OK");
+    t.check("SUNIONSTORE u big half", "QUEUED");
+    t.check("SCARD big", "QUEUED");
+    assert_eq!(t.run("EXEC").items().map(<[Reply]>::len), Some(2));
+}
+
 fn words(reply: &Reply) -> Vec<Vec<u8>> {
     let items = reply.items().expect("an array");
     items.iter().map(|item| item.bytes().expect("a member").to_vec()).collect()

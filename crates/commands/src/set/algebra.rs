@@ -232,8 +232,8 @@ fn difference(sets: &[Option<&Set>], rules: &Rules, mut each: impl FnMut(Element
 }
 
 /// A copy of the first set without the members of the others.
-fn taken_out(first: &&Set, others: &[&Set], rules: &Rules) -> Set {
-    let mut left = scratch(&[first], rules);
+fn taken_out(first: &Set, others: &[&Set], rules: &Rules) -> Set {
+    let mut left = scratch(&[&first], rules);
     first.iter().for_each(|member| {
         left.add(member, rules);
     });

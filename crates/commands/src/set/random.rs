@@ -9,11 +9,16 @@ use russet_dispatch::state::Thread;
 use russet_dispatch::{Args, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
+use russet_resp::Writer;
 
 use super::{bulk, here, rules};
 
-/// Members that SRANDMEMBER gives at most, where it may repeat them: what a reply can be.
-const MEMBERS_MAX: usize = 1 << 27;
+/// How many members a negative count may ask for. A few bytes of a request can ask for more than any memory holds, so there is a bound
+/// that Redis lacks.
+const REPEATS_MAX: usize = 1 << 24;
+
+/// And what they may be together, in bytes.
+const REPLY_MAX: usize = 1 << 30;
 
 /// Above a third of a set it is cheaper to go through it.
 const FEW: usize = 3;
@@ -38,23 +43,32 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     let repeats = count < 0;
     let count = count.checked_abs().ok_or(Error::OutOfLongRange)? as usize;
     let len = cx.data.find_as(key)?.map_or(0, Set::len);
-    here(cx, if repeats { count } else { count.min(len) })?;
+    here(cx, if repeats { count } else { len.min(count.saturating_mul(FEW)) })?;
     let Some(set) = cx.data.read_as::<Set>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
     if repeats {
-        if count > MEMBERS_MAX {
-            return Err(Error::OutOfRange.into());
-        }
-        cx.reply.array(count);
-        for member in (0..count).filter_map(|_| set.sample(dice(cx.thread))) {
-            bulk(&mut cx.reply, member);
-        }
-        return Ok(());
+        return Ok(repeat(set, count, cx.thread, &mut cx.reply)?);
     }
     cx.reply.array(count.min(len));
     choose(set, count.min(len), cx.thread, |member| bulk(&mut cx.reply, member));
+    Ok(())
+}
+
+/// So many members, some of them perhaps several times.
+fn repeat(set: &Set, count: usize, thread: &Thread, reply: &mut Writer<'_>) -> Result<(), Error> {
+    if count > REPEATS_MAX {
+        return Err(Error::OutOfRange);
+    }
+    reply.array(count);
+    let until = reply.out.len().saturating_add(REPLY_MAX);
+    for member in (0..count).filter_map(|_| set.sample(dice(thread))) {
+        bulk(reply, member);
+        if reply.out.len() > until {
+            return Err(Error::OutOfRange);
+        }
+    }
     Ok(())
 }
 

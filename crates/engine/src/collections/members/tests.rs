@@ -114,7 +114,7 @@ enum Step {
 
 fn member(n: u16) -> Vec<u8> {
     let text = n.to_string().into_bytes();
-    if n % 13 == 0 { text.repeat(60) } else { text }
+    if n.is_multiple_of(13) { text.repeat(60) } else { text }
 }
 
 proptest! {
@@ -145,7 +145,7 @@ proptest! {
         before in 1..2_000_u32, between in 0..60_u32, stay in 1..40_u32, grows: bool, seed: u64,
     ) {
         let mut members = Members::new(SEED);
-        let name = |n: u32| if n % 9 == 0 { vec![n as u8; 150 + n as usize] } else { n.to_string().into_bytes() };
+        let name = |n: u32| if n.is_multiple_of(9) { vec![n as u8; 150 + n as usize] } else { n.to_string().into_bytes() };
         (0..before.max(stay)).for_each(|n| { members.insert(&name(n)); });
         let (mut random, mut seen, mut cursor, mut next) = (Random::new(seed), HashSet::new(), 0, before.max(stay));
         loop {
