@@ -200,3 +200,34 @@ fn a_transaction_is_one_record_without_its_exec() {
     assert_eq!(names, ["SELECT", "MULTI", "SET", "RPUSH", "EXEC"]);
     assert_eq!(reader.read(), Ok(None));
 }
+
+#[test]
+fn what_chance_popped_from_sets_is_recorded() {
+    let (first, second) = (crate::server(), crate::server());
+    let mut reader = follow(first.state());
+    let mut client = first.client();
+    let members: Vec<String> = (0..2_000).map(|n| format!("m{n}")).collect();
+    let sadd = |key: &str, count: usize| {
+        let words = ["SADD", key].into_iter().chain(members.iter().map(String::as_str));
+        words.take(2 + count).map(str::to_owned).collect::<Vec<_>>()
+    };
+    client.cmd(&sadd("big", 2_000));
+    client.cmd(&sadd("small", 50));
+    client.cmd(&sadd("gone", 5));
+    for words in [
+        &["SPOP", "big"][..],
+        &["SPOP", "big", "20"],
+        &["SPOP", "big", "1700"],
+        &["SPOP", "small", "20"],
+        &["SPOP", "gone", "5"],
+        &["SMOVE", "small", "t", "m1"],
+    ] {
+        client.cmd(words);
+    }
+    let records: Vec<_> =
+        std::iter::from_fn(|| reader.read().expect("a reader that keeps up")).collect();
+    assert!(records.iter().all(|record| !record.windows(4).any(|word| word == b"SPOP")));
+    replay(&records, &mut second.client());
+    let digest = |server: &Server| server.client().cmd(&["DEBUG", "DIGEST"]);
+    assert_eq!(digest(&first), digest(&second));
+}
