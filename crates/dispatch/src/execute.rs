@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use russet_engine::shard::Step;
 use russet_engine::{Busy, Held, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Batch, Output, Span, Writer};
@@ -16,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::args::{Args, OwnedRequest, Spots};
 use crate::blocking::{Blocked, OnTimeout, Wait};
-use crate::command::Flag;
+use crate::command::{Flag, Group};
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
@@ -49,6 +50,16 @@ pub enum Halt {
     Paused,
     /// The connection ends after what has been written.
     Close,
+}
+
+/// Looks at a shard if nobody holds it.
+#[inline]
+fn peek(state: &'static State, spot: Spot, look: impl FnOnce(&Shard)) {
+    if !state.keyspace.locks().is_held(spot.shard)
+        && let Ok(shard) = state.keyspace.hold_one(spot.shard, Patience::NONE)
+    {
+        look(&shard);
+    }
 }
 
 /// Work that goes on in slices.
@@ -188,6 +199,10 @@ impl Executor {
         if until - from > 1 || self.spots.len() > 1 {
             self.prefetch_entries(state);
         }
+        if until - from > 1 {
+            self.prefetch_elements(state, input, batch, from, Step::Place);
+            self.prefetch_elements(state, input, batch, from, Step::Element);
+        }
     }
 
     fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
@@ -234,6 +249,27 @@ impl Executor {
             }
         }
         self.spots.iter().for_each(|(_, spot)| state.keyspace.prefetch_entry(*spot));
+    }
+
+    /// The same for what commands like HGET look for in a collection: the word behind the key.
+    fn prefetch_elements(
+        &self,
+        state: &'static State,
+        input: &[u8],
+        batch: &Batch,
+        from: usize,
+        step: Step,
+    ) {
+        for (nth, prepared) in self.prepared.iter().enumerate() {
+            let is_of_hash = prepared.row.is_some_and(|row| row.command.group == Group::Hash);
+            if is_of_hash
+                && let KeySet::One(at, spot) = prepared.keys
+                && let Some(span) = batch.request(from + nth).get(at + 1)
+            {
+                let element = span.of(input);
+                peek(state, spot, |shard| shard.prefetch_element(spot.hash, element, step));
+            }
+        }
     }
 
     fn run_one(

@@ -522,6 +522,15 @@ impl Table {
         (self.array.buckets.as_ptr().cast(), self.array.buckets.len())
     }
 
+    /// Brings the bucket of a hash towards the cache.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        if self.len != 0 {
+            let (array, index) = self.home(hash);
+            prefetch(std::ptr::from_ref(&array.buckets[index]).cast());
+        }
+    }
+
     /// Brings the first two lines of the entries that look like `hash` towards the cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {

@@ -20,7 +20,7 @@ use big::Big;
 use small::Small;
 
 use crate::entry::string_value;
-use crate::shard::Seed;
+use crate::shard::{Seed, Step};
 use crate::value::{Collection, SmallMax, Value, View, collection};
 
 /// A hash.
@@ -119,6 +119,16 @@ impl Hash {
         match &self.0 {
             Form::Small(small) => small.get(field),
             Form::Big(big) => big.get(field),
+        }
+    }
+
+    /// Brings a field a step nearer to the cache.
+    #[inline]
+    pub fn prefetch(&self, field: &[u8], step: Step) {
+        match &self.0 {
+            Form::Small(small) if step == Step::Place => small.prefetch(),
+            Form::Small(_) => {}
+            Form::Big(big) => big.prefetch(field, step),
         }
     }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use super::Pair;
 use crate::entry::{Entry, string_value};
 use crate::expire::ExpiryIndex;
-use crate::shard::Seed;
+use crate::shard::{Seed, Step};
 use crate::size_class::usable;
 use crate::table::Table;
 use crate::value::{Value, View};
@@ -68,6 +68,15 @@ impl Big {
     #[inline]
     pub(super) fn get(&self, field: &[u8]) -> Option<View<'_>> {
         self.entry(field).map(Entry::view)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, field: &[u8], step: Step) {
+        let hash = self.seed.hash(field);
+        match step {
+            Step::Place => self.table.prefetch_bucket(hash),
+            Step::Element => self.table.prefetch_entry(hash),
+        }
     }
 
     pub(super) fn pair(&self, field: &[u8]) -> Option<Pair<'_>> {

@@ -6,6 +6,7 @@
 
 use super::Pair;
 use crate::collections::listpack::{Element, Listpack, Position};
+use crate::prefetch::prefetch;
 use crate::value::View;
 
 /// Few fields in one buffer.
@@ -58,6 +59,11 @@ impl Small {
     #[cfg(test)]
     pub(super) fn list_bytes(&self) -> &[u8] {
         self.list.as_bytes()
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(self.list.as_bytes().as_ptr());
     }
 
     #[inline]

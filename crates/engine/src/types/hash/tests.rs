@@ -89,7 +89,7 @@ fn samples_are_spread() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Act {
     Set(u8, Vec<u8>, bool),
     Expire(u8, Option<u64>),
     Remove(u8),
@@ -106,15 +106,15 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn act() -> impl Strategy<Value = Act> {
     let field = || 0u8..40;
     prop_oneof![
-        6 => (field(), value(), any::<bool>()).prop_map(|(f, v, k)| Step::Set(f, v, k)),
+        6 => (field(), value(), any::<bool>()).prop_map(|(f, v, k)| Act::Set(f, v, k)),
         4 => (field(), prop_oneof![2 => (1u64..100).prop_map(Some), 1 => Just(None)])
-            .prop_map(|(f, at)| Step::Expire(f, at)),
-        2 => field().prop_map(Step::Remove),
-        1 => (0u64..60).prop_map(Step::PopDue),
-        1 => Just(Step::Clone),
+            .prop_map(|(f, at)| Act::Expire(f, at)),
+        2 => field().prop_map(Act::Remove),
+        1 => (0u64..60).prop_map(Act::PopDue),
+        1 => Just(Act::Clone),
     ]
 }
 
@@ -140,11 +140,11 @@ fn check(hash: &Hash, twin: &Twin) {
     }
 }
 
-fn twins_agree(steps: Vec<Step>, rules: Rules) {
+fn twins_agree(acts: Vec<Act>, rules: Rules) {
     let (mut hash, mut twin) = (Hash::new(), Twin::new());
-    for step in steps {
-        match step {
-            Step::Set(field, value, keeps) => {
+    for act in acts {
+        match act {
+            Act::Set(field, value, keeps) => {
                 let field = name(field);
                 let old = twin.get(&field).cloned();
                 let is_new = hash.set(&field, &value, keeps, &rules);
@@ -152,22 +152,22 @@ fn twins_agree(steps: Vec<Step>, rules: Rules) {
                 let end = old.and_then(|(_, at)| at).filter(|_| keeps);
                 twin.insert(field, (value, end));
             }
-            Step::Expire(field, at) => {
+            Act::Expire(field, at) => {
                 let field = name(field);
                 let there = twin.get_mut(&field).map(|row| row.1 = at).is_some();
                 assert_eq!(hash.set_expiry(&field, at), there);
             }
-            Step::Remove(field) => {
+            Act::Remove(field) => {
                 let field = name(field);
                 assert_eq!(hash.remove(&field), twin.remove(&field).is_some());
             }
-            Step::PopDue(now) => {
+            Act::PopDue(now) => {
                 let popped = hash.pop_due(now);
                 let first = twin.values().filter_map(|(_, at)| *at).min().filter(|at| *at <= now);
                 let row = popped.map(|field| twin.remove(&field).expect("was there"));
                 assert_eq!(row.and_then(|(_, at)| at), first);
             }
-            Step::Clone => {
+            Act::Clone => {
                 let copy = hash.clone();
                 if !hash.is_small() {
                     assert_eq!(copy.heap_bytes() > 0, hash.heap_bytes() > 0);
@@ -192,17 +192,17 @@ fn twins_agree(steps: Vec<Step>, rules: Rules) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn a_small_hash_agrees_with_the_slow_twin(steps in proptest::collection::vec(step(), 0..120)) {
-        twins_agree(steps, rules(1000, 1 << 20));
+    fn a_small_hash_agrees_with_the_slow_twin(acts in proptest::collection::vec(act(), 0..120)) {
+        twins_agree(acts, rules(1000, 1 << 20));
     }
 
     #[test]
-    fn a_big_hash_agrees_with_the_slow_twin(steps in proptest::collection::vec(step(), 0..120)) {
-        twins_agree(steps, rules(0, 0));
+    fn a_big_hash_agrees_with_the_slow_twin(acts in proptest::collection::vec(act(), 0..120)) {
+        twins_agree(acts, rules(0, 0));
     }
 
     #[test]
-    fn a_hash_that_grows_agrees_with_the_slow_twin(steps in proptest::collection::vec(step(), 0..120)) {
-        twins_agree(steps, rules(12, 64));
+    fn a_hash_that_grows_agrees_with_the_slow_twin(acts in proptest::collection::vec(act(), 0..120)) {
+        twins_agree(acts, rules(12, 64));
     }
 }
