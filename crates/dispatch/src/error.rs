@@ -148,8 +148,6 @@ errors! {
     HashNotFloat = "ERR hash value is not a float",
     /// HINCRBYFLOAT by something infinite.
     FloatNotFinite = "ERR value is NaN or Infinity",
-    /// A count that has no opposite.
-    CountOutOfRange = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
     /// An end of a field before 1970.
     EndNegative = "ERR invalid expire time, must be >= 0",
     /// HSETEX with a word for a time, and no time.

@@ -77,7 +77,7 @@ fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 fn options(args: &mut Args<'_>) -> Result<(i64, bool), Error> {
     let count = parse_i64(args.next()?).ok_or(Error::NotInteger)?;
     if count == i64::MIN {
-        return Err(Error::CountOutOfRange);
+        return Err(Error::OutOfLongRange);
     }
     let with_values = args.flag("WITHVALUES");
     args.end()?;
