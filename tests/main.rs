@@ -17,6 +17,7 @@ mod commands {
     mod connection;
     mod debug;
     mod generic;
+    mod geo;
     mod hash;
     mod hyperloglog;
     mod info;
@@ -26,6 +27,7 @@ mod commands {
     mod server;
     mod set;
     mod sort;
+    mod sorted_set;
     mod string;
     mod transactions;
 }

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod debug;
 pub mod function;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 mod help;
 pub mod hyperloglog;
@@ -24,6 +25,7 @@ pub mod replication;
 pub mod server;
 pub mod set;
 pub mod shutdown;
+pub mod sorted_set;
 pub mod string;
 pub mod transactions;
 
@@ -41,6 +43,8 @@ pub const FAMILIES: &[&[Command]] = &[
     replication::COMMANDS,
     shutdown::COMMANDS,
     generic::COMMANDS,
+    geo::COMMANDS,
+    geo::search::COMMANDS,
     hash::COMMANDS,
     hash::expire::COMMANDS,
     hyperloglog::COMMANDS,
@@ -48,6 +52,11 @@ pub const FAMILIES: &[&[Command]] = &[
     object::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
+    sorted_set::COMMANDS,
+    sorted_set::pop::COMMANDS,
+    sorted_set::range::COMMANDS,
+    sorted_set::sample::COMMANDS,
+    sorted_set::store::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

@@ -126,6 +126,46 @@ errors! {
     LimitNegative = "ERR LIMIT can't be negative",
     /// MSETEX with fewer pairs than it says.
     PairsMissing = "ERR wrong number of key-value pairs",
+    /// ZADD with NX and XX.
+    ZaddNxXx = "ERR XX and NX options at the same time are not compatible",
+    /// ZADD with two of GT, LT and NX.
+    ZaddGtLtNx = "ERR GT, LT, and/or NX options at the same time are not compatible",
+    /// ZADD INCR with several members.
+    ZaddIncrPairs = "ERR INCR option supports a single increment-element pair",
+    /// A score would be the sum of infinities of both signs.
+    ScoreNotNumber = "ERR resulting score is not a number (NaN)",
+    /// The bounds of a range of scores are no numbers.
+    RangeNotFloat = "ERR min or max is not a float",
+    /// The bounds of a range of names do not begin with `[` or `(`.
+    RangeNotLex = "ERR min or max not valid string range item",
+    /// ZRANGE LIMIT by positions.
+    LimitByRank = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
+    /// ZRANGE WITHSCORES by names.
+    ScoresByLex = "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
+    /// A unit of length that is none.
+    UnknownUnit = "ERR unsupported unit provided. please use M, KM, FT, MI",
+    /// A radius is no number.
+    RadiusNotFloat = "ERR need numeric radius",
+    /// A radius is below zero.
+    RadiusNegative = "ERR radius cannot be negative",
+    /// A box's width is no number.
+    WidthNotFloat = "ERR need numeric width",
+    /// A box's height is no number.
+    HeightNotFloat = "ERR need numeric height",
+    /// A box's width or height is below zero.
+    BoxNegative = "ERR height or width cannot be negative",
+    /// A number of corners is none.
+    CornersNotInteger = "ERR invalid number of vertices",
+    /// A polygon has too few corners, or fewer than it says.
+    CornersMissing = "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices",
+    /// A search around a member that is not there.
+    NoSuchPlace = "ERR could not decode requested zset member",
+    /// A number of places below one.
+    PlacesNotPositive = "ERR COUNT must be > 0",
+    /// ANY without COUNT.
+    AnyWithoutCount = "ERR the ANY argument requires COUNT argument",
+    /// A weight is no number.
+    WeightNotFloat = "ERR weight value is not a float",
     /// LCS of something else than strings.
     LcsNoStrings = "ERR The specified keys must contain string values",
     /// LCS with LEN and IDX.

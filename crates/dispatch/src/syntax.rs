@@ -67,7 +67,7 @@ pub enum Repeats {
 }
 
 /// Names of arguments that are keys, where the command has key specifications.
-const KEY_NAMES: [&str; 10] = [
+const KEY_NAMES: [&str; 12] = [
     "key",
     "key1",
     "key2",
@@ -78,6 +78,8 @@ const KEY_NAMES: [&str; 10] = [
     "destkey",
     "dest-key",
     "source-key",
+    "dst",
+    "src",
 ];
 
 impl Kind {

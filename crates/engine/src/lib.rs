@@ -16,10 +16,14 @@ pub mod collections {
     //! Containers that have never heard of Redis.
     pub mod chunks;
     pub mod intset;
+    pub mod id_index;
     pub mod listpack;
     pub mod members;
     pub mod packed;
+    pub mod rank_tree;
+    pub mod scored;
 }
+pub mod double;
 #[expect(unsafe_code, reason = "one allocation per entry")]
 pub mod entry;
 pub mod expire;
@@ -40,6 +44,7 @@ pub mod trash;
 pub mod types {
     //! The types of Redis.
     pub mod bitmap;
+    pub mod geo;
     pub mod hash;
     pub mod hyperloglog;
     pub mod list;

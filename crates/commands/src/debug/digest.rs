@@ -3,6 +3,7 @@
 //! Two ways to put something into a digest: `xor`, where order does not matter, and `mix`, where it does.
 
 use russet_dispatch::{Args, Context, Outcome, Text};
+use russet_engine::double;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::hash::Pair;
 use russet_engine::{Entry, ObjectRef, Type, View};
@@ -64,7 +65,13 @@ impl Digest {
                 set.iter().for_each(|member| member.with_bytes(|bytes| self.xor(bytes)));
             }
             ObjectRef::Hash(hash) => hash.iter().for_each(|pair| self.field(pair)),
-            ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => {}
+            ObjectRef::SortedSet(set) => set.each(0..set.len(), |member, score| {
+                let mut one = Self::default();
+                one.mix(member);
+                one.mix(&double::text(score));
+                self.xor(&one.0);
+            }),
+            ObjectRef::Stream(_) => {}
         }
     }
 }

@@ -1,0 +1,172 @@
+//! The form of large sorted sets: every member once in a page, an index by name, and an order by score.
+//!
+//! ```text
+//! name -> index -> id -> record: score, name              ZSCORE
+//! (score, name) -> order -> position                      ZRANK, ZRANGEBYSCORE
+//! position -> order -> (score, id) -> record              ZRANGE
+//! ```
+//!
+//! The order compares scores, and looks at names only where scores are equal.
+
+use std::ops::Range;
+
+use crate::collections::id_index::IdIndex;
+use crate::collections::rank_tree::{self, RankTree};
+use crate::collections::scored::{Id, Scored};
+use crate::shard::Seed;
+
+/// A sorted set of any size.
+#[derive(Clone, Debug)]
+pub(super) struct Big {
+    members: Scored,
+    order: RankTree,
+    index: IdIndex,
+    seed: Seed,
+}
+
+impl Big {
+    /// The empty set, whose members are hashed with `seed`.
+    pub(super) fn new(seed: Seed) -> Self {
+        let (members, order, index) = (Scored::new(), RankTree::new(), IdIndex::default());
+        Self { members, order, index, seed }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.members.heap_bytes() + self.order.heap_bytes() + self.index.heap_bytes()
+    }
+
+    pub(super) const fn allocations(&self) -> usize {
+        self.members.allocations() + self.order.allocations() + self.index.allocations()
+    }
+
+    fn id(&self, member: &[u8]) -> Option<Id> {
+        self.index.find(self.seed.hash(member), |id| self.members.member(id) == member)
+    }
+
+    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+        Some(self.members.score(self.id(member)?))
+    }
+
+    pub(super) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let score = self.members.score(self.id(member)?);
+        Some((self.position(score, member), score))
+    }
+
+    /// How many stand before a score and name.
+    fn position(&self, score: f64, member: &[u8]) -> usize {
+        let members = &self.members;
+        self.order.partition_point(|before, id| {
+            before < score || (before == score && members.member(id) < member)
+        })
+    }
+
+    /// How many members at the front have a score that `is_before` holds for.
+    pub(super) fn before_scores(&self, is_before: impl Fn(f64) -> bool) -> usize {
+        self.order.partition_point(|score, _| is_before(score))
+    }
+
+    /// How many members at the front have a name that `is_before` holds for.
+    pub(super) fn before_names(&self, is_before: impl Fn(&[u8]) -> bool) -> usize {
+        self.order.partition_point(|_, id| is_before(self.members.member(id)))
+    }
+
+    /// Adds a member that is not there.
+    pub(super) fn insert(&mut self, score: f64, member: &[u8]) {
+        let position = self.position(score, member);
+        let id = self.members.insert(score, member);
+        let (members, seed) = (&self.members, self.seed);
+        self.index.insert(seed.hash(member), id, |id| seed.hash(members.member(id)));
+        self.order.insert(position, (score, id));
+    }
+
+    /// As [`super::SortedSet::update`].
+    pub(super) fn update<E>(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Result<Option<f64>, E>,
+    ) -> Result<super::Update, E> {
+        let Some(id) = self.id(member) else {
+            let new = decide(None)?;
+            if let Some(score) = new {
+                self.insert(score, member);
+            }
+            return Ok(super::Update { old: None, new });
+        };
+        let old = self.members.score(id);
+        let new = decide(Some(old))?;
+        if let Some(score) = new
+            && score != old
+        {
+            self.set_score(id, old, score);
+        }
+        Ok(super::Update { old: Some(old), new })
+    }
+
+    fn set_score(&mut self, id: Id, old: f64, score: f64) {
+        let member = self.members.member(id);
+        let (from, to) = (self.position(old, member), self.position(score, member));
+        self.members.set_score(id, score);
+        if to == from || to == from + 1 {
+            self.order.set(from, (score, id));
+        } else {
+            self.order.remove(from);
+            self.order.insert(if to > from { to - 1 } else { to }, (score, id));
+        }
+    }
+
+    pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let (position, score) = self.rank(member)?;
+        self.remove_at(position);
+        Some(score)
+    }
+
+    /// Removes what stands at a position.
+    pub(super) fn remove_at(&mut self, position: usize) {
+        let (_, id) = self.order.remove(position);
+        let (members, seed) = (&self.members, self.seed);
+        let hash_of = |id| seed.hash(members.member(id));
+        self.index.remove(hash_of(id), id, hash_of);
+        self.members.remove(id);
+    }
+
+    /// As [`super::SortedSet::scan`].
+    pub(super) fn scan(&self, cursor: u64, mut show: impl FnMut(&[u8], f64)) -> u64 {
+        let members = &self.members;
+        self.index.scan(cursor, |id| show(members.member(id), members.score(id)))
+    }
+
+    pub(super) fn range(&self, positions: Range<usize>) -> Iter<'_> {
+        Iter { members: &self.members, order: self.order.range(positions.start, positions.end) }
+    }
+}
+
+/// Scored and scores in order, from either end.
+#[derive(Clone, Debug)]
+pub(super) struct Iter<'a> {
+    members: &'a Scored,
+    order: rank_tree::Range<'a>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.order.next().map(|(score, id)| (self.members.member(id), score))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.order.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for Iter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.order.next_back().map(|(score, id)| (self.members.member(id), score))
+    }
+}
