@@ -15,8 +15,8 @@ mod aside;
 pub mod collections {
     //! Containers that have never heard of Redis.
     pub mod chunks;
-    pub mod intset;
     pub mod id_index;
+    pub mod intset;
     pub mod listpack;
     pub mod members;
     pub mod packed;

@@ -305,6 +305,7 @@ fn members(object: ObjectRef<'_>) -> Vec<Cow<'_, [u8]>> {
     match object {
         ObjectRef::List(list) => list.iter().map(Cow::Borrowed).collect(),
         ObjectRef::Set(set) => set.iter().map(bytes_of).collect(),
+        ObjectRef::SortedSet(set) => part(object, 0..set.len(), false),
         _ => Vec::new(),
     }
 }
@@ -323,6 +324,16 @@ fn part(object: ObjectRef<'_>, window: Range<usize>, is_reversed: bool) -> Vec<C
                 list.range(window.start as i64, last)
             };
             wanted.map(Cow::Borrowed).collect()
+        }
+        ObjectRef::SortedSet(set) => {
+            let mut names = Vec::with_capacity(window.len());
+            let keep = |name: &[u8], _| names.push(Cow::Owned(name.to_vec()));
+            if is_reversed {
+                set.each_back(set.len() - window.end..set.len() - window.start, keep);
+            } else {
+                set.each(window, keep);
+            }
+            names
         }
         _ => Vec::new(),
     }

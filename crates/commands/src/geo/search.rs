@@ -146,6 +146,8 @@ type Centre = Option<Place>;
 struct Query<'a> {
     /// Said, and where that is.
     centre: Option<Centre>,
+    /// Whether it is said in degrees.
+    is_in_degrees: bool,
     /// The shape in metres, and metres in its unit.
     shape: Option<(Shape, f64)>,
     with_distance: bool,
@@ -202,11 +204,13 @@ impl<'a> Query<'a> {
         let left = args.left();
         let is_polygon = matches!(self.shape, Some((Shape::Polygon(_), _)));
         match word {
-            b"frommember" if left > 0 && !is_polygon => {
+            b"frommember" if left > 0 && !self.is_in_degrees && !is_polygon => {
                 self.centre = Some(of_member(set, args.next()?)?);
             }
-            b"fromlonlat" if left > 1 && self.centre.is_none() && !is_polygon => {
-                self.centre = Some(Some(place(args)?));
+            b"fromlonlat"
+                if left > 1 && (self.centre.is_none() || self.is_in_degrees) && !is_polygon =>
+            {
+                (self.centre, self.is_in_degrees) = (Some(Some(place(args)?)), true);
             }
             b"byradius"
                 if left > 1

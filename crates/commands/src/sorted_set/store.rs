@@ -261,8 +261,7 @@ impl<'a> Query<'a> {
         } else if answer == Answer::Told && args.flag("withscores") {
             self.with_scores = true;
         } else if answer == Answer::Counted && !is_last && args.flag("limit") {
-            let limit = args.int()?;
-            self.limit = usize::try_from(limit).map_err(|_| Error::LimitNegative)?;
+            self.limit = args.count().map_err(|_| Error::LimitNegative)?;
         } else {
             return Err(Error::Syntax);
         }
