@@ -33,7 +33,7 @@ fn zrandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let count = parse_i64(count).ok_or(Error::NotInteger)?;
     args.next()?;
     if count == i64::MIN {
-        return Err(Error::CountOutOfRange.into());
+        return Err(Error::OutOfLongRange.into());
     }
     let with_scores = args.flag("withscores");
     args.end()?;
