@@ -27,8 +27,8 @@ const BENCHMARK_BATCHES: usize = 100_000;
 /// Requests of one redis-benchmark run at most.
 const BENCHMARK_REQUESTS_MAX: usize = 2_000_000;
 
-/// Servers give memory back and finish rehashing in the background; they get this long.
-const SETTLE: Duration = Duration::from_millis(500);
+/// From the last key until memory is read: allocators keep pages for some seconds that growth has left behind.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// Runs Russet, Valkey and Redis side by side and prints a table.
 #[derive(Debug, Clone, Parser)]

@@ -47,8 +47,9 @@ pub struct PerCommand {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// One thread's counters.
+        /// One thread's counters, on cache lines of their own.
         #[derive(Debug)]
+        #[repr(align(128))]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// Changes to data; CONFIG RESETSTAT leaves them.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::lock::{Busy, Guard, Held, Locks, Patience};
-use crate::prefetch::prefetch;
-use crate::shard::{Seed, Shard};
+use crate::prefetch::prefetch_to_write;
+use crate::shard::{Common, Seed, Shard};
 use crate::trash::Trash;
 use crate::whereabouts::Whereabouts;
 
@@ -24,10 +24,8 @@ pub struct Spot {
 #[derive(Debug)]
 pub struct Keyspace {
     locks: Locks<Shard>,
-    seed: Seed,
     shift: u32,
-    trash: Arc<Trash>,
-    whereabouts: Whereabouts,
+    common: Arc<Common>,
 }
 
 impl Keyspace {
@@ -35,10 +33,9 @@ impl Keyspace {
     pub fn new(shards: u32, seed: Seed) -> Self {
         assert!(shards.is_power_of_two() && shards <= 1 << 16, "a power of two, at most 65536");
         let trash = Arc::new(Trash::default());
-        let whereabouts = Whereabouts::new(shards);
-        let shard = |index| Shard::new(index, seed, Arc::clone(&trash), whereabouts.clone());
-        let locks = Locks::new((0..shards).map(shard));
-        Self { locks, seed, shift: 64 - shards.trailing_zeros(), trash, whereabouts }
+        let common = Arc::new(Common { seed, trash, whereabouts: Whereabouts::new(shards) });
+        let locks = Locks::new((0..shards).map(|index| Shard::new(index, Arc::clone(&common))));
+        Self { locks, shift: 64 - shards.trailing_zeros(), common }
     }
 
     /// How many shards serve `threads` threads: at 1024, one command in a hundred meets a held lock at 64 threads.
@@ -49,10 +46,10 @@ impl Keyspace {
     /// Where a key lies.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> Spot {
-        let hash = self.seed.hash(key);
+        let hash = self.common.seed.hash(key);
         let of_shard = match tag(key) {
             None => hash,
-            Some(tag) => self.seed.hash(tag),
+            Some(tag) => self.common.seed.hash(tag),
         };
         Spot { hash, shard: self.shard_of(of_shard) }
     }
@@ -76,16 +73,16 @@ impl Keyspace {
     /// Brings the lock and the bucket of a key towards the cache, without any lock.
     #[inline]
     pub fn prefetch(&self, spot: Spot) {
-        let lock = self.locks.address(spot.shard);
-        prefetch(lock);
-        prefetch(lock.wrapping_add(64));
-        self.whereabouts.prefetch(spot.shard, spot.hash);
+        prefetch_to_write(self.locks.address(spot.shard));
+        self.common.whereabouts.prefetch(spot.shard, spot.hash);
     }
 
     /// Brings the entry of a key towards the cache, if its shard is free just now.
     #[inline]
     pub fn prefetch_entry(&self, spot: Spot) {
-        if let Ok(shard) = self.locks.hold_one(spot.shard, Patience::NONE) {
+        if !self.locks.is_held(spot.shard)
+            && let Ok(shard) = self.locks.hold_one(spot.shard, Patience::NONE)
+        {
             shard.prefetch_entry(spot.hash);
         }
     }
@@ -117,13 +114,13 @@ impl Keyspace {
     }
 
     /// The bin for large values.
-    pub const fn trash(&self) -> &Arc<Trash> {
-        &self.trash
+    pub fn trash(&self) -> &Arc<Trash> {
+        &self.common.trash
     }
 
     /// The keyed hash.
-    pub const fn seed(&self) -> Seed {
-        self.seed
+    pub fn seed(&self) -> Seed {
+        self.common.seed
     }
 }
 

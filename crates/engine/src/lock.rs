@@ -58,12 +58,12 @@ impl Patience {
 pub struct Busy(pub u32);
 
 /// A lock and what it protects, on cache lines of its own.
-#[repr(align(128))]
+#[repr(C, align(128))]
 struct Cell<T> {
     word: AtomicU32,
     index: u32,
-    queue: Mutex<Vec<Waker>>,
     value: UnsafeCell<T>,
+    queue: Mutex<Vec<Waker>>,
 }
 
 // SAFETY: the value is reached only by the thread that holds the lock (see the invariants), so T moves between threads but is never

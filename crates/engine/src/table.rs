@@ -262,7 +262,7 @@ pub struct Table {
     array: Array,
     leaving: Option<Box<Leaving>>,
     /// The next array, while it is being made.
-    coming: Option<Coming<Array>>,
+    coming: Option<Box<Coming<Array>>>,
     len: usize,
 }
 
@@ -415,7 +415,8 @@ impl Table {
         if wanted * size_of::<Bucket>() < ASIDE_BYTES {
             return Some(Array::new(wanted));
         }
-        let coming = self.coming.get_or_insert_with(|| aside::make(move || Array::new(wanted)));
+        let coming =
+            self.coming.get_or_insert_with(|| Box::new(aside::make(move || Array::new(wanted))));
         // A table that fills up meanwhile spills; twice as full, it waits.
         if !coming.is_there() && self.len < self.array.buckets.len() * SLOTS * 3 / 2 {
             return None;
