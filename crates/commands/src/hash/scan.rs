@@ -5,13 +5,13 @@
 
 use russet_dispatch::command::Flag::ReadOnly;
 use russet_dispatch::keys::{ACCESS, RO, at};
-use russet_dispatch::{Args, Command, Context, Error, Outcome, Text};
-use russet_engine::number::parse_i64;
+use russet_dispatch::{Args, Command, Context, Outcome, Text};
+use russet_engine::Type;
 use russet_engine::types::hash::{Hash, Pair};
-use russet_engine::{View, glob};
 use russet_resp::Writer;
 
 use super::{HASH, leave_if_long};
+use crate::generic::scan::options::{Options, cursor};
 
 /// The row.
 pub(super) const HSCAN: Command = Command {
@@ -31,61 +31,19 @@ pub(super) const HSCAN: Command = Command {
 };
 
 /// Buckets visited for each field wanted, as in Redis.
-const STEPS_PER_FIELD: usize = 10;
+const STEPS_PER_FIELD: u64 = 10;
 
-/// What stands behind the cursor.
-struct Options<'a> {
-    pattern: Option<&'a [u8]>,
-    count: usize,
-    only_fields: bool,
-}
-
-impl<'a> Options<'a> {
-    fn read(args: &mut Args<'a>) -> Result<Self, Error> {
-        let mut options = Self { pattern: None, count: 10, only_fields: false };
-        while !args.is_empty() {
-            if args.left() > 1 && args.flag("COUNT") {
-                let count = parse_i64(args.next()?).ok_or(Error::NotInteger)?;
-                options.count = usize::try_from(count).map_err(|_| Error::Syntax)?;
-                if count < 1 {
-                    return Err(Error::Syntax);
-                }
-            } else if args.left() > 1 && args.flag("MATCH") {
-                options.pattern = Some(args.next()?).filter(|pattern| *pattern != b"*");
-            } else if args.flag("NOVALUES") {
-                options.only_fields = true;
-            } else if args.flag("NOSCORES") {
-                return Err(Error::NoScoresOnlyInZscan);
-            } else {
-                return Err(Error::Syntax);
-            }
-        }
-        Ok(options)
+/// Shows what is wanted and answers how many replies that made.
+fn show(options: &Options, reply: &mut Writer<'_>, pair: Pair<'_>) -> usize {
+    if !options.wants(&Text::from(pair.field).bytes()) {
+        return 0;
     }
-
-    fn wants(&self, field: View<'_>) -> bool {
-        self.pattern.is_none_or(|pattern| glob::matches(pattern, &Text::from(field).bytes()))
+    Text::from(pair.field).reply(reply);
+    if options.names_only {
+        return 1;
     }
-
-    /// Shows what is wanted and answers how many replies that made.
-    fn show(&self, reply: &mut Writer<'_>, pair: Pair<'_>) -> usize {
-        if !self.wants(pair.field) {
-            return 0;
-        }
-        Text::from(pair.field).reply(reply);
-        if self.only_fields {
-            return 1;
-        }
-        Text::from(pair.value).reply(reply);
-        2
-    }
-}
-
-/// An unsigned number of 64 bits, in decimal digits and nothing else.
-fn cursor(word: &[u8]) -> Result<u64, Error> {
-    let is_plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    let digits = std::str::from_utf8(word).ok().filter(|_| is_plain);
-    digits.and_then(|digits| digits.parse().ok()).ok_or(Error::InvalidCursor)
+    Text::from(pair.value).reply(reply);
+    2
 }
 
 /// Options are not looked at where there is no key, as in Redis.
@@ -97,8 +55,8 @@ fn hscan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     };
-    let options = Options::read(args)?;
-    leave_if_long(cx, len.min(options.count))?;
+    let options = Options::read(args, Some(Type::Hash))?;
+    leave_if_long(cx, len.min(options.count as usize))?;
     let start = cx.reply.out.mark();
     let hash = cx.data.find_as::<Hash>(key)?.expect("found above");
     let (next, shown) = walk(hash, cursor, &options, &mut cx.reply);
@@ -109,18 +67,13 @@ fn hscan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Visits buckets until there is enough; answers the next cursor and how many replies were made.
-fn walk(
-    hash: &Hash,
-    mut cursor: u64,
-    options: &Options<'_>,
-    reply: &mut Writer<'_>,
-) -> (u64, usize) {
+fn walk(hash: &Hash, mut cursor: u64, options: &Options, reply: &mut Writer<'_>) -> (u64, usize) {
     let (mut shown, mut seen) = (0, 0);
     let mut steps_left = options.count.saturating_mul(STEPS_PER_FIELD);
     loop {
         cursor = hash.scan(cursor, |pair| {
             seen += 1;
-            shown += options.show(reply, pair);
+            shown += show(options, reply, pair);
         });
         steps_left -= 1;
         if cursor == 0 || steps_left == 0 || seen >= options.count {

@@ -562,7 +562,6 @@ mod tests {
                     packed.insert(packed.seek(at), &vec![salt as u8; len]);
                     twin.insert(at, vec![salt as u8; len]);
                 }
-                Step::Insert(..) => {}
                 Step::Remove(at, count) => {
                     let (at, until) = (at.min(twin.len()), (at + count).min(twin.len()));
                     packed.remove(packed.seek(at), packed.seek(until), until - at);
@@ -572,7 +571,7 @@ mod tests {
                     twin[at].fill(salt as u8);
                     packed.overwrite(packed.seek(at), &twin[at]);
                 }
-                Step::Overwrite(_) => {}
+                Step::Insert(..) | Step::Overwrite(_) => {}
                 Step::RemoveWhere(rest, spared) => {
                     let is_match = |e: &[u8]| e.first().is_some_and(|byte| byte % 7 == rest);
                     let (before, mut seen) = (twin.len(), 0);

@@ -1,3 +1,5 @@
+//! Hashes beside a map.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
