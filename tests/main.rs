@@ -16,6 +16,7 @@ mod commands {
     mod config;
     mod connection;
     mod debug;
+    mod dump;
     mod generic;
     mod geo;
     mod hash;

@@ -1,7 +1,9 @@
 //! Keys, whatever they hold: removing, renaming, copying, and when they end.
 //!
-//! What walks the whole keyspace stands in `generic/scan.rs`, SORT in `generic/sort.rs`.
+//! What walks the whole keyspace stands in `generic/scan.rs`, SORT in `generic/sort.rs`, DUMP in
+//! `generic/dump.rs`.
 
+pub(crate) mod dump;
 pub mod scan;
 mod sort;
 
@@ -47,6 +49,7 @@ pub const COMMANDS: &[Command] = &[
         run: remove,
         ..GENERIC
     },
+    dump::DUMP,
     Command {
         name: "exists",
         syntax: "key [key ...]",
@@ -186,6 +189,7 @@ pub const COMMANDS: &[Command] = &[
         run: renamenx,
         ..GENERIC
     },
+    dump::RESTORE,
     scan::SCAN,
     sort::SORT,
     sort::SORT_RO,

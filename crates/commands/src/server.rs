@@ -6,6 +6,7 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Stop};
 
+use crate::generic::dump::RESTORE;
 use crate::generic::scan::entries;
 
 /// What every server command has in common.
@@ -59,6 +60,20 @@ pub const COMMANDS: &[Command] = &[
         arity: -1,
         flags: &[ReadOnly, Fast],
         run: lolwut::lolwut,
+        ..SERVER
+    },
+    Command {
+        name: "restore-asking",
+        syntax: RESTORE.syntax,
+        summary: "Makes a key of what DUMP gave, while its slot is being imported.",
+        complexity: RESTORE.complexity,
+        since: "3.0.0",
+        arity: RESTORE.arity,
+        flags: &[Write, DenyOom, Asking],
+        also: &[Category::Keyspace, Category::Dangerous],
+        keys: RESTORE.keys,
+        history: RESTORE.history,
+        run: RESTORE.run,
         ..SERVER
     },
     Command {

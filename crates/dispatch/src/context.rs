@@ -190,6 +190,11 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Sets the access clock of a live key. Nobody is told.
+    pub fn set_access(&mut self, key: Key<'_>, access: u32) {
+        self.find_and_mark(key, Some(access));
+    }
+
     /// Sets a key to a string.
     #[inline]
     pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expiry: Option<u64>) {

@@ -62,6 +62,18 @@ errors! {
     OutOfRange = "ERR value is out of range",
     /// An index lies outside the list.
     IndexOutOfRange = "ERR index out of range",
+    /// RESTORE to a key that is there.
+    BusyKey = "BUSYKEY Target key name already exists.",
+    /// RESTORE with a time below zero.
+    InvalidTtl = "ERR Invalid TTL value, must be >= 0",
+    /// RESTORE IDLETIME below zero.
+    InvalidIdleTime = "ERR Invalid IDLETIME value, must be >= 0",
+    /// RESTORE FREQ of what is no byte.
+    InvalidFrequency = "ERR Invalid FREQ value, must be >= 0 and <= 255",
+    /// RESTORE of an unknown version, or of what was damaged.
+    DumpFooter = "ERR DUMP payload version or checksum are wrong",
+    /// RESTORE of what is no value.
+    DumpFormat = "ERR Bad data format",
     /// SORT by what is no number.
     ScoresNotFloat = "ERR One or more scores can't be converted into double",
     /// A string is no HyperLogLog.

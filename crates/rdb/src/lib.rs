@@ -1,8 +1,8 @@
 //! Redis' dump format, both ways; no files.
 //!
-//! What DUMP payloads, snapshots and full synchronisations have in common is written and read here, from and to memory. So far the
-//! [`primitives`] stand: lengths, strings and the checksum, from which every value's form is built. Every length that is read is checked
-//! against the bytes that are there before anything is made of it.
+//! What DUMP payloads, snapshots and full synchronisations have in common is written and read here, from and to memory: [`encode()`] and
+//! [`decode()`] for values, [`primitives`] for what they are made of, [`payload`] for one value that travels alone. Every length that is
+//! read is checked against the bytes that are there before anything is made of it.
 //!
 //! Source of the format: the RDB files that redis-server 7.0 and valkey-server 8.0 write, and the public description of RDB version 11.
 
@@ -13,4 +13,13 @@
     clippy::cast_possible_truncation
 )]
 
+pub mod decode;
+pub mod encode;
+pub mod kind;
+mod lzf;
+pub mod payload;
 pub mod primitives;
+
+pub use decode::{Content, Rules, decode};
+pub use encode::encode;
+pub use primitives::{DecodeError, Source};

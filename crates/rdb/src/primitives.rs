@@ -5,10 +5,15 @@
 //! 01xxxxxx xxxxxxxx             a length below 16384, big-endian
 //! 10000000 and four bytes       a length below 2^32, big-endian
 //! 10000001 and eight bytes      any length, big-endian
+//! 11000011                      a compressed string: its length, the length of what it stands for, and its bytes
 //! 110000nn                      instead of a length: an integer of 1, 2 or 4 bytes, little-endian, that stands for its decimal text
 //! ```
 
+use std::borrow::Cow;
+
 use crc::{CRC_64_REDIS, Crc, Table};
+
+use crate::lzf;
 
 /// The checksum of dumps and snapshots: CRC-64 as Redis computes it.
 pub const CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
@@ -17,6 +22,7 @@ const LENGTH_14: u8 = 0x40;
 const LENGTH_32: u8 = 0x80;
 const LENGTH_64: u8 = 0x81;
 const ENCODED: u8 = 0xc0;
+const COMPRESSED: u8 = 0xc3;
 const KIND_MASK: u8 = 0xc0;
 const LOW_MASK: u8 = 0x3f;
 
@@ -29,6 +35,15 @@ pub enum DecodeError {
     /// A form that this format does not have, or that may not stand here.
     #[error("the byte {0:#04x} begins no form that may stand here")]
     UnknownForm(u8),
+    /// A packed form that contradicts itself.
+    #[error("a packed form contradicts itself")]
+    Malformed,
+    /// Something stands twice that may stand once.
+    #[error("a member or a field stands twice")]
+    Duplicate,
+    /// A collection of nothing.
+    #[error("a collection is empty")]
+    Empty,
 }
 
 /// Appends a length.
@@ -106,7 +121,8 @@ impl<'a> Source<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    /// The next `N` bytes.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (taken, left) = self.left.split_first_chunk().ok_or(DecodeError::Truncated)?;
         self.left = left;
         Ok(*taken)
@@ -127,14 +143,44 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A string that is not compressed.
-    pub fn string(&mut self) -> Result<Vec<u8>, DecodeError> {
+    /// A word of eight bytes, little-endian.
+    pub fn word(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// An error unless all bytes have been read.
+    pub const fn end(&self) -> Result<(), DecodeError> {
+        if self.left.is_empty() { Ok(()) } else { Err(DecodeError::Malformed) }
+    }
+
+    /// Reads a count, and then so many things.
+    pub fn each(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let count = self.length()?;
+        (0..count).try_for_each(|_| read(self))
+    }
+
+    /// A string; borrowed where its bytes stand as they are.
+    pub fn text(&mut self) -> Result<Cow<'a, [u8]>, DecodeError> {
         let first = *self.left.first().ok_or(DecodeError::Truncated)?;
+        if first == COMPRESSED {
+            return self.compressed().map(Cow::Owned);
+        }
         if first & KIND_MASK == ENCODED {
-            return self.integer().map(|number| number.to_string().into_bytes());
+            return self.integer().map(|number| Cow::Owned(number.to_string().into_bytes()));
         }
         let length = usize::try_from(self.length()?).map_err(|_| DecodeError::Truncated)?;
-        self.take(length).map(<[u8]>::to_vec)
+        self.take(length).map(Cow::Borrowed)
+    }
+
+    fn compressed(&mut self) -> Result<Vec<u8>, DecodeError> {
+        self.take(1)?;
+        let (packed, length) = (self.length()?, self.length()?);
+        let packed = usize::try_from(packed).map_err(|_| DecodeError::Truncated)?;
+        let length = usize::try_from(length).map_err(|_| DecodeError::Malformed)?;
+        lzf::expand(self.take(packed)?, length)
     }
 
     fn integer(&mut self) -> Result<i32, DecodeError> {
@@ -174,11 +220,11 @@ mod tests {
     #[test]
     fn a_length_beyond_the_data_is_refused_before_anything_is_allocated() {
         assert_eq!(
-            Source::new(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]).string(),
+            Source::new(&[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]).text(),
             Err(DecodeError::Truncated)
         );
-        assert_eq!(Source::new(&[0xc3]).string(), Err(DecodeError::UnknownForm(0xc3)));
-        assert_eq!(Source::new(&[]).string(), Err(DecodeError::Truncated));
+        assert_eq!(Source::new(&[0xc4]).text(), Err(DecodeError::UnknownForm(0xc4)));
+        assert_eq!(Source::new(&[]).text(), Err(DecodeError::Truncated));
     }
 
     proptest! {
@@ -201,14 +247,14 @@ mod tests {
             let mut out = Vec::new();
             write_string(&mut out, &bytes);
             let mut source = Source::new(&out);
-            prop_assert_eq!(source.string(), Ok(bytes));
+            prop_assert_eq!(source.text(), Ok(Cow::Owned(bytes)));
             prop_assert_eq!(source.left(), 0);
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let mut source = Source::new(&bytes);
-            while source.string().is_ok() {}
+            while source.text().is_ok() {}
         }
     }
 }

@@ -1,0 +1,168 @@
+//! DUMP and RESTORE: a value as bytes, and back.
+
+use russet_dispatch::clock::access_clock;
+use russet_dispatch::command::Flag::*;
+use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
+use russet_dispatch::{Args, Category, Command, Context, Error, Key, Outcome, Stop};
+use russet_engine::number::{DIGITS_MAX, write_i64};
+use russet_engine::types::list::ListMax;
+use russet_engine::types::{hash, set};
+use russet_engine::{Value, string_value};
+use russet_rdb::payload::{PayloadError, pack, unpack};
+use russet_rdb::{Content, Rules};
+
+use super::GENERIC;
+
+/// The row of DUMP.
+pub(super) const DUMP: Command = Command {
+    name: "dump",
+    syntax: "key",
+    summary: "Gives the value of a key as bytes that RESTORE takes.",
+    complexity: "O(N) where N is the size of the value",
+    since: "2.6.0",
+    arity: 2,
+    flags: &[ReadOnly],
+    keys: &[at(1, RO | ACCESS)],
+    tips: &["nondeterministic_output"],
+    run: dump,
+    ..GENERIC
+};
+
+/// The row of RESTORE.
+pub(crate) const RESTORE: Command = Command {
+    name: "restore",
+    syntax: "key ttl:int serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds:int] [FREQ frequency:int]",
+    summary: "Makes a key of what DUMP gave.",
+    complexity: "O(N) where N is the size of the value, O(N*log(N)) for sorted sets",
+    since: "2.6.0",
+    arity: -4,
+    flags: &[Write, DenyOom],
+    also: &[Category::Dangerous],
+    keys: &[at(1, OW | UPDATE)],
+    history: &[
+        ("3.0.0", "Added the `REPLACE` modifier."),
+        ("5.0.0", "Added the `ABSTTL` modifier."),
+        ("5.0.0", "Added the `IDLETIME` and `FREQ` options."),
+    ],
+    run: restore,
+    ..GENERIC
+};
+
+/// Packing or unpacking more bytes than this takes about a millisecond.
+const LONG_BYTES: usize = 256 << 10;
+
+fn go_where_it_may_take(cx: &Context<'_>, bytes: usize) -> Result<(), Stop> {
+    let may_move = !cx.is_worker && !cx.session.deny_blocking;
+    if may_move && bytes > LONG_BYTES { Err(Stop::Elsewhere) } else { Ok(()) }
+}
+
+fn dump(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let key = args.key()?;
+    let Some(weight) = cx.data.read(key).map(russet_engine::Entry::weight) else {
+        cx.reply.null();
+        return Ok(());
+    };
+    go_where_it_may_take(cx, weight)?;
+    let entry = cx.data.again(key).expect("found above");
+    cx.reply.bulk(&pack(entry.view()));
+    Ok(())
+}
+
+/// What RESTORE may be told.
+#[derive(Debug, Default)]
+struct Options {
+    replaces: bool,
+    is_absolute: bool,
+    /// Seconds since the last access.
+    idle: Option<i64>,
+    /// Frequencies are not tracked, so this is checked and forgotten.
+    has_frequency: bool,
+}
+
+impl Options {
+    fn read(args: &mut Args<'_>) -> Result<Self, Error> {
+        let mut options = Self::default();
+        while !args.is_empty() {
+            let left = args.left();
+            if args.flag("REPLACE") {
+                options.replaces = true;
+            } else if args.flag("ABSTTL") {
+                options.is_absolute = true;
+            } else if left > 1 && !options.has_frequency && args.flag("IDLETIME") {
+                let idle = args.int()?;
+                options.idle = Some(idle).filter(|idle| *idle >= 0);
+                options.idle.ok_or(Error::InvalidIdleTime)?;
+            } else if left > 1 && options.idle.is_none() && args.flag("FREQ") {
+                u8::try_from(args.int()?).map_err(|_| Error::InvalidFrequency)?;
+                options.has_frequency = true;
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// When a key ends that is told to end at `ttl`, or after so many milliseconds; zero is never.
+fn end_of(ttl: i64, is_absolute: bool, now: u64) -> Result<Option<u64>, Error> {
+    let ttl = u64::try_from(ttl).map_err(|_| Error::InvalidTtl)?;
+    let end = if is_absolute { ttl } else { now.saturating_add(ttl).min(i64::MAX as u64) };
+    Ok((ttl > 0).then_some(end))
+}
+
+fn rules(cx: &Context<'_>) -> Rules {
+    let (thresholds, seed) = (&cx.state.tunables.thresholds, cx.state.keyspace.seed());
+    Rules {
+        list: ListMax::of(thresholds.list()),
+        hash: hash::Rules { max: thresholds.hash(), seed },
+        set: set::Rules { ints: thresholds.set_integers(), max: thresholds.set(), seed },
+    }
+}
+
+fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let (key, mut ttl, payload) = (args.key()?, *args, args.by_ref().nth(1).ok_or(Error::Syntax)?);
+    let options = Options::read(args)?;
+    if !options.replaces && cx.data.exists(key) {
+        return Err(Error::BusyKey.into());
+    }
+    let end = end_of(ttl.int()?, options.is_absolute, cx.now())?;
+    go_where_it_may_take(cx, payload.len())?;
+    let content = unpack(payload, &rules(cx)).map_err(|error| match error {
+        PayloadError::Footer => Error::DumpFooter,
+        PayloadError::Contents(_) => Error::DumpFormat,
+    })?;
+    if end.is_some_and(|end| end <= cx.now()) {
+        if cx.data.remove(key) {
+            cx.data.effect(&[b"DEL", key.bytes]);
+        }
+    } else {
+        put(cx, key, content, end, &options);
+        record(cx, key, payload, end);
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn put(
+    cx: &mut Context<'_>,
+    key: Key<'_>,
+    content: Content<'_>,
+    end: Option<u64>,
+    options: &Options,
+) {
+    match content {
+        Content::Text(text) => cx.data.set(key, string_value(&text), end),
+        Content::Object(object) => cx.data.set(key, Value::Object(object), end),
+    }
+    if let Some(idle) = options.idle {
+        let seconds = (cx.now() / 1000).saturating_sub(idle as u64);
+        cx.data.set_access(key, access_clock(seconds * 1000));
+    }
+}
+
+/// Says in the journal when the key ends, whatever the time is then.
+fn record(cx: &mut Context<'_>, key: Key<'_>, payload: &[u8], end: Option<u64>) {
+    let mut digits = [0; DIGITS_MAX];
+    let end = write_i64(end.unwrap_or(0) as i64, &mut digits);
+    cx.data.effect(&[b"RESTORE", key.bytes, end, payload, b"REPLACE", b"ABSTTL"]);
+}
