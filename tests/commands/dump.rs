@@ -72,15 +72,15 @@ fn dump(client: &mut Client, key: &str) -> Vec<u8> {
     }
 }
 
-/// Takes all keys from one server to another.
-fn carry(from: &mut Client, to: &mut Client) {
+/// Takes all keys from one server to another, which may keep them in the same forms.
+fn carry(from: &mut Client, to: &mut Client, in_same_forms: bool) {
     for key in KEYS {
         let payload = dump(from, key);
         let reply = to.cmd(&[&b"RESTORE"[..], key.as_bytes(), b"0", &payload, b"REPLACE"]);
         assert_eq!(reply.to_string(), "OK", "{key}");
         assert_eq!(contents(from, key), contents(to, key), "{key}");
         let encoding = |client: &mut Client| client.cmd(&["OBJECT", "ENCODING", key]).to_string();
-        assert_eq!(encoding(from), encoding(to), "{key}");
+        assert!(!in_same_forms || encoding(from) == encoding(to), "{key}");
     }
 }
 
@@ -89,7 +89,7 @@ fn values_come_back() {
     let (one, other) = (server(), server());
     let (mut one, mut other) = (one.client(), other.client());
     fill(&mut one);
-    carry(&mut one, &mut other);
+    carry(&mut one, &mut other, true);
 }
 
 /// A server of others, if it is installed, and what ends it.
@@ -124,7 +124,7 @@ impl Drop for Reference {
     }
 }
 
-fn with_reference(program: &str) {
+fn with_reference(program: &str, in_same_forms: bool) {
     let Some(reference) = Reference::start(program) else {
         println!("left out: {program} is not installed");
         return;
@@ -132,21 +132,22 @@ fn with_reference(program: &str) {
     let ours: Server = server();
     let (mut ours, mut theirs) = (ours.client(), reference.client());
     fill(&mut ours);
-    carry(&mut ours, &mut theirs);
+    carry(&mut ours, &mut theirs, in_same_forms);
     ours.cmd(&["FLUSHALL"]);
     theirs.cmd(&["FLUSHALL"]);
     fill(&mut theirs);
-    carry(&mut theirs, &mut ours);
+    carry(&mut theirs, &mut ours, in_same_forms);
 }
 
 #[test]
 fn values_travel_to_redis_and_back() {
-    with_reference("redis-server");
+    // Redis 7.0 has other forms of lists and sets.
+    with_reference("redis-server", false);
 }
 
 #[test]
 fn values_travel_to_valkey_and_back() {
-    with_reference("valkey-server");
+    with_reference("valkey-server", true);
 }
 
 #[test]

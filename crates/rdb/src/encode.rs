@@ -15,12 +15,13 @@ const VERSION: u16 = 10;
 /// The version that brought fields that end.
 const VERSION_OF_ENDS: u16 = 12;
 
-/// Appends the type of a value and its contents. Answers which version of the format a reader must know. O(n).
-pub fn encode(value: View<'_>, out: &mut Vec<u8>) -> u16 {
+/// Appends the type of a value and its contents. Answers which version of the format a reader must know; `None`, and nothing appended,
+/// for a type that has no form here. O(n).
+pub fn encode(value: View<'_>, out: &mut Vec<u8>) -> Option<u16> {
     let View::Object(object) = value else {
         out.push(kind::STRING);
         text(value, out);
-        return VERSION;
+        return Some(VERSION);
     };
     match object {
         ObjectRef::List(list) => {
@@ -31,10 +32,10 @@ pub fn encode(value: View<'_>, out: &mut Vec<u8>) -> u16 {
             head(kind::SET, set.len(), out);
             set.iter().for_each(|member| member.with_bytes(|bytes| write_string(out, bytes)));
         }
-        ObjectRef::Hash(hash) => return hash_fields(hash, out),
-        _ => unreachable!("every type has a form"),
+        ObjectRef::Hash(hash) => return Some(hash_fields(hash, out)),
+        ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => return None,
     }
-    VERSION
+    Some(VERSION)
 }
 
 fn head(kind: u8, len: usize, out: &mut Vec<u8>) {

@@ -27,14 +27,14 @@ pub enum PayloadError {
     Contents(#[from] DecodeError),
 }
 
-/// Packs a value. O(n).
-pub fn pack(value: View<'_>) -> Vec<u8> {
+/// Packs a value; `None` for a type that has no form here. O(n).
+pub fn pack(value: View<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let version = encode(value, &mut out);
+    let version = encode(value, &mut out)?;
     out.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
-    out
+    Some(out)
 }
 
 /// Unpacks a value. O(n).

@@ -64,7 +64,7 @@ fn dump(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     };
     go_where_it_may_take(cx, weight)?;
     let entry = cx.data.again(key).expect("found above");
-    cx.reply.bulk(&pack(entry.view()));
+    cx.reply.bulk(&pack(entry.view()).ok_or(Error::NoDumpForm)?);
     Ok(())
 }
 

@@ -117,7 +117,7 @@ fn what_is_empty_or_stands_twice_is_refused() {
 #[test]
 fn a_payload_that_was_touched_is_refused() {
     let entry = Entry::new(b"k", russet_engine::string_value(b"hello"), None);
-    let payload = pack(entry.view());
+    let payload = pack(entry.view()).unwrap();
     assert!(unpack(&payload, &rules()).is_ok());
     for at in 0..payload.len() {
         let mut touched = payload.clone();
@@ -149,18 +149,18 @@ proptest! {
         }
         hash.set_expiry(&words[0], end.map(u64::from));
         for object in [list.wrap(), set.wrap(), hash.wrap()] {
-            let payload = pack(View::Object(object.as_ref()));
+            let payload = pack(View::Object(object.as_ref())).unwrap();
             let again = entry(unpack(&payload, &rules()).unwrap());
             let again = again.object().unwrap();
             prop_assert_eq!(again.len(), object.as_ref().len());
-            let mut one = pack(View::Object(object.as_ref()));
-            let mut other = pack(View::Object(again));
+            let mut one = pack(View::Object(object.as_ref())).unwrap();
+            let mut other = pack(View::Object(again)).unwrap();
             one.sort_unstable();
             other.sort_unstable();
             prop_assert_eq!(one.len(), other.len());
         }
         let text = Entry::new(b"k", russet_engine::string_value(&words[0]), None);
-        let payload = pack(text.view());
+        let payload = pack(text.view()).unwrap();
         let Content::Text(again) = unpack(&payload, &rules()).unwrap() else { panic!("a string") };
         prop_assert_eq!(&*again, &words[0][..]);
     }
