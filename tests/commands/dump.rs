@@ -1,5 +1,6 @@
 //! What DUMP gives and RESTORE takes, also from and to the servers that brought them.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use russet_testkit::{Client, Reply, Transcript};
@@ -67,7 +68,7 @@ fn contents(client: &mut Client, key: &str) -> Vec<String> {
 
 fn dump(client: &mut Client, key: &str) -> Vec<u8> {
     match client.cmd(&["DUMP", key]) {
-        Reply::Bulk(bytes) => bytes.to_vec(),
+        Reply::Bulk(bytes) => bytes,
         other => panic!("{other}"),
     }
 }
@@ -157,7 +158,10 @@ fn restore_heeds_its_options() {
     t.check("DUMP none", "(nil)");
     t.check("SET k v", "OK");
     let payload = dump(&mut t.client, "k");
-    let shown: String = payload.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let shown = payload.iter().fold(String::new(), |mut shown, byte| {
+        write!(shown, "\\x{byte:02x}").unwrap();
+        shown
+    });
     let mut restore = |line: &str, expected: &str| {
         t.check(&line.replace("PAYLOAD", &format!("\"{shown}\"")), expected);
     };

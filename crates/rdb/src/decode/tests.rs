@@ -1,4 +1,9 @@
 //! Tests of all forms, there and back.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that panics has found something"
+)]
 
 use super::*;
 use crate::payload::{PayloadError, pack, unpack};
