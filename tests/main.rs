@@ -29,6 +29,7 @@ mod commands {
     mod set;
     mod sort;
     mod sorted_set;
+    mod stream;
     mod string;
     mod transactions;
 }

@@ -26,6 +26,7 @@ pub mod server;
 pub mod set;
 pub mod shutdown;
 pub mod sorted_set;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 
@@ -57,6 +58,7 @@ pub const FAMILIES: &[&[Command]] = &[
     sorted_set::range::COMMANDS,
     sorted_set::sample::COMMANDS,
     sorted_set::store::COMMANDS,
+    stream::COMMANDS,
     string::COMMANDS,
     transactions::COMMANDS,
 ];

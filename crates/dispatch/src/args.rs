@@ -200,6 +200,16 @@ impl OwnedRequest {
         Self { bytes: bytes.into_boxed_slice(), spans }
     }
 
+    /// A request of these words.
+    pub fn of_words<'w>(words: impl Iterator<Item = &'w [u8]>) -> Self {
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        for word in words {
+            spans.push(Span { start: bytes.len(), len: word.len() });
+            bytes.extend_from_slice(word);
+        }
+        Self { bytes: bytes.into_boxed_slice(), spans: spans.into_boxed_slice() }
+    }
+
     /// The buffer.
     pub fn input(&self) -> &[u8] {
         &self.bytes

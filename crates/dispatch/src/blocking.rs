@@ -32,6 +32,10 @@ pub struct Wait {
     pub timeout_ms: u64,
     /// The reply when time is up.
     pub on_timeout: OnTimeout,
+    /// Whether its command runs again also when a key is gone or holds something else, to say so.
+    pub on_loss: bool,
+    /// What runs again, where the client's own words would mean something else by then.
+    pub request: Option<OwnedRequest>,
 }
 
 /// What a blocked client gets when its time is up.
@@ -52,7 +56,21 @@ impl Wait {
         on_timeout: OnTimeout,
     ) -> Self {
         let keys = keys.map(|key| (key.bytes.into(), key.spot)).collect();
-        Self { keys, target: None, kind, timeout_ms, on_timeout }
+        Self { keys, target: None, kind, timeout_ms, on_timeout, on_loss: false, request: None }
+    }
+
+    /// Says that the client is to be told when a key is gone or holds something else.
+    #[must_use]
+    pub fn or_loss(mut self) -> Self {
+        self.on_loss = true;
+        self
+    }
+
+    /// Says what runs again instead of the client's own words, which take their keys at the same places.
+    #[must_use]
+    pub fn running(mut self, request: OwnedRequest) -> Self {
+        self.request = Some(request);
+        self
     }
 
     /// Says where the element will go.
@@ -118,6 +136,10 @@ impl Waiter for Blocked {
 
     fn target(&self) -> Option<u32> {
         self.wait.target.map(|spot| spot.shard)
+    }
+
+    fn heeds_loss(&self) -> bool {
+        self.wait.on_loss
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -4,8 +4,8 @@
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
 use russet_engine::{
-    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Type, Value, View, raw_value,
-    string_value,
+    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Told, Type, Value, View,
+    raw_value, string_value,
 };
 use russet_resp::Writer;
 
@@ -89,6 +89,11 @@ impl<'a> Data<'a> {
         let shard = self.held.get_mut(key.spot.shard);
         assert!(shard.is_some() || is_serving, "a handler touches only keys that its row declares");
         shard
+    }
+
+    /// Whether a key can be seen. Not while a waiter is served, if another than its keys' shards are held: such a key counts as absent.
+    pub fn is_reachable(&self, key: Key<'_>) -> bool {
+        self.held.get(key.spot.shard).is_some()
     }
 
     /// The live entry of a key, marked as accessed.
@@ -295,22 +300,45 @@ impl<'a> Data<'a> {
         Ok(Some(self.change_there(key, change)))
     }
 
+    /// As [`Data::change_found`], where `change` says who is to be told.
+    pub fn change_telling<T: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut T) -> (R, Told),
+    ) -> Result<Option<R>, Error> {
+        if self.find_as::<T>(key)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(self.change_there_telling(key, change)))
+    }
+
     /// Changes a collection that has just been found.
     fn change_there<T: Collection, R>(
         &mut self,
         key: Key<'_>,
         change: impl FnOnce(&mut T) -> (R, bool),
     ) -> R {
+        self.change_there_telling(key, |it| {
+            let (result, has_changed) = change(it);
+            (result, Told::from(has_changed))
+        })
+    }
+
+    fn change_there_telling<T: Collection, R>(
+        &mut self,
+        key: Key<'_>,
+        change: impl FnOnce(&mut T) -> (R, Told),
+    ) -> R {
         let name = self.name(key);
         let shard = self.shard(key).expect("found there");
-        let (result, has_changed, is_gone) = shard
-            .change(name, |entry| {
+        let (result, told, is_gone) = shard
+            .change_telling(name, |entry| {
                 let it = entry.object_mut().and_then(T::of_mut).expect("found there");
-                let (result, has_changed) = change(it);
-                ((result, has_changed, it.is_gone()), has_changed)
+                let (result, told) = change(it);
+                ((result, told, it.is_gone()), told)
             })
             .expect("found there");
-        if has_changed {
+        if told != Told::Nobody {
             if is_gone {
                 shard.remove(name);
             }

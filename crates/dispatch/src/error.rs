@@ -114,6 +114,102 @@ errors! {
     BitfieldOverflow = "ERR Invalid OVERFLOW type specified",
     /// BITFIELD_RO with something else than GET.
     BitfieldReadOnly = "ERR BITFIELD_RO only supports the GET subcommand",
+    /// An ID of a stream's entry that is none.
+    InvalidStreamId = "ERR Invalid stream ID specified as stream command argument",
+    /// An open interval that begins behind the last ID.
+    IntervalStart = "ERR invalid start ID for the interval",
+    /// An open interval that ends before the first ID.
+    IntervalEnd = "ERR invalid end ID for the interval",
+    /// MAXLEN and MINID together.
+    TrimTwice = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+    /// MAXLEN below zero.
+    TrimLenNegative = "ERR The MAXLEN argument must be >= 0.",
+    /// LIMIT below zero.
+    TrimLimitNegative = "ERR The LIMIT argument must be >= 0.",
+    /// LIMIT without MAXLEN or MINID.
+    LimitOfNothing = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+    /// LIMIT without `~`.
+    LimitOfExact = "ERR syntax error, LIMIT cannot be used without the special ~ option",
+    /// XTRIM without MAXLEN or MINID.
+    TrimWithout = "ERR syntax error, XTRIM must be called with a trimming strategy",
+    /// XADD of the one ID that no entry has.
+    AddedZero = "ERR The ID specified in XADD must be greater than 0-0",
+    /// XADD behind the last ID.
+    StreamExhausted = "ERR The stream has exhausted the last possible ID, unable to add more items",
+    /// XADD of an ID that is not greater than all before.
+    AddedTooSmall = "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+    /// XADD of too many bytes.
+    AddedTooLarge = "ERR Elements are too large to be stored",
+    /// XREAD GROUP.
+    GroupOfXread = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.",
+    /// XREAD NOACK.
+    NoackOfXread = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.",
+    /// XREAD CLAIM.
+    ClaimOfXread = "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+    /// XREADGROUP without GROUP.
+    GroupMissing = "ERR Missing GROUP option for XREADGROUP",
+    /// XREADGROUP from `$`.
+    DollarOfGroup = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+    /// XREADGROUP from `+`.
+    PlusOfGroup = "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
+    /// XREAD from `>`.
+    NewOfXread = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+    /// XREAD from `+` of a stream that never had an entry.
+    PlusOfNothing = "ERR the stream last element ID is 0-0",
+    /// XREAD MAXCOUNT below one.
+    MaxcountNotPositive = "ERR MAXCOUNT must be a positive integer",
+    /// XREAD MAXSIZE below one.
+    MaxsizeNotPositive = "ERR MAXSIZE must be a positive integer",
+    /// XREAD MAXCOUNT below COUNT.
+    MaxcountBelowCount = "ERR MAXCOUNT must be greater than or equal to COUNT",
+    /// CLAIM of a time that is no number.
+    ClaimNotInteger = "ERR min-idle-time is not an integer",
+    /// CLAIM of a negative time.
+    ClaimNegative = "ERR min-idle-time must be a positive integer",
+    /// XGROUP of a key that is not there.
+    GroupNeedsKey = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically.",
+    /// XGROUP CREATE of a group that is there.
+    BusyGroup = "BUSYGROUP Consumer Group name already exists",
+    /// ENTRIESREAD below -1.
+    EntriesReadNegative = "ERR value for ENTRIESREAD must be positive or -1",
+    /// XSETID ENTRIESADDED below zero.
+    EntriesAddedNegative = "ERR entries_added must be positive",
+    /// XSETID to less than MAXDELETEDID.
+    SetBelowGivenDeleted = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+    /// XSETID to less than an ID that was deleted.
+    SetBelowDeleted = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+    /// XSETID to less than the last entry.
+    SetBelowLast = "ERR The ID specified in XSETID is smaller than the target stream top item",
+    /// XSETID ENTRIESADDED of less than there are.
+    SetBelowLen = "ERR The entries_added specified in XSETID is smaller than the target stream length",
+    /// XCLAIM with a time that is none.
+    ClaimIdle = "ERR Invalid min-idle-time argument for XCLAIM",
+    /// XCLAIM IDLE with a time that is none.
+    ClaimIdleOption = "ERR Invalid IDLE option argument for XCLAIM",
+    /// XCLAIM TIME with a time that is none.
+    ClaimTimeOption = "ERR Invalid TIME option argument for XCLAIM",
+    /// XCLAIM RETRYCOUNT with a number that is none.
+    ClaimRetryOption = "ERR Invalid RETRYCOUNT option argument for XCLAIM",
+    /// XAUTOCLAIM with a time that is none.
+    AutoclaimIdle = "ERR Invalid min-idle-time argument for XAUTOCLAIM",
+    /// XAUTOCLAIM COUNT out of range.
+    AutoclaimCount = "ERR COUNT must be > 0",
+    /// IDS with a number of them that is none.
+    IdsNotPositive = "ERR Number of IDs must be a positive integer",
+    /// IDS with another number of them than it says.
+    IdsMismatch = "ERR The `numids` parameter must match the number of arguments",
+    /// XNACK without a mode.
+    NackMode = "ERR mode must be SILENT, FAIL, or FATAL",
+    /// XCFGSET IDMP-DURATION out of range.
+    ProducerDuration = "ERR invalid duration",
+    /// XCFGSET IDMP-MAXSIZE out of range.
+    ProducerNames = "ERR invalid maxsize",
+    /// An empty name of a producer or of what it says.
+    ProducerNameEmpty = "ERR pid and iid must not be empty",
+    /// XIDMPRECORD of an entry that is not there.
+    RecordOfNothing = "ERR no such entry",
+    /// XIDMPRECORD of a name that stands for another entry.
+    RecordConflict = "ERR pid and iid already stand for another entry",
     /// A string would exceed `proto-max-bulk-len`.
     StringTooLong = "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
     /// DECRBY by the one number that has no opposite.
@@ -326,6 +422,33 @@ impl Error {
     /// `wrong number of arguments for 'name' command`
     pub fn arity(name: &str) -> Self {
         Self::of(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// A container was given a subcommand or words behind it that it does not know; `word` is the subcommand as it was written.
+    pub fn subcommand(word: &[u8], container: &str) -> Self {
+        let word: String = String::from_utf8_lossy(word).chars().take(128).collect();
+        let container = container.to_uppercase();
+        Self::of(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
+        ))
+    }
+
+    /// There is no such consumer group, or not even the stream.
+    pub fn no_group(key: &[u8], group: &[u8]) -> Self {
+        let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+        Self::of(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
+    }
+
+    /// As [`Error::no_group`], from XREADGROUP.
+    pub fn no_group_to_read(key: &[u8], group: &[u8]) -> Self {
+        let text = Self::no_group(key, group);
+        Self::of(format!("{} in XREADGROUP with GROUP option", text.text()))
+    }
+
+    /// There is no such consumer group of a stream that is there.
+    pub fn no_group_of(key: &[u8], group: &[u8]) -> Self {
+        let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+        Self::of(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
     }
 
     /// `invalid expire time in 'name' command`

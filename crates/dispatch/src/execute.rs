@@ -648,7 +648,11 @@ fn stopped(
             no_wait(cx, wait.on_timeout);
             None
         }
-        Stop::Wait(wait) => Some(Halt::Wait(register(cx, *wait, OwnedRequest::copy(input, spans)))),
+        Stop::Wait(mut wait) => {
+            let request = wait.request.take();
+            let request = request.unwrap_or_else(|| OwnedRequest::copy(input, spans));
+            Some(Halt::Wait(register(cx, *wait, request)))
+        }
         Stop::Elsewhere => Some(Halt::Elsewhere),
         Stop::Later(walk) => Some(Halt::Later(walk)),
         Stop::Ask(request) => Some(Halt::Ask(*request)),

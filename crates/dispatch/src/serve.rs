@@ -37,8 +37,8 @@ pub(crate) fn serve(data: &mut Data<'_>) -> Vec<Served> {
         let queue = interest_queue(data, shard, &name);
         for waiter in queue {
             let Some(blocked) = waiter.as_any().downcast_ref::<Blocked>() else { continue };
-            if !holds_kind(data, shard, &name, blocked) {
-                break;
+            if !blocked.wait.on_loss && !holds_kind(data, shard, &name, blocked) {
+                continue;
             }
             if blocked.claim.begin_serving() {
                 served.extend(serve_one(data, blocked));

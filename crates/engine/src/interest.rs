@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::{Equivalent, HashMap};
 
+use crate::value::Told;
+
 /// A key in a database, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameBuf {
@@ -62,6 +64,10 @@ pub trait Waiter: Any + Send + Sync + fmt::Debug {
     fn is_open(&self) -> bool;
     /// The shard that serving it will also change, for those that move elements.
     fn target(&self) -> Option<u32>;
+    /// Whether it is also told when a name is gone or holds something else.
+    fn heeds_loss(&self) -> bool {
+        false
+    }
     /// Itself, for those who know what it is.
     fn as_any(&self) -> &dyn Any;
 }
@@ -83,13 +89,15 @@ impl Interest {
         self.watches.is_empty() && self.waiters.is_empty() && self.ready.is_empty()
     }
 
-    pub(crate) fn touched(&mut self, db: u32, key: &[u8]) {
-        if let Some(watches) = self.watches.get(&NameRef { db, key }) {
+    pub(crate) fn touched(&mut self, db: u32, key: &[u8], told: Told) {
+        if matches!(told, Told::Watchers | Told::All)
+            && let Some(watches) = self.watches.get(&NameRef { db, key })
+        {
             for watch in watches {
                 watch.mark();
             }
         }
-        if self.waiters.contains_key(&NameRef { db, key }) {
+        if told == Told::All && self.waiters.contains_key(&NameRef { db, key }) {
             self.make_ready(NameBuf { db, key: key.into() });
         }
     }
@@ -169,6 +177,15 @@ impl Interest {
     /// Number of names that somebody waits for, and of waiters.
     pub fn waiting(&self) -> (usize, usize) {
         (self.waiters.len(), self.waiters.values().map(VecDeque::len).sum())
+    }
+
+    /// Number of names that somebody waits for who is still there, and of those where somebody heeds loss.
+    pub fn awaited(&self) -> (usize, usize) {
+        let open = |queue: &VecDeque<Arc<dyn Waiter>>| queue.iter().any(|w| w.is_open());
+        let heeds =
+            |queue: &VecDeque<Arc<dyn Waiter>>| queue.iter().any(|w| w.is_open() && w.heeds_loss());
+        let queues = || self.waiters.values();
+        (queues().filter(|q| open(q)).count(), queues().filter(|q| heeds(q)).count())
     }
 
     /// Number of names that somebody watches.

@@ -22,6 +22,7 @@ pub mod collections {
     pub mod packed;
     pub mod rank_tree;
     pub mod scored;
+    pub mod sorted_rows;
 }
 pub mod double;
 #[expect(unsafe_code, reason = "one allocation per entry")]
@@ -62,4 +63,4 @@ pub use keyspace::{Keyspace, Spot};
 pub use lock::{Busy, Guard, Held, Patience};
 pub use prefetch::prefetch;
 pub use shard::{Name, Seed, Shard};
-pub use value::{Collection, Object, ObjectMut, ObjectRef, SmallMax, Type, Value, View};
+pub use value::{Collection, Object, ObjectMut, ObjectRef, SmallMax, Told, Type, Value, View};

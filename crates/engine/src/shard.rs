@@ -21,7 +21,7 @@ use crate::interest::Interest;
 use crate::lock::Protected;
 use crate::table::Table;
 use crate::trash::Trash;
-use crate::value::{Collection, ObjectMut, ObjectRef, Value};
+use crate::value::{Collection, ObjectMut, ObjectRef, Told, Value};
 use crate::whereabouts::Whereabouts;
 
 /// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
@@ -214,9 +214,14 @@ impl Shard {
     /// Every change begins here.
     #[inline]
     fn touch(&mut self, name: Name<'_>) {
+        self.notify(name, Told::All);
+    }
+
+    #[inline]
+    fn notify(&mut self, name: Name<'_>, told: Told) {
         self.half_changed = true;
         if let Some(interest) = &mut self.interest {
-            interest.touched(name.db, name.key);
+            interest.touched(name.db, name.key, told);
         }
     }
 
@@ -298,17 +303,30 @@ impl Shard {
         name: Name<'_>,
         change: impl FnOnce(&mut Entry) -> (R, bool),
     ) -> Option<R> {
+        self.change_telling(name, |entry| {
+            let (result, has_changed) = change(entry);
+            (result, Told::from(has_changed))
+        })
+    }
+
+    /// As [`Shard::change`], where `change` says who is to be told.
+    #[inline]
+    pub fn change_telling<R>(
+        &mut self,
+        name: Name<'_>,
+        change: impl FnOnce(&mut Entry) -> (R, Told),
+    ) -> Option<R> {
         let database = self.databases.get_mut(name.db as usize)?;
         let entry = database.table.get_mut(name.hash, name.key)?;
         let was_changed = std::mem::replace(&mut self.half_changed, true);
         let old = Kept::of(entry);
-        let (result, has_changed) = change(entry);
+        let (result, told) = change(entry);
         let new = Kept::of(entry);
         database.account(name.hash, old, new);
-        if has_changed {
-            self.touch(name);
-        } else {
+        if told == Told::Nobody {
             self.half_changed = was_changed;
+        } else {
+            self.notify(name, told);
         }
         Some(result)
     }

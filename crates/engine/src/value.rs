@@ -252,6 +252,25 @@ macro_rules! collection {
 }
 pub(crate) use collection;
 
+/// Who is told of a change: what a change says of itself, or plainly whether it was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing changed, or nothing that anybody would see.
+    Nobody,
+    /// The journal alone: what changed is no more than who has read what.
+    Journal,
+    /// Those who watch the key, too. Those who wait for it would find nothing new.
+    Watchers,
+    /// Those who watch the key and those who wait for it.
+    All,
+}
+
+impl From<bool> for Told {
+    fn from(has_changed: bool) -> Self {
+        if has_changed { Self::All } else { Self::Nobody }
+    }
+}
+
 /// From where on a small collection becomes a big one: Redis' `…-max-listpack-entries` and `…-max-listpack-value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmallMax {

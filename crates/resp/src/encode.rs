@@ -19,6 +19,7 @@
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 
 use crate::Protocol;
 use crate::number::{DoubleBuffer, format_double};
@@ -327,6 +328,25 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn array(&mut self, n: usize) {
         self.header(b'*', n);
+    }
+
+    /// The head of an array of `n` replies, whose number was not known when `mark` was taken: where they begin. Costs a move of what
+    /// was written since.
+    pub fn array_at(&mut self, mark: Mark, n: usize) {
+        self.header_at(mark, b'*', n);
+    }
+
+    /// As [`Writer::array_at`], for the head of a map of `n` pairs, RESP3 only.
+    pub fn map_at(&mut self, mark: Mark, n: usize) {
+        self.header_at(mark, b'%', n);
+    }
+
+    fn header_at(&mut self, mark: Mark, kind: u8, n: usize) {
+        let mut head: SmallVec<[u8; 24]> = SmallVec::new();
+        head.push(kind);
+        head.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+        head.extend_from_slice(b"\r\n");
+        self.out.insert(mark, &head);
     }
 
     /// The head of a map of `n` pairs; in RESP2 an array of `2n`.

@@ -6,6 +6,7 @@ use russet_dispatch::{Args, Context, Outcome, Text};
 use russet_engine::double;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::hash::Pair;
+use russet_engine::types::stream::{Stream, StreamId};
 use russet_engine::{Entry, ObjectRef, Type, View};
 use sha1_smol::Sha1;
 
@@ -71,7 +72,17 @@ impl Digest {
                 one.mix(&double::text(score));
                 self.xor(&one.0);
             }),
-            ObjectRef::Stream(_) => {}
+            ObjectRef::Stream(stream) => self.stream(stream),
+        }
+    }
+
+    /// The entries; what groups know is left out.
+    fn stream(&mut self, stream: &Stream) {
+        for entry in stream.log.range(StreamId::MIN, StreamId::MAX) {
+            self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for piece in entry.pieces() {
+                self.mix(piece.bytes(&mut [0; DIGITS_MAX]));
+            }
         }
     }
 }

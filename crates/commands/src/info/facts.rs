@@ -23,6 +23,8 @@ pub(crate) struct Walked {
     pub(crate) watched: usize,
     /// Names that somebody waits for.
     pub(crate) awaited: usize,
+    /// Of those, where somebody is also told when the key is gone.
+    pub(crate) awaited_or_lost: usize,
 }
 
 /// What one database holds.
@@ -60,7 +62,9 @@ impl Walked {
         self.table_bytes += shard.overhead_bytes() as u64;
         if let Some(interest) = shard.interest() {
             self.watched += interest.watched();
-            self.awaited += interest.waiting().0;
+            let (awaited, awaited_or_lost) = interest.awaited();
+            self.awaited += awaited;
+            self.awaited_or_lost += awaited_or_lost;
         }
         let count = self.databases.len().max(shard.databases() as usize);
         self.databases.resize(count, DatabaseFacts::default());

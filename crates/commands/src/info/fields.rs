@@ -52,7 +52,7 @@ pub(super) const CLIENTS: &[Field] = &[
     ("clients_in_timeout_table", |f| f.count(has_timeout)),
     ("total_watched_keys", |f| f.walked.watched.to_string()),
     ("total_blocking_keys", |f| f.walked.awaited.to_string()),
-    ("total_blocking_keys_on_nokey", |_| "0".to_owned()),
+    ("total_blocking_keys_on_nokey", |f| f.walked.awaited_or_lost.to_string()),
 ];
 
 pub(super) const MEMORY: &[Field] = &[

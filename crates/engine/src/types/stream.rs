@@ -1,16 +1,61 @@
-//! Streams.
+//! Streams: a log of entries under ascending IDs, and the groups that read it.
+//!
+//! ```text
+//! Stream ─ Log ──── blocks by ID: one listpack each, to the byte what Redis keeps      (log, block, element)
+//!        ├ Groups ─ by name: what is pending by ID; consumers by name, each with its IDs (group)
+//!        └ Idempotence ─ what producers have said already, if any says it               (idempotence)
+//! ```
+//!
+//! Entries come in order, so a block is appended to, and full blocks never grow again. An entry that is deleted leaves a mark in its
+//! block; the block goes with its last entry.
+
+pub mod block;
+pub mod element;
+pub mod group;
+pub mod id;
+pub mod idempotence;
+pub mod log;
+
+pub use block::{Block, Entry};
+pub use element::Element;
+pub use group::{Consumer, Group, Groups, Pending, Slot};
+pub use id::{ID_TEXT_MAX, NewId, StreamId};
+pub use idempotence::Idempotence;
+pub use log::{ENTRY_BYTES_MAX, Log, Trim};
 
 use crate::value::{Collection, collection};
 
-/// Streams.
+#[cfg(test)]
+mod tests;
+
+/// What happens to references of groups when entries are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum References {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go too.
+    Drop,
+    /// Only entries go that every group was given and has acknowledged.
+    Need,
+}
+
+/// A stream.
 #[derive(Clone, Debug, Default)]
-pub struct Stream(());
+pub struct Stream {
+    /// The entries.
+    pub log: Log,
+    /// Who reads them.
+    pub groups: Groups,
+    /// What producers have said.
+    pub idempotence: Option<Box<Idempotence>>,
+}
 
 impl Collection for Stream {
     collection!(Stream);
 
     fn len(&self) -> usize {
-        0
+        self.log.len() as usize
     }
 
     fn encoding(&self) -> &'static str {
@@ -18,10 +63,75 @@ impl Collection for Stream {
     }
 
     fn heap_bytes(&self) -> usize {
-        0
+        let idempotence = self.idempotence.as_ref().map_or(0, |it| it.heap_bytes());
+        self.log.heap_bytes() + self.groups.heap_bytes() + idempotence
     }
 
     fn free_cost(&self) -> usize {
-        0
+        self.log.block_count() + self.groups.free_cost()
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+impl Stream {
+    /// A stream of no entries.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trims the log, as [`Log::trim`], and does with references what `references` says. Answers how many entries went.
+    pub fn trim(
+        &mut self,
+        trim: Trim,
+        whole_blocks: bool,
+        limit: u64,
+        references: References,
+    ) -> u64 {
+        match references {
+            References::Keep => self.log.trim(trim, whole_blocks, limit),
+            _ if self.groups.is_empty() => self.log.trim(trim, whole_blocks, limit),
+            References::Drop => self.trim_and_forget(trim, whole_blocks, limit),
+            References::Need => self.trim_unneeded(trim, limit),
+        }
+    }
+
+    fn trim_and_forget(&mut self, trim: Trim, whole_blocks: bool, limit: u64) -> u64 {
+        let before = self.log.trimmed_by(trim);
+        let removed = self.log.trim(trim, whole_blocks, limit);
+        let first = if self.log.is_empty() { StreamId::MAX } else { self.log.first_id() };
+        before.into_iter().filter(|id| *id < first).for_each(|id| {
+            self.groups.forget(id);
+        });
+        removed
+    }
+
+    /// Removes entries from the front that no group needs, one by one.
+    fn trim_unneeded(&mut self, trim: Trim, limit: u64) -> u64 {
+        let mut ids = self.log.trimmed_by(trim);
+        ids.retain(|id| self.groups.are_done_with(*id));
+        if limit > 0 {
+            ids.truncate(limit as usize);
+        }
+        ids.iter().for_each(|id| {
+            self.log.remove_unmarked(*id);
+        });
+        ids.len() as u64
+    }
+
+    /// Removes an entry as `references` says. `None` if there is none; else whether it was removed.
+    pub fn remove(&mut self, id: StreamId, references: References) -> Option<bool> {
+        let is_there = self.log.get(id).is_some();
+        let may_go = match references {
+            References::Keep => true,
+            References::Drop => {
+                self.groups.forget(id);
+                true
+            }
+            References::Need => !self.groups.is_empty() && self.groups.are_done_with(id),
+        };
+        is_there.then(|| may_go && self.log.remove(id))
     }
 }
