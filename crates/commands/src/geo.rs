@@ -124,7 +124,7 @@ fn geoadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         };
         *place = true;
     }
-    if args.is_empty() || args.left() % 3 != 0 || options.only_new && options.only_old {
+    if args.is_empty() || !args.left().is_multiple_of(3) || options.only_new && options.only_old {
         return Err(Error::Syntax.into());
     }
     let mut pairs = Vec::with_capacity(args.left() / 3);

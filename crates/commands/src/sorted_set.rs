@@ -236,7 +236,7 @@ fn zadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     args.seek(2);
     let options = Adding::read(args);
     let pairs = args.left() / 2;
-    if pairs == 0 || args.left() % 2 != 0 {
+    if pairs == 0 || !args.left().is_multiple_of(2) {
         return Err(Error::Syntax.into());
     }
     options.check(pairs)?;

@@ -98,6 +98,7 @@ pub fn parse(text: &[u8]) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "just these numbers")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -400,7 +400,8 @@ fn radius(cx: &mut Context<'_>, args: &mut Args<'_>, form: Form, by_member: bool
     }
     if by_member && set.is_none() {
         // Redis does not look at the radius then.
-        (args.next()?, args.next()?);
+        args.next()?;
+        args.next()?;
     } else {
         query.shape = Some(circle(args)?);
     }

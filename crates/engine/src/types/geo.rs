@@ -358,6 +358,7 @@ fn is_within(corners: &[Place], place: Place) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "just these numbers")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

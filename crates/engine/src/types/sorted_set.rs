@@ -90,8 +90,14 @@ impl Update {
 
     /// Whether the member was there and has another score now.
     pub fn is_changed(self) -> bool {
-        matches!((self.old, self.new), (Some(old), Some(new)) if old != new)
+        matches!((self.old, self.new), (Some(old), Some(new)) if !are_same(old, new))
     }
+}
+
+/// Whether two scores rank the same, as both zeros do.
+#[expect(clippy::float_cmp, reason = "scores are equal or they are not")]
+const fn are_same(one: f64, other: f64) -> bool {
+    one == other
 }
 
 /// One end of a range of scores.
@@ -231,7 +237,9 @@ impl SortedSet {
         let old = found.map(|(_, score)| score);
         let new = decide(old)?;
         match (found, new) {
-            (Some((at, old)), Some(score)) if old != score => small.move_to(at, score, member),
+            (Some((at, old)), Some(score)) if !are_same(old, score) => {
+                small.move_to(at, score, member)
+            }
             (None, Some(score)) if small.has_room(member, rules.max) => small.insert(score, member),
             (None, Some(score)) => self.enlarge(rules.seed).insert(score, member),
             _ => {}
@@ -265,10 +273,10 @@ impl SortedSet {
         let (from, until) = match bounds {
             Bounds::Scores(min, max) => (
                 self.before_scores(|score| {
-                    score < min.score || min.is_exclusive && score == min.score
+                    score < min.score || min.is_exclusive && are_same(score, min.score)
                 }),
                 self.before_scores(|score| {
-                    score < max.score || !max.is_exclusive && score == max.score
+                    score < max.score || !max.is_exclusive && are_same(score, max.score)
                 }),
             ),
             Bounds::Lex(min, max) => (

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::are_same;
 use crate::collections::id_index::IdIndex;
 use crate::collections::rank_tree::{self, RankTree};
 use crate::collections::scored::{Id, Scored};
@@ -60,7 +61,7 @@ impl Big {
     fn position(&self, score: f64, member: &[u8]) -> usize {
         let members = &self.members;
         self.order.partition_point(|before, id| {
-            before < score || (before == score && members.member(id) < member)
+            before < score || (are_same(before, score) && members.member(id) < member)
         })
     }
 
@@ -99,7 +100,7 @@ impl Big {
         let old = self.members.score(id);
         let new = decide(Some(old))?;
         if let Some(score) = new
-            && score != old
+            && !are_same(score, old)
         {
             self.set_score(id, old, score);
         }
