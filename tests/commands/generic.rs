@@ -662,3 +662,20 @@ fn answers_are_those_of_valkey() {
 fn answers_are_those_of_redis() {
     agrees_with("redis-server");
 }
+
+#[test]
+fn scan_removes_the_keys_that_have_ended_and_would_be_shown() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    t.check("SET s 1 PX 1", "OK");
+    t.check("RPUSH l 1", "1");
+    t.check("PEXPIRE l 1", "1");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    t.check("DBSIZE", "2");
+    t.check("SCAN 0 TYPE string", "[0, []]");
+    t.check("DBSIZE", "1");
+    t.check("SCAN 0", "[0, []]");
+    t.check("DBSIZE", "0");
+    t.check("DEBUG SET-ACTIVE-EXPIRE 1", "OK");
+}

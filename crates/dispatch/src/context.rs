@@ -167,6 +167,17 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Removes keys of the database that have ended: what a command that walks has met.
+    pub fn end_keys(&mut self, keys: &[Box<[u8]>]) {
+        for bytes in keys {
+            if self.holds_all() {
+                self.exists(Key { bytes, spot: self.state.keyspace.locate(bytes) });
+            } else {
+                crate::expire::end(self.state, self.thread, self.db, bytes);
+            }
+        }
+    }
+
     /// Whether a key is there.
     #[inline]
     pub fn exists(&mut self, key: Key<'_>) -> bool {

@@ -90,6 +90,25 @@ fn end_fields(
     ended
 }
 
+/// Removes one key if it has ended: for commands that walk and meet it. A shard that is held leaves it for the next who comes.
+pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
+    let spot = state.keyspace.locate(key);
+    let name = Name { db, key, hash: spot.hash };
+    let Ok(mut shard) = state.keyspace.hold_one(spot.shard, Patience::NONE) else { return };
+    let now = state.clock.now();
+    if !shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+        return;
+    }
+    shard.remove(name);
+    thread.counters.expired.add(1);
+    if state.journal.is_followed() {
+        let mut record = Record::default();
+        record.push(db, [&b"DEL"[..], key].into_iter());
+        shard.lsn = state.journal.append(&record);
+    }
+    shard.finish();
+}
+
 /// Whether active expiry is switched on.
 pub fn is_on(state: &State) -> bool {
     state.active_expire.load(Ordering::Relaxed)

@@ -101,9 +101,13 @@ impl Filter {
     }
 
     fn wants(&self, entry: &Entry) -> bool {
+        !entry.is_expired(self.now) && self.fits(entry)
+    }
+
+    /// Whether it would be wanted, had it not ended.
+    fn fits(&self, entry: &Entry) -> bool {
         let is_match = |pattern: &[u8]| glob::matches(pattern, entry.key());
-        !entry.is_expired(self.now)
-            && self.kind.is_none_or(|kind| entry.kind() == kind)
+        self.kind.is_none_or(|kind| entry.kind() == kind)
             && self.pattern.as_deref().is_none_or(is_match)
     }
 
@@ -230,7 +234,7 @@ impl Scan {
     }
 
     /// Looks at buckets of a shard until there is enough, or no more.
-    fn look(&mut self, shard: &Shard, mut show: impl FnMut(&[u8])) {
+    fn look(&mut self, shard: &Shard, mut show: impl FnMut(&[u8]), ended: &mut Vec<Box<[u8]>>) {
         let table = shard.database(self.filter.db).map(Database::table);
         let mut buckets_left = self.steps_left.min(BUCKETS_PER_HOLD);
         loop {
@@ -240,10 +244,15 @@ impl Scan {
             self.cursor = table.map_or(0, |table| {
                 table.scan(self.cursor, |entry| {
                     seen += 1;
-                    if filter.wants(entry) {
-                        show(entry.key());
-                        *found += 1;
+                    if !filter.fits(entry) {
+                        return;
                     }
+                    if entry.is_expired(filter.now) {
+                        ended.push(entry.key().into());
+                        return;
+                    }
+                    show(entry.key());
+                    *found += 1;
                 })
             });
             self.keys_left = self.keys_left.saturating_sub(seen);
@@ -257,8 +266,9 @@ impl Scan {
 impl Walk for Scan {
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let start = *self.start.get_or_insert(cx.reply.out.mark());
-        let reply = &mut cx.reply;
-        cx.data.visit(self.shard, |shard| self.look(shard, |key| reply.bulk(key)))?;
+        let (reply, mut ended) = (&mut cx.reply, Vec::new());
+        cx.data.visit(self.shard, |shard| self.look(shard, |key| reply.bulk(key), &mut ended))?;
+        cx.data.end_keys(&ended);
         self.shard += u32::from(self.cursor == 0);
         let keyspace = &cx.state.keyspace;
         let is_last = self.shard == keyspace.shards();
