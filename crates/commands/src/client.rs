@@ -368,6 +368,8 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         match (with_error, blocked.wait.on_timeout) {
             (true, _) => {
                 cx.state.stats.error("UNBLOCKED");
+                cx.thread.counters.errors.add(1);
+                cx.thread.counters.commands[blocked.row.id].failed.add(1);
                 reply.error(&Error::Unblocked.text());
             }
             (false, OnTimeout::Null) => reply.null(),

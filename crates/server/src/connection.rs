@@ -63,6 +63,8 @@ pub(crate) enum Done {
     Again,
     /// Its reply.
     Reply(Output),
+    /// Its reply, which is an error that nobody has counted for its command.
+    Refused(Output),
 }
 
 /// Why a turn ended.
@@ -540,7 +542,10 @@ impl Connection {
                     self.waiting = Waiting::Nothing;
                     self.has_more = !self.input.is_empty();
                     self.closing |= self.session.close;
-                    if let Done::Reply(reply) = done {
+                    if let Done::Refused(_) = done {
+                        self.count_refused(io);
+                    }
+                    if let Done::Reply(reply) | Done::Refused(reply) = done {
                         self.output.push(&reply.since(Output::default().mark()));
                     }
                     return Poll::Ready(Ok(()));
@@ -554,6 +559,14 @@ impl Connection {
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The command that was halted last has failed after all.
+    fn count_refused(&self, io: &IoThread) {
+        let id = self.session.client.last_command.load(Ordering::Relaxed);
+        if let Some(command) = io.executor.borrow().thread.counters.commands.get(id) {
+            command.failed.add(1);
         }
     }
 

@@ -59,7 +59,10 @@ pub(crate) async fn ask(shell: Shell, request: Request, protocol: Protocol) -> D
     let mut reply = Writer { out: &mut out, protocol };
     match answer {
         Ok(()) => reply.ok(),
-        Err(text) => reply.error(&text),
+        Err(text) => {
+            reply.error(&text);
+            return Done::Refused(out);
+        }
     }
     Done::Reply(out)
 }
