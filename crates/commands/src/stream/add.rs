@@ -22,7 +22,7 @@ pub(super) fn xadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
     let options = Options::read(args, true)?;
     let id_at = Args::position(args) - 1;
-    if args.left() < 2 || args.left() % 2 == 1 {
+    if args.left() < 2 || !args.left().is_multiple_of(2) {
         return Err(Error::arity(cx.row.command.name).into());
     }
     if options.id == Some(NewId::Exactly(StreamId::MIN)) {

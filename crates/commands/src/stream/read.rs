@@ -76,7 +76,7 @@ impl<'a> Options<'a> {
             self.count = args.int()?.max(0) as usize;
         } else if has_more && args.flag("STREAMS") {
             self.keys_at = Args::position(args);
-            if args.left() % 2 != 0 {
+            if !args.left().is_multiple_of(2) {
                 return Err(unbalanced(is_group));
             }
             self.streams = args.left() / 2;
@@ -488,9 +488,12 @@ impl Ask<'_> {
         let has_counts = self.options.claim_ms.is_some();
         let mut any = false;
         for entry in log.range(start, StreamId::MAX).take(left) {
-            let write = |writer: &mut Writer<'_>| match has_counts {
-                true => reply_with(writer, &entry, (0, 0)),
-                false => reply_entry(writer, &entry),
+            let write = |writer: &mut Writer<'_>| {
+                if has_counts {
+                    reply_with(writer, &entry, (0, 0));
+                } else {
+                    reply_entry(writer, &entry);
+                }
             };
             if !reply.entry(write) {
                 break;

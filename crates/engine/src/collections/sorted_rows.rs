@@ -243,6 +243,15 @@ impl<K: Ord + Copy, V> SortedRows<K, V> {
     }
 }
 
+impl<'a, K: Ord + Copy, V> IntoIterator for &'a SortedRows<K, V> {
+    type Item = (K, &'a V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
 fn row_bytes<T>(row: &Vec<T>) -> usize {
     let bytes = row.capacity() * size_of::<T>();
     if bytes == 0 { 0 } else { usable(bytes) }

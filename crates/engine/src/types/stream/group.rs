@@ -394,8 +394,11 @@ impl Groups {
 
     /// Ends that an entry is pending in any group; says whether it was in one.
     pub fn forget(&mut self, id: StreamId) -> bool {
-        (0..self.all.len())
-            .fold(false, |any, place| self.change_at(place, |group| group.acknowledge(id)) || any)
+        let mut was_pending = false;
+        for place in 0..self.all.len() {
+            was_pending |= self.change_at(place, |group| group.acknowledge(id));
+        }
+        was_pending
     }
 
     /// Whether no group needs an entry any more: all were given it and have acknowledged it.
