@@ -22,6 +22,7 @@ fn fill(client: &mut Client) {
     run(&["RPUSH", "list-of-long", &long, "short"]);
     run(&["SADD", "integers", "1", "-70000", "5000000000"]);
     run(&["SADD", "texts", "1", "b", "c"]);
+    run(&["ZADD", "scores", "1.5", "a", "-inf", "b", "3", "7"]);
     run(&["HSET", "hash", "a", "1", "b", "two", "empty", ""]);
     let several = |name: &str, key: &str| {
         [name, key].into_iter().map(str::to_owned).chain(many.iter().cloned()).collect::<Vec<_>>()
@@ -33,7 +34,8 @@ fn fill(client: &mut Client) {
     }
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
+    "scores",
     "text",
     "number",
     "long",
@@ -53,6 +55,7 @@ fn contents(client: &mut Client, key: &str) -> Vec<String> {
         "string" => client.cmd(&["GET", key]),
         "list" => return vec![client.cmd(&["LRANGE", key, "0", "-1"]).to_string()],
         "set" => client.cmd(&["SORT", key, "ALPHA"]),
+        "zset" => client.cmd(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
         "hash" => {
             let fields = client.cmd(&["HGETALL", key]);
             let Reply::Array(parts) = fields else { panic!("fields") };

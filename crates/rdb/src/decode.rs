@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use russet_engine::types::hash::{Hash, Rules as HashRules};
 use russet_engine::types::list::{List, ListMax};
 use russet_engine::types::set::{Rules as SetRules, Set};
+use russet_engine::types::sorted_set::{Rules as SortedSetRules, SortedSet};
 use russet_engine::{Collection, Object};
 
 use crate::kind;
@@ -26,6 +27,8 @@ pub struct Rules {
     pub hash: HashRules,
     /// Sets.
     pub set: SetRules,
+    /// Sorted sets.
+    pub sorted_set: SortedSetRules,
 }
 
 /// A value.
@@ -50,6 +53,10 @@ pub fn decode<'a>(
             list(kind, source, rules)
         }
         kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => set(kind, source, rules),
+        kind::SORTED_SET
+        | kind::SORTED_SET_TEXTS
+        | kind::SORTED_SET_ZIPLIST
+        | kind::SORTED_SET_LISTPACK => sorted_set(kind, source, rules),
         kind::HASH
         | kind::HASH_ZIPMAP
         | kind::HASH_ZIPLIST
@@ -107,6 +114,68 @@ fn set(kind: u8, source: &mut Source<'_>, rules: &Rules) -> Result<Object, Decod
         _ => each_of_listpack(source.text()?, add)?,
     }
     filled(set)
+}
+
+fn sorted_set(kind: u8, source: &mut Source<'_>, rules: &Rules) -> Result<Object, DecodeError> {
+    let mut maker = SortedSetMaker { set: SortedSet::new(), rules: rules.sorted_set, member: None };
+    match kind {
+        kind::SORTED_SET_ZIPLIST => each_of_ziplist(&source.text()?, |part| maker.part(part))?,
+        kind::SORTED_SET_LISTPACK => each_of_listpack(source.text()?, |part| maker.part(part))?,
+        kind::SORTED_SET => source.each(|source| {
+            let member = source.text()?;
+            maker.add(&member, f64::from_bits(source.word()?))
+        })?,
+        _ => source.each(|source| {
+            let member = source.text()?;
+            maker.add(&member, score(score_text(source)?)?)
+        })?,
+    }
+    if maker.member.is_some() { Err(DecodeError::Malformed) } else { filled(maker.set) }
+}
+
+/// A sorted set under way.
+struct SortedSetMaker {
+    set: SortedSet,
+    rules: SortedSetRules,
+    /// In packed forms members and scores come by turns: a member whose score comes next.
+    member: Option<Vec<u8>>,
+}
+
+impl SortedSetMaker {
+    fn add(&mut self, member: &[u8], score: f64) -> Result<(), DecodeError> {
+        if score.is_nan() {
+            return Err(DecodeError::Malformed);
+        }
+        if self.set.score(member).is_some() {
+            return Err(DecodeError::Duplicate);
+        }
+        self.set.set(score, member, self.rules);
+        Ok(())
+    }
+
+    fn part(&mut self, part: &[u8]) -> Result<(), DecodeError> {
+        if let Some(member) = self.member.take() {
+            return self.add(&member, score(part)?);
+        }
+        self.member = Some(part.to_vec());
+        Ok(())
+    }
+}
+
+/// A score as a text.
+fn score(text: &[u8]) -> Result<f64, DecodeError> {
+    let text = std::str::from_utf8(text).map_err(|_| DecodeError::Malformed)?;
+    text.parse().map_err(|_| DecodeError::Malformed)
+}
+
+/// A score as the oldest form has it: a length and the text, or one of three that have no digits.
+fn score_text<'a>(source: &mut Source<'a>) -> Result<&'a [u8], DecodeError> {
+    match source.array()? {
+        [253] => Err(DecodeError::Malformed),
+        [254] => Ok(b"inf"),
+        [255] => Ok(b"-inf"),
+        [len] => source.take(usize::from(len)),
+    }
 }
 
 /// A hash under way: fields come with a value and perhaps an end.

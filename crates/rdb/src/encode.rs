@@ -33,7 +33,14 @@ pub fn encode(value: View<'_>, out: &mut Vec<u8>) -> Option<u16> {
             set.iter().for_each(|member| member.with_bytes(|bytes| write_string(out, bytes)));
         }
         ObjectRef::Hash(hash) => return Some(hash_fields(hash, out)),
-        ObjectRef::SortedSet(_) | ObjectRef::Stream(_) => return None,
+        ObjectRef::SortedSet(set) => {
+            head(kind::SORTED_SET, set.len(), out);
+            set.each(0..set.len(), |member, score| {
+                write_string(out, member);
+                out.extend_from_slice(&score.to_le_bytes());
+            });
+        }
+        ObjectRef::Stream(_) => return None,
     }
     Some(VERSION)
 }

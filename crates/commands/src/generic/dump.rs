@@ -6,7 +6,7 @@ use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
 use russet_dispatch::{Args, Category, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::list::ListMax;
-use russet_engine::types::{hash, set};
+use russet_engine::types::{hash, set, sorted_set};
 use russet_engine::{Value, string_value};
 use russet_rdb::payload::{PayloadError, pack, unpack};
 use russet_rdb::{Content, Rules};
@@ -116,6 +116,7 @@ fn rules(cx: &Context<'_>) -> Rules {
         list: ListMax::of(thresholds.list()),
         hash: hash::Rules { max: thresholds.hash(), seed },
         set: set::Rules { ints: thresholds.set_integers(), max: thresholds.set(), seed },
+        sorted_set: sorted_set::Rules { max: thresholds.sorted_set(), seed },
     }
 }
 

@@ -17,6 +17,7 @@ fn rules() -> Rules {
         list: ListMax::of(-2),
         hash: HashRules { max, seed: Seed(1, 2) },
         set: SetRules { ints: 16, max, seed: Seed(1, 2) },
+        sorted_set: SortedSetRules { max, seed: Seed(1, 2) },
     }
 }
 
@@ -51,7 +52,12 @@ fn elements(content: Content<'_>) -> Vec<String> {
             .iter()
             .map(|pair| format!("{}={} {:?}", view(pair.field), view(pair.value), pair.expiry))
             .collect(),
-        _ => panic!("no such form here"),
+        Object::SortedSet(set) => {
+            let mut all = Vec::new();
+            set.each(0..set.len(), |member, score| all.push(format!("{} {score}", shown(member))));
+            all
+        }
+        Object::Stream(_) => panic!("no such form here"),
     }
 }
 
@@ -111,6 +117,16 @@ fn ends_of_fields_are_read_in_all_forms() {
 }
 
 #[test]
+fn scores_are_read_in_all_forms() {
+    let expected = ["b -inf", "a 1.5"].map(String::from).to_vec();
+    assert_eq!(read(b"\x03\x02\x01a\x031.5\x01b\xff"), Ok(expected));
+    let ziplist = b"\x12\0\0\0\x0e\0\0\0\x02\0\0\x02hi\x04\xfe\x80\xff";
+    assert_eq!(read(&one(kind::SORTED_SET_ZIPLIST, ziplist)), Ok(vec!["hi -128".into()]));
+    assert_eq!(read(b"\x03\x01\x01a\xfd"), Err(DecodeError::Malformed));
+    assert_eq!(read(b"\x03\x02\x01a\x011\x01a\x011"), Err(DecodeError::Duplicate));
+}
+
+#[test]
 fn what_is_empty_or_stands_twice_is_refused() {
     assert_eq!(read(&[kind::LIST, 0]), Err(DecodeError::Empty));
     assert_eq!(read(&[kind::SET, 2, 1, b'a', 1, b'a']), Err(DecodeError::Duplicate));
@@ -153,7 +169,11 @@ proptest! {
             hash.set(word, &words[0], false, &rules().hash);
         }
         hash.set_expiry(&words[0], end.map(u64::from));
-        for object in [list.wrap(), set.wrap(), hash.wrap()] {
+        let mut sorted = SortedSet::new();
+        words.iter().zip(-3_i32..).for_each(|(word, score)| {
+            sorted.set(f64::from(score) / 3.0, word, rules().sorted_set);
+        });
+        for object in [list.wrap(), set.wrap(), hash.wrap(), sorted.wrap()] {
             let payload = pack(View::Object(object.as_ref())).unwrap();
             let again = entry(unpack(&payload, &rules()).unwrap());
             let again = again.object().unwrap();
