@@ -94,6 +94,8 @@ pub(crate) struct Connection {
     closing: bool,
     /// Whether the client knows how to wake this connection.
     is_listening: bool,
+    /// The client has stopped sending while it waits for a reply that is on its way.
+    has_hung_up: bool,
 }
 
 impl Connection {
@@ -110,6 +112,7 @@ impl Connection {
             waiting: Waiting::Nothing,
             closing: false,
             is_listening: false,
+            has_hung_up: false,
         }
     }
 
@@ -552,14 +555,29 @@ impl Connection {
                 }
             }
         }
+        if self.has_hung_up {
+            return Poll::Pending;
+        }
         match ready!(self.receive(io, cx)) {
-            Ok(0) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => self.hang_up(),
             Ok(_) => {
                 self.note_input(io.state, false);
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// The client has stopped sending. Who waits for keys is let go, as in Redis, unless an element is on its way to them already;
+    /// other work is waited for, since its reply may still be wanted.
+    fn hang_up(&mut self) -> Poll<io::Result<()>> {
+        if let Waiting::Keys(blocked, _) = &self.waiting
+            && blocked.claim()
+        {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.has_hung_up = true;
+        Poll::Pending
     }
 
     /// The command that was halted last has failed after all.
