@@ -1,9 +1,8 @@
 //! What DUMP gives and RESTORE takes, also from and to the servers that brought them.
 
+use russet_testkit::differential::installed;
+use russet_testkit::{Client, Reply, Setup, Transcript};
 use std::fmt::Write;
-use std::time::Duration;
-
-use russet_testkit::{Client, Reply, Transcript};
 
 use crate::{Server, server};
 
@@ -22,8 +21,19 @@ fn fill(client: &mut Client) {
     run(&["RPUSH", "list-of-long", &long, "short"]);
     run(&["SADD", "integers", "1", "-70000", "5000000000"]);
     run(&["SADD", "texts", "1", "b", "c"]);
-    run(&["ZADD", "scores", "1.5", "a", "-inf", "b", "3", "7"]);
     run(&["HSET", "hash", "a", "1", "b", "two", "empty", ""]);
+    run(&["ZADD", "scores", "1.5", "a", "-inf", "b", "3", "c", "-0.25", "7"]);
+    run(&["XADD", "stream", "1-1", "field", "value", "number", "7"]);
+    run(&["XADD", "stream", "2-1", "field", "other", "number", "-300"]);
+    run(&["XADD", "stream", "2-5", "another", &long]);
+    run(&["XADD", "stream", "3-0", "x", "y"]);
+    run(&["XDEL", "stream", "2-1"]);
+    run(&["XGROUP", "CREATE", "stream", "group", "0"]);
+    run(&["XGROUP", "CREATE", "stream", "idle", "2-5", "ENTRIESREAD", "3"]);
+    run(&["XREADGROUP", "GROUP", "group", "one", "COUNT", "1", "STREAMS", "stream", ">"]);
+    run(&["XREADGROUP", "GROUP", "group", "two", "STREAMS", "stream", ">"]);
+    run(&["XADD", "no-entries", "1-1", "a", "b"]);
+    run(&["XDEL", "no-entries", "1-1"]);
     let several = |name: &str, key: &str| {
         [name, key].into_iter().map(str::to_owned).chain(many.iter().cloned()).collect::<Vec<_>>()
     };
@@ -32,10 +42,13 @@ fn fill(client: &mut Client) {
     {
         run(&words.iter().map(String::as_str).collect::<Vec<_>>());
     }
+    for (nth, member) in many.iter().enumerate() {
+        run(&["ZADD", "big-scores", &(nth as f64 / 4.0).to_string(), member]);
+        run(&["XADD", "big-stream", &format!("{}-{nth}", nth / 3 + 1), member, "value"]);
+    }
 }
 
-const KEYS: [&str; 12] = [
-    "scores",
+const KEYS: [&str; 16] = [
     "text",
     "number",
     "long",
@@ -47,6 +60,11 @@ const KEYS: [&str; 12] = [
     "long-list",
     "big-set",
     "big-hash",
+    "scores",
+    "big-scores",
+    "stream",
+    "no-entries",
+    "big-stream",
 ];
 
 /// What a key holds, in an order that does not depend on how it is kept.
@@ -55,7 +73,6 @@ fn contents(client: &mut Client, key: &str) -> Vec<String> {
         "string" => client.cmd(&["GET", key]),
         "list" => return vec![client.cmd(&["LRANGE", key, "0", "-1"]).to_string()],
         "set" => client.cmd(&["SORT", key, "ALPHA"]),
-        "zset" => client.cmd(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
         "hash" => {
             let fields = client.cmd(&["HGETALL", key]);
             let Reply::Array(parts) = fields else { panic!("fields") };
@@ -64,9 +81,34 @@ fn contents(client: &mut Client, key: &str) -> Vec<String> {
             pairs.sort();
             return pairs;
         }
+        "zset" => client.cmd(&["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+        "stream" => return stream(client, key),
         kind => panic!("{key} is a {kind}"),
     };
     vec![reply.to_string()]
+}
+
+/// What a stream holds, and what its groups know, but for times.
+fn stream(client: &mut Client, key: &str) -> Vec<String> {
+    let entries = client.cmd(&["XRANGE", key, "-", "+"]).to_string();
+    let groups = client.cmd(&["XINFO", "GROUPS", key]).to_string();
+    let mut pending = client.cmd(&["XPENDING", key, "group", "-", "+", "10"]).to_string();
+    if client.cmd(&["XPENDING", key, "group", "-", "+", "10"]).items().is_some() {
+        pending = client.cmd(&["XPENDING", key, "group"]).to_string();
+    }
+    let about = client.cmd(&["XINFO", "STREAM", key]);
+    let Reply::Array(about) = about else { panic!("{about}") };
+    let known: Vec<String> = about
+        .chunks(2)
+        .filter(|pair| !pair[0].to_string().contains("radix"))
+        .map(|pair| format!("{} {}", pair[0], pair[1]))
+        .collect();
+    [vec![entries, groups, pending], known].concat()
+}
+
+/// The sum of a value, which all servers compute alike.
+fn digest(client: &mut Client, key: &str) -> String {
+    client.cmd(&["DEBUG", "DIGEST-VALUE", key]).to_string()
 }
 
 fn dump(client: &mut Client, key: &str) -> Vec<u8> {
@@ -83,6 +125,7 @@ fn carry(from: &mut Client, to: &mut Client, in_same_forms: bool) {
         let reply = to.cmd(&[&b"RESTORE"[..], key.as_bytes(), b"0", &payload, b"REPLACE"]);
         assert_eq!(reply.to_string(), "OK", "{key}");
         assert_eq!(contents(from, key), contents(to, key), "{key}");
+        assert_eq!(digest(from, key), digest(to, key), "{key}");
         let encoding = |client: &mut Client| client.cmd(&["OBJECT", "ENCODING", key]).to_string();
         assert!(!in_same_forms || encoding(from) == encoding(to), "{key}");
     }
@@ -96,51 +139,29 @@ fn values_come_back() {
     carry(&mut one, &mut other, true);
 }
 
-/// A server of others, if it is installed, and what ends it.
-struct Reference(std::process::Child, u16);
-
-impl Reference {
-    fn start(program: &str) -> Option<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-        let child = std::process::Command::new(program)
-            .args(["--port", &port.to_string(), "--save", "", "--daemonize", "no"])
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .ok()?;
-        Some(Self(child, port))
-    }
-
-    fn client(&self) -> Client {
-        for _ in 0..100 {
-            if let Ok(client) = Client::connect(("127.0.0.1", self.1)) {
-                return client;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the reference server does not listen");
-    }
-}
-
-impl Drop for Reference {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// From us to a server of others, and from there to us.
 fn with_reference(program: &str, in_same_forms: bool) {
-    let Some(reference) = Reference::start(program) else {
-        println!("left out: {program} is not installed");
+    if !installed(program) {
         return;
-    };
+    }
+    let setup = Setup::new(program).args(["--save", "", "--enable-debug-command", "yes"]);
+    let reference = setup.start().expect("it starts");
     let ours: Server = server();
-    let (mut ours, mut theirs) = (ours.client(), reference.client());
-    fill(&mut ours);
-    carry(&mut ours, &mut theirs, in_same_forms);
-    ours.cmd(&["FLUSHALL"]);
-    theirs.cmd(&["FLUSHALL"]);
-    fill(&mut theirs);
-    carry(&mut theirs, &mut ours, in_same_forms);
+    let (mut ours, mut theirs) = (ours.client(), reference.client().expect("it serves"));
+    for compresses in ["yes", "no"] {
+        for client in [&mut ours, &mut theirs] {
+            client.cmd(&["FLUSHALL"]);
+            client.cmd(&["CONFIG", "SET", "rdbcompression", compresses]);
+        }
+        fill(&mut ours);
+        carry(&mut ours, &mut theirs, in_same_forms);
+        // What was theirs for a moment is as it was.
+        carry(&mut theirs, &mut ours, in_same_forms);
+        theirs.cmd(&["FLUSHALL"]);
+        ours.cmd(&["FLUSHALL"]);
+        fill(&mut theirs);
+        carry(&mut theirs, &mut ours, in_same_forms);
+    }
 }
 
 #[test]
@@ -185,4 +206,26 @@ fn restore_heeds_its_options() {
     restore("RESTORE k 0 nonsense", "-ERR DUMP payload version or checksum are wrong");
     restore("RESTORE-ASKING k 0 PAYLOAD", "OK");
     restore("GET k", "v");
+}
+
+#[test]
+fn fields_keep_their_ends() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("HSET h a 1 b 2", "2");
+    t.check("HPEXPIREAT h 9999999999999 FIELDS 1 a", "[1]");
+    let payload = dump(&mut t.client, "h");
+    assert_eq!(t.client.cmd(&[&b"RESTORE"[..], b"copy", b"0", &payload]).to_string(), "OK");
+    t.check("HPEXPIRETIME copy FIELDS 2 a b", "[9999999999999, -1]");
+}
+
+#[test]
+fn what_is_dumped_is_as_long_as_debug_says() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("SET k hello", "OK");
+    let object = t.run("DEBUG OBJECT k").to_string();
+    assert!(object.contains(" encoding:embstr serializedlength:6 lru:"), "{object}");
+    let object = t.run("DEBUG OBJECT k FAST").to_string();
+    assert!(object.contains(" encoding:embstr lru:"), "{object}");
 }

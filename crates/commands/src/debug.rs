@@ -16,7 +16,9 @@ use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::random::Random;
 use russet_engine::{Busy, Entry, Name};
+use russet_rdb::Style;
 
+use crate::generic::dump::style;
 use crate::help;
 
 /// The row.
@@ -114,7 +116,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "object",
         syntax: "<key> [fast]",
-        summary: "Shows how the value of a key is kept.",
+        summary: "Shows how the value of a key is kept, and unless it has to be fast, how long its dump is.",
         words: 1..=2,
         run: object,
     },
@@ -273,17 +275,26 @@ fn look<R>(
 }
 
 fn object(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let now = cx.now();
+    let (now, style) = (cx.now(), style(cx));
+    let (key, is_fast) = (args.next()?, args.flag("fast"));
     let describe = |entry: &Entry| {
         let (address, encoding, access) = (entry.address(), entry.encoding(), entry.access());
         let idle = idle_seconds(now, access);
+        let length = if is_fast { String::new() } else { serialized_length(entry, style) };
         format!(
-            "Value at:{address:p} refcount:1 encoding:{encoding} lru:{access} lru_seconds_idle:{idle}"
+            "Value at:{address:p} refcount:1 encoding:{encoding}{length} lru:{access} lru_seconds_idle:{idle}"
         )
     };
-    let described = look(cx, args.next()?, describe)?;
+    let described = look(cx, key, describe)?;
     cx.reply.simple(&described.ok_or(Error::NoSuchKey)?);
     Ok(())
+}
+
+/// How long the contents of a dump are, without the type.
+fn serialized_length(entry: &Entry, style: Style) -> String {
+    let mut out = Vec::new();
+    russet_rdb::encode(entry.view(), style, &mut out);
+    format!(" serializedlength:{}", out.len() - 1)
 }
 
 fn table_sizes(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -62,8 +62,6 @@ errors! {
     OutOfRange = "ERR value is out of range",
     /// An index lies outside the list.
     IndexOutOfRange = "ERR index out of range",
-    /// DUMP of a type that has no form.
-    NoDumpForm = "ERR values of this type cannot be dumped",
     /// RESTORE to a key that is there.
     BusyKey = "BUSYKEY Target key name already exists.",
     /// RESTORE with a time below zero.

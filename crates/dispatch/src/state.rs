@@ -156,6 +156,8 @@ pub struct Tunables {
     pub memory_max: AtomicU64,
     /// Whether `maxmemory-policy` is one of the LFU policies.
     pub is_lfu: AtomicBool,
+    /// `rdbcompression`.
+    pub compresses: AtomicBool,
     /// Whether a password is needed.
     pub needs_password: AtomicBool,
     /// Seconds that a client has to authenticate.
@@ -292,6 +294,8 @@ impl State {
         let percent = config.memory(const { id("unauthenticated-clients-percent") }) as usize;
         tunables.unauthenticated_percent.store(percent, Ordering::Relaxed);
         tunables.hz.store(config.integer(const { id("hz") }), Ordering::Relaxed);
+        let compresses = config.bool(const { id("rdbcompression") });
+        tunables.compresses.store(compresses, Ordering::Relaxed);
         let needs_password = !config.text(const { id("requirepass") }).is_empty();
         tunables.needs_password.store(needs_password, Ordering::Relaxed);
         let policy = config.choice(const { id("maxmemory-policy") });

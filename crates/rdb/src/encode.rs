@@ -1,85 +1,136 @@
 //! Values to bytes.
 //!
-//! Of the forms that the format has for each type the plainest is written: elements one after the other. Every server since Redis 5 reads
-//! them, and makes of small collections what it keeps small ones as. A hash whose fields end has only the form that Redis 7.4 brought.
+//! Of the forms that the format has for each type those are written that Redis 7.0 writes, which all later servers read: small collections
+//! as the listpacks and rows of integers that they are kept as, lists as listpacks of 8 KB, everything else element by element. Three
+//! things need newer readers. What Redis 7.2 knows of sets and of consumers is written for those who know it; a hash whose fields end has
+//! only the forms that Redis 7.4 brought.
 
+mod list;
+mod stream;
+
+use russet_engine::collections::listpack::{Element, Listpack};
 use russet_engine::types::hash::Hash;
+use russet_engine::types::set::Set;
+use russet_engine::types::sorted_set::SortedSet;
 use russet_engine::{ObjectRef, View};
 
 use crate::kind;
-use crate::primitives::{write_length, write_string};
+use crate::primitives::Sink;
 
-/// The version of the format that brought the forms in which most values are written.
-const VERSION: u16 = 10;
+/// The version of the format that Redis 7.0 writes.
+pub const VERSION_7_0: u16 = 10;
+
+/// The version that brought small sets of texts and consumers that are active.
+pub const VERSION_7_2: u16 = 11;
 
 /// The version that brought fields that end.
-const VERSION_OF_ENDS: u16 = 12;
+pub const VERSION_7_4: u16 = 12;
 
-/// Appends the type of a value and its contents. Answers which version of the format a reader must know; `None`, and nothing appended,
-/// for a type that has no form here. O(n).
-pub fn encode(value: View<'_>, out: &mut Vec<u8>) -> Option<u16> {
+/// How values are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// The version of the format that readers know. Fields that end are written in spite of it.
+    pub version: u16,
+    /// Whether strings are compressed.
+    pub compresses: bool,
+}
+
+/// Appends the type of a value and its contents. Answers which version of the format a reader must know. O(n).
+pub fn encode(value: View<'_>, style: Style, out: &mut Vec<u8>) -> u16 {
+    let mut sink = Sink::new(out, style.compresses);
     let View::Object(object) = value else {
-        out.push(kind::STRING);
-        text(value, out);
-        return Some(VERSION);
+        sink.raw(&[kind::STRING]);
+        text(value, &mut sink);
+        return VERSION_7_0;
     };
     match object {
-        ObjectRef::List(list) => {
-            head(kind::LIST, list.len(), out);
-            list.iter().for_each(|element| write_string(out, element));
-        }
-        ObjectRef::Set(set) => {
-            head(kind::SET, set.len(), out);
-            set.iter().for_each(|member| member.with_bytes(|bytes| write_string(out, bytes)));
-        }
-        ObjectRef::Hash(hash) => return Some(hash_fields(hash, out)),
-        ObjectRef::SortedSet(set) => {
-            head(kind::SORTED_SET, set.len(), out);
-            set.each(0..set.len(), |member, score| {
-                write_string(out, member);
-                out.extend_from_slice(&score.to_le_bytes());
-            });
-        }
-        ObjectRef::Stream(_) => return None,
+        ObjectRef::List(it) => list::write(it, &mut sink),
+        ObjectRef::Set(it) => return set(it, style, &mut sink),
+        ObjectRef::Hash(it) => return hash(it, &mut sink),
+        ObjectRef::SortedSet(it) => sorted_set(it, &mut sink),
+        ObjectRef::Stream(it) => return stream::write(it, style, &mut sink),
     }
-    Some(VERSION)
+    VERSION_7_0
 }
 
-fn head(kind: u8, len: usize, out: &mut Vec<u8>) {
-    out.push(kind);
-    write_length(out, len as u64);
+/// Begins a value that is written element by element.
+fn head(kind: u8, len: usize, sink: &mut Sink<'_>) {
+    sink.raw(&[kind]);
+    sink.length(len as u64);
 }
 
-fn text(value: View<'_>, out: &mut Vec<u8>) {
+/// Writes a value that is one packed form.
+fn packed(kind: u8, bytes: &[u8], sink: &mut Sink<'_>) {
+    sink.raw(&[kind]);
+    sink.string(bytes);
+}
+
+fn text(value: View<'_>, sink: &mut Sink<'_>) {
     match value {
-        View::Short(bytes) => write_string(out, bytes),
-        View::Int(number) => write_string(out, number.to_string().as_bytes()),
-        View::Chunks(chunks) => {
-            write_length(out, chunks.len() as u64);
-            chunks.chunks().iter().for_each(|chunk| out.extend_from_slice(chunk));
-        }
+        View::Short(bytes) => sink.string(bytes),
+        View::Int(number) => sink.number(number),
+        View::Chunks(chunks) => sink.pieces(chunks.len(), chunks.chunks().iter()),
         View::Object(_) => unreachable!("a string"),
     }
 }
 
-fn hash_fields(hash: &Hash, out: &mut Vec<u8>) -> u16 {
-    let Some(first) = hash.first_deadline() else {
-        head(kind::HASH, hash.len(), out);
-        for pair in hash.iter() {
-            text(pair.field, out);
-            text(pair.value, out);
-        }
-        return VERSION;
-    };
-    out.push(kind::HASH_WITH_ENDS);
-    out.extend_from_slice(&first.to_le_bytes());
-    write_length(out, hash.len() as u64);
+fn element(element: Element<'_>, sink: &mut Sink<'_>) {
+    match element {
+        Element::Int(number) => sink.number(number),
+        Element::Bytes(bytes) => sink.string(bytes),
+    }
+}
+
+fn set(set: &Set, style: Style, sink: &mut Sink<'_>) -> u16 {
+    if let Some(ints) = set.as_intset() {
+        packed(kind::SET_INTSET, ints.as_bytes(), sink);
+    } else if let Some(small) = set.as_listpack().filter(|_| style.version >= VERSION_7_2) {
+        packed(kind::SET_LISTPACK, small.as_bytes(), sink);
+        return VERSION_7_2;
+    } else {
+        head(kind::SET, set.len(), sink);
+        set.iter().for_each(|member| element(member, sink));
+    }
+    VERSION_7_0
+}
+
+fn sorted_set(set: &SortedSet, sink: &mut Sink<'_>) {
+    if let Some(small) = set.as_listpack() {
+        return packed(kind::SORTED_SET_LISTPACK, small.as_bytes(), sink);
+    }
+    head(kind::SORTED_SET, set.len(), sink);
+    set.each(0..set.len(), |member, score| {
+        sink.string(member);
+        sink.word(score.to_bits());
+    });
+}
+
+fn hash(hash: &Hash, sink: &mut Sink<'_>) -> u16 {
+    if let Some(first) = hash.first_deadline() {
+        hash_with_ends(hash, first, sink);
+        return VERSION_7_4;
+    }
+    if let Some(small) = hash.as_listpack().map(Listpack::as_bytes) {
+        packed(kind::HASH_LISTPACK, small, sink);
+        return VERSION_7_0;
+    }
+    head(kind::HASH, hash.len(), sink);
+    for pair in hash.iter() {
+        text(pair.field, sink);
+        text(pair.value, sink);
+    }
+    VERSION_7_0
+}
+
+fn hash_with_ends(hash: &Hash, first: u64, sink: &mut Sink<'_>) {
+    sink.raw(&[kind::HASH_WITH_ENDS]);
+    sink.word(first);
+    sink.length(hash.len() as u64);
     for pair in hash.iter() {
         // Ends are told from the first one on, plus one: zero is for none.
         let end = pair.expiry.map_or(0, |end| end.saturating_sub(first).saturating_add(1));
-        write_length(out, end);
-        text(pair.field, out);
-        text(pair.value, out);
+        sink.length(end);
+        text(pair.field, sink);
+        text(pair.value, sink);
     }
-    VERSION_OF_ENDS
 }

@@ -40,6 +40,10 @@ pub const SET_LISTPACK: u8 = 20;
 pub const STREAM_3: u8 = 21;
 /// Fields with values and ends, as Valkey 9 has them.
 pub const HASH_WITH_ENDS_VALKEY: u8 = 22;
+/// Fields with values and ends, as Redis 7.4 had them before its release. The number is Valkey's too.
+pub const HASH_WITH_ENDS_EARLY: u8 = 22;
+/// Fields with values and ends in a listpack, as Redis 7.4 had them before its release.
+pub const HASH_LISTPACK_WITH_ENDS_EARLY: u8 = 23;
 /// Fields with values and ends, as Redis 7.4 has them.
 pub const HASH_WITH_ENDS: u8 = 24;
 /// Fields with values and ends in a listpack, as Redis 7.4 has them.

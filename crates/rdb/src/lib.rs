@@ -21,5 +21,5 @@ pub mod payload;
 pub mod primitives;
 
 pub use decode::{Content, Rules, decode};
-pub use encode::encode;
+pub use encode::{Style, encode};
 pub use primitives::{DecodeError, Source};

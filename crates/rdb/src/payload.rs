@@ -7,7 +7,7 @@
 use russet_engine::View;
 
 use crate::decode::{Content, Rules, decode};
-use crate::encode::encode;
+use crate::encode::{Style, encode};
 use crate::primitives::{CHECKSUM, DecodeError, Source};
 
 /// The newest version of Redis' format that is read.
@@ -27,14 +27,14 @@ pub enum PayloadError {
     Contents(#[from] DecodeError),
 }
 
-/// Packs a value; `None` for a type that has no form here. O(n).
-pub fn pack(value: View<'_>) -> Option<Vec<u8>> {
+/// Packs a value. O(n).
+pub fn pack(value: View<'_>, style: Style) -> Vec<u8> {
     let mut out = Vec::new();
-    let version = encode(value, &mut out)?;
+    let version = encode(value, style, &mut out);
     out.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
-    Some(out)
+    out
 }
 
 /// Unpacks a value. O(n).

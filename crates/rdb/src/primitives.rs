@@ -12,8 +12,9 @@
 use std::borrow::Cow;
 
 use crc::{CRC_64_REDIS, Crc, Table};
+use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 
-use crate::lzf;
+use crate::lzf::{self, Packer};
 
 /// The checksum of dumps and snapshots: CRC-64 as Redis computes it.
 pub const CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
@@ -69,19 +70,15 @@ pub fn write_length(out: &mut Vec<u8>, length: u64) {
 
 /// Appends a string: as an integer where that is shorter, else its length and its bytes.
 pub fn write_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    match short_integer(bytes) {
+    match parse_i64(bytes).and_then(|number| i32::try_from(number).ok()) {
         Some(number) => write_integer(out, number),
-        None => {
-            write_length(out, bytes.len() as u64);
-            out.extend_from_slice(bytes);
-        }
+        None => write_plain(out, bytes),
     }
 }
 
-/// The integer of at most four bytes that `bytes` spell in the one way in which it would be printed.
-fn short_integer(bytes: &[u8]) -> Option<i32> {
-    let number: i32 = std::str::from_utf8(bytes.get(..bytes.len().min(11))?).ok()?.parse().ok()?;
-    (number.to_string().as_bytes() == bytes).then_some(number)
+fn write_plain(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_length(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 fn write_integer(out: &mut Vec<u8>, number: i32) {
@@ -94,6 +91,64 @@ fn write_integer(out: &mut Vec<u8>, number: i32) {
     } else {
         out.push(ENCODED | 2);
         out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// Bytes that are added to.
+#[derive(Debug)]
+pub struct Sink<'a> {
+    out: &'a mut Vec<u8>,
+    packer: Option<Packer>,
+}
+
+impl<'a> Sink<'a> {
+    /// Adds to these bytes; strings are compressed if `compresses` says so and it makes them shorter.
+    pub fn new(out: &'a mut Vec<u8>, compresses: bool) -> Self {
+        Self { out, packer: compresses.then(Packer::default) }
+    }
+
+    /// Adds bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Adds a length, or another number that is not below zero.
+    pub fn length(&mut self, length: u64) {
+        write_length(self.out, length);
+    }
+
+    /// Adds a word of eight bytes, little-endian.
+    pub fn word(&mut self, word: u64) {
+        self.raw(&word.to_le_bytes());
+    }
+
+    /// Adds the text of a number.
+    pub fn number(&mut self, number: i64) {
+        match i32::try_from(number) {
+            Ok(number) => write_integer(self.out, number),
+            Err(_) => write_plain(self.out, write_i64(number, &mut [0; DIGITS_MAX])),
+        }
+    }
+
+    /// Adds a string in the shortest way there is.
+    pub fn string(&mut self, bytes: &[u8]) {
+        let packed = self.packer.as_mut().and_then(|packer| packer.pack(bytes));
+        let Some(packed) = packed else { return write_string(self.out, bytes) };
+        self.out.push(COMPRESSED);
+        write_length(self.out, packed.len() as u64);
+        write_length(self.out, bytes.len() as u64);
+        self.out.extend_from_slice(packed);
+    }
+
+    /// Adds a string that lies in pieces.
+    pub fn pieces(&mut self, len: usize, pieces: impl Iterator<Item = impl AsRef<[u8]>>) {
+        if self.packer.is_some() {
+            let mut whole = Vec::with_capacity(len);
+            pieces.for_each(|piece| whole.extend_from_slice(piece.as_ref()));
+            return self.string(&whole);
+        }
+        self.length(len as u64);
+        pieces.for_each(|piece| self.raw(piece.as_ref()));
     }
 }
 
@@ -151,6 +206,15 @@ impl<'a> Source<'a> {
     /// An error unless all bytes have been read.
     pub const fn end(&self) -> Result<(), DecodeError> {
         if self.left.is_empty() { Ok(()) } else { Err(DecodeError::Malformed) }
+    }
+
+    /// The count that comes next, without going on; no more than there are bytes.
+    pub fn count(&self) -> Result<usize, DecodeError> {
+        let count = Self::new(self.left).length()?;
+        usize::try_from(count)
+            .ok()
+            .filter(|count| *count <= self.left())
+            .ok_or(DecodeError::Truncated)
     }
 
     /// Reads a count, and then so many things.

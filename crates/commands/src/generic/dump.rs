@@ -1,5 +1,7 @@
 //! DUMP and RESTORE: a value as bytes, and back.
 
+use std::sync::atomic::Ordering;
+
 use russet_dispatch::clock::access_clock;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
@@ -8,8 +10,9 @@ use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::list::ListMax;
 use russet_engine::types::{hash, set, sorted_set};
 use russet_engine::{Value, string_value};
+use russet_rdb::encode::VERSION_7_0;
 use russet_rdb::payload::{PayloadError, pack, unpack};
-use russet_rdb::{Content, Rules};
+use russet_rdb::{Content, Rules, Style};
 
 use super::GENERIC;
 
@@ -56,6 +59,12 @@ fn go_where_it_may_take(cx: &Context<'_>, bytes: usize) -> Result<(), Stop> {
     if may_move && bytes > LONG_BYTES { Err(Stop::Elsewhere) } else { Ok(()) }
 }
 
+/// How values are dumped: for every server since Redis 7.0, unless fields end.
+pub(crate) fn style(cx: &Context<'_>) -> Style {
+    let compresses = cx.state.tunables.compresses.load(Ordering::Relaxed);
+    Style { version: VERSION_7_0, compresses }
+}
+
 fn dump(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
     let Some(weight) = cx.data.read(key).map(russet_engine::Entry::weight) else {
@@ -64,7 +73,7 @@ fn dump(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     };
     go_where_it_may_take(cx, weight)?;
     let entry = cx.data.again(key).expect("found above");
-    cx.reply.bulk(&pack(entry.view()).ok_or(Error::NoDumpForm)?);
+    cx.reply.bulk(&pack(entry.view(), style(cx)));
     Ok(())
 }
 

@@ -19,6 +19,7 @@ mod small;
 use big::Big;
 use small::Small;
 
+use crate::collections::listpack::Listpack;
 use crate::entry::string_value;
 use crate::shard::{Seed, Step};
 use crate::value::{Collection, SmallMax, Value, View, collection};
@@ -111,6 +112,14 @@ impl Hash {
     /// Whether it is a listpack.
     pub const fn is_small(&self) -> bool {
         matches!(self.0, Form::Small(_))
+    }
+
+    /// The fields and values of a small hash whose fields have never ended, as files have them.
+    pub fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Form::Small(small) if !small.has_ends() => Some(small.list()),
+            _ => None,
+        }
     }
 
     /// The value of a field. O(1), O(n) in a small hash.

@@ -13,6 +13,7 @@ use std::ops::Range;
 use big::Big;
 use small::Small;
 
+use crate::collections::listpack::Listpack;
 use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::value::{Collection, SmallMax, collection};
@@ -193,6 +194,14 @@ impl SortedSet {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The members and scores of a small set, as files have them.
+    pub const fn as_listpack(&self) -> Option<&Listpack> {
+        match &self.0 {
+            Form::Small(small) => Some(small.list()),
+            Form::Big(_) => None,
+        }
     }
 
     /// The score of a member. O(1) for a large set.

@@ -52,22 +52,43 @@ pub(super) fn each_of_intset(bytes: &[u8], mut each: impl FnMut(&[u8]) -> Done) 
     source.end()
 }
 
-/// Shows each element of a ziplist.
+/// Bytes of a ziplist before its first entry.
+const ZIPLIST_HEAD: usize = 10;
+
+/// The number of entries that says nothing.
+const UNCOUNTED: u16 = u16::MAX;
+
+/// Shows each element of a ziplist. What its head says of it has to be true, and what each entry says of the one before.
 pub(super) fn each_of_ziplist(bytes: &[u8], mut each: impl FnMut(&[u8]) -> Done) -> Done {
     let mut source = Source::new(bytes);
-    let total = u32::from_le_bytes(source.array()?);
-    source.take(6)?;
-    if usize::try_from(total) != Ok(bytes.len()) {
+    let (total, tail) = (u32::from_le_bytes(source.array()?), u32::from_le_bytes(source.array()?));
+    let count = u16::from_le_bytes(source.array()?);
+    let (mut entries, mut last, mut size) = (0_usize, ZIPLIST_HEAD, 0);
+    loop {
+        let left = source.left();
+        let before = match source.array()? {
+            [0xff] => break,
+            [0xfe] => u32::from_le_bytes(source.array()?),
+            [size] => u32::from(size),
+        };
+        if is_not(before, size) {
+            return Err(DecodeError::Malformed);
+        }
+        last = last.saturating_add(size);
+        ziplist_entry(&mut source, &mut each)?;
+        size = left.saturating_sub(source.left());
+        entries = entries.saturating_add(1);
+    }
+    source.end()?;
+    let is_miscounted = count != UNCOUNTED && usize::from(count) != entries;
+    if is_miscounted || is_not(total, bytes.len()) || is_not(tail, last) {
         return Err(DecodeError::Malformed);
     }
-    loop {
-        match source.array()? {
-            [0xff] => return source.end(),
-            [0xfe] => _ = source.take(4)?,
-            _ => {}
-        }
-        ziplist_entry(&mut source, &mut each)?;
-    }
+    Ok(())
+}
+
+fn is_not(said: u32, seen: usize) -> bool {
+    usize::try_from(said) != Ok(seen)
 }
 
 fn ziplist_entry(source: &mut Source<'_>, each: &mut impl FnMut(&[u8]) -> Done) -> Done {
@@ -100,16 +121,23 @@ fn ziplist_number(first: u8, source: &mut Source<'_>) -> Result<i64, DecodeError
     })
 }
 
+/// The number of fields of a zipmap that says nothing.
+const MANY: u8 = 254;
+
 /// Shows each field and each value of a zipmap, by turns.
 pub(super) fn each_of_zipmap(bytes: &[u8], mut each: impl FnMut(&[u8]) -> Done) -> Done {
-    let mut source = Source::new(bytes);
-    source.take(1)?;
+    let (mut source, mut fields) = (Source::new(bytes), 0_usize);
+    let [count] = source.array()?;
     while let Some(len) = zipmap_length(&mut source)? {
         each(source.take(len)?)?;
         let len = zipmap_length(&mut source)?.ok_or(DecodeError::Malformed)?;
         let [spare] = source.array()?;
         each(source.take(len)?)?;
         source.take(usize::from(spare))?;
+        fields = fields.saturating_add(1);
+    }
+    if count != MANY && usize::from(count) != fields {
+        return Err(DecodeError::Malformed);
     }
     source.end()
 }

@@ -56,6 +56,10 @@ impl Small {
         self.list.heap_bytes()
     }
 
+    pub(super) const fn list(&self) -> &Listpack {
+        &self.list
+    }
+
     #[cfg(test)]
     pub(super) fn list_bytes(&self) -> &[u8] {
         self.list.as_bytes()

@@ -26,6 +26,10 @@ impl Small {
         self.0.len() / 2
     }
 
+    pub(super) const fn list(&self) -> &Listpack {
+        &self.0
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.heap_bytes()
     }

@@ -43,16 +43,25 @@ impl Clone for Log {
 }
 
 impl Log {
-    /// Entries from outside, as a dump has them: blocks by ID, and what is known of the past. `None` if they cannot be.
+    /// Entries from outside, as a dump has them: blocks by ID, how many entries live, and the greatest ID. `None` if they cannot be: each
+    /// entry, deleted or not, has to come behind all before it, none before its block, and none behind the greatest ID.
     pub fn from_parts(
         parts: impl Iterator<Item = (StreamId, Block)>,
         len: u64,
         last_id: StreamId,
     ) -> Option<Self> {
         let mut log = Self { last_id, ..Self::default() };
+        let mut before = StreamId::MIN;
         for (id, block) in parts {
             if log.blocks.last().is_some_and(|(last, _)| id <= last) {
                 return None;
+            }
+            let mut walk = block.forward(id);
+            while let Some(entry) = walk.next() {
+                if entry.id <= before || entry.id < id || entry.id > last_id {
+                    return None;
+                }
+                before = entry.id;
             }
             log.block_bytes += block.heap_bytes();
             log.len += block.count() as u64;
