@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russet_engine::shard::Step;
-use russet_engine::{Busy, Held, Patience, Shard, Spot, Waiter};
+use russet_engine::{Busy, Guard, Held, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Batch, Output, Span, Writer};
 use smallvec::SmallVec;
@@ -52,13 +52,23 @@ pub enum Halt {
     Close,
 }
 
-/// Looks at a shard if nobody holds it.
+/// Looks at the shards of some keys, as far as nobody holds them. Each is taken once for all keys in a row that lie behind it.
 #[inline]
-fn peek(state: &'static State, spot: Spot, look: impl FnOnce(&Shard)) {
-    if !state.keyspace.locks().is_held(spot.shard)
-        && let Ok(shard) = state.keyspace.hold_one(spot.shard, Patience::NONE)
-    {
-        look(&shard);
+fn visit<T>(
+    state: &'static State,
+    keys: impl Iterator<Item = (Spot, T)>,
+    mut look: impl FnMut(&Shard, T),
+) {
+    let mut held: Option<Guard<'_, Shard>> = None;
+    for (spot, what) in keys {
+        if held.as_ref().is_none_or(|shard| shard.index() != spot.shard) {
+            // Let go first: locks are taken in ascending order, or one at a time.
+            drop(held.take());
+            held = state.keyspace.peek(spot.shard);
+        }
+        if let Some(shard) = &held {
+            look(shard, what);
+        }
     }
 }
 
@@ -74,6 +84,8 @@ struct Prepared {
     row: Option<&'static Row>,
     /// The only key's argument, or where the keys stand in `spots`.
     keys: KeySet,
+    /// Whether it looks for a field of a hash.
+    in_hash: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +95,13 @@ enum KeySet {
     Many(usize, usize),
     /// As many, and all shards with them.
     All(usize, usize),
+}
+
+impl KeySet {
+    #[inline]
+    const fn is_in(self, shard: u32) -> bool {
+        matches!(self, Self::One(_, spot) if spot.shard == shard)
+    }
 }
 
 /// What a thread needs to run requests; reused from chunk to chunk.
@@ -199,7 +218,7 @@ impl Executor {
         if until - from > 1 || self.spots.len() > 1 {
             self.prefetch_entries(state);
         }
-        if until - from > 1 {
+        if until - from > 1 && self.prepared.iter().any(|prepared| prepared.in_hash) {
             self.prefetch_elements(state, input, batch, from, Step::Place);
             self.prefetch_elements(state, input, batch, from, Step::Element);
         }
@@ -207,9 +226,10 @@ impl Executor {
 
     fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
         let Some(row) = find_row(state, input, spans) else {
-            return Prepared { row: None, keys: KeySet::None };
+            return Prepared { row: None, keys: KeySet::None, in_hash: false };
         };
-        Prepared { row: Some(row), keys: self.key_set(state, row, input, spans) }
+        let keys = self.key_set(state, row, input, spans);
+        Prepared { row: Some(row), keys, in_hash: row.command.group == Group::Hash }
     }
 
     /// Hashes the keys of a request.
@@ -224,13 +244,20 @@ impl Executor {
         match row.locks {
             Locks::One(at) if at < spans.len() => {
                 let spot = state.keyspace.locate(spans[at].of(input));
-                state.keyspace.prefetch(spot);
+                // Asking again for a lock would take it from whoever holds it.
+                if !matches!(self.prepared.last(), Some(last) if last.keys.is_in(spot.shard)) {
+                    state.keyspace.prefetch_lock(spot.shard);
+                }
+                state.keyspace.prefetch_bucket(spot);
                 KeySet::One(at, spot)
             }
             Locks::Keys | Locks::KeysOrAll => {
                 let start = self.spots.len();
                 gather(state, row, input, spans, &mut self.spots);
-                self.spots[start..].iter().for_each(|(_, spot)| state.keyspace.prefetch(*spot));
+                for (_, spot) in &self.spots[start..] {
+                    state.keyspace.prefetch_lock(spot.shard);
+                    state.keyspace.prefetch_bucket(*spot);
+                }
                 let end = self.spots.len();
                 if row.takes_all(spans.len(), |at| spans[at].of(input)) {
                     KeySet::All(start, end)
@@ -243,12 +270,13 @@ impl Executor {
     }
 
     fn prefetch_entries(&self, state: &'static State) {
-        for prepared in &self.prepared {
-            if let KeySet::One(_, spot) = prepared.keys {
-                state.keyspace.prefetch_entry(spot);
-            }
-        }
-        self.spots.iter().for_each(|(_, spot)| state.keyspace.prefetch_entry(*spot));
+        let one = |prepared: &Prepared| match prepared.keys {
+            KeySet::One(_, spot) => Some(spot),
+            _ => None,
+        };
+        let many = self.spots.iter().map(|(_, spot)| *spot);
+        let spots = self.prepared.iter().filter_map(one).chain(many);
+        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| shard.prefetch_entry(spot.hash));
     }
 
     /// The same for what commands like HGET look for in a collection: the word behind the key.
@@ -260,16 +288,17 @@ impl Executor {
         from: usize,
         step: Step,
     ) {
-        for (nth, prepared) in self.prepared.iter().enumerate() {
-            let is_of_hash = prepared.row.is_some_and(|row| row.command.group == Group::Hash);
-            if is_of_hash
-                && let KeySet::One(at, spot) = prepared.keys
-                && let Some(span) = batch.request(from + nth).get(at + 1)
-            {
-                let element = span.of(input);
-                peek(state, spot, |shard| shard.prefetch_element(spot.hash, element, step));
+        let element = |(nth, prepared): (usize, &Prepared)| match prepared.keys {
+            KeySet::One(at, spot) if prepared.in_hash => {
+                let span = batch.request(from + nth).get(at + 1)?;
+                Some((spot, (spot, span.of(input))))
             }
-        }
+            _ => None,
+        };
+        let elements = self.prepared.iter().enumerate().filter_map(element);
+        visit(state, elements, |shard, (spot, element)| {
+            shard.prefetch_element(spot.hash, element, step);
+        });
     }
 
     fn run_one(

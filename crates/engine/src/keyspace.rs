@@ -70,21 +70,22 @@ impl Keyspace {
         64 - self.shift
     }
 
-    /// Brings the lock and the bucket of a key towards the cache, without any lock.
+    /// Brings a shard's lock and what stands beside it towards the cache, to be taken.
     #[inline]
-    pub fn prefetch(&self, spot: Spot) {
-        prefetch_to_write(self.locks.address(spot.shard));
+    pub fn prefetch_lock(&self, shard: u32) {
+        prefetch_to_write(self.locks.address(shard));
+    }
+
+    /// Brings the bucket of a key towards the cache, without any lock.
+    #[inline]
+    pub fn prefetch_bucket(&self, spot: Spot) {
         self.common.whereabouts.prefetch(spot.shard, spot.hash);
     }
 
-    /// Brings the entry of a key towards the cache, if its shard is free just now.
+    /// Takes a shard if it is free just now.
     #[inline]
-    pub fn prefetch_entry(&self, spot: Spot) {
-        if !self.locks.is_held(spot.shard)
-            && let Ok(shard) = self.locks.hold_one(spot.shard, Patience::NONE)
-        {
-            shard.prefetch_entry(spot.hash);
-        }
+    pub fn peek(&self, shard: u32) -> Option<Guard<'_, Shard>> {
+        if self.locks.is_held(shard) { None } else { self.hold_one(shard, Patience::NONE).ok() }
     }
 
     /// Takes one shard.

@@ -112,8 +112,14 @@ enum Place {
 }
 
 impl Array {
+    /// Where there are many buckets there is room for what will spill from them, which could not be moved in one step later: a fifth of
+    /// an entry a bucket when the table is full.
     fn new(buckets: usize) -> Self {
-        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill: HashTable::new() }
+        let spill = match buckets * size_of::<Bucket>() {
+            0..ASIDE_BYTES => HashTable::new(),
+            ASIDE_BYTES.. => HashTable::with_capacity(buckets / 4),
+        };
+        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill }
     }
 
     #[inline]
@@ -212,7 +218,7 @@ impl Array {
         if self.spilled_from(index).next().is_none() {
             self.buckets[index].tags &= !SPILLED;
         }
-        if self.spill.is_empty() {
+        if self.spill.is_empty() && self.buckets.len() * size_of::<Bucket>() < ASIDE_BYTES {
             self.spill = HashTable::new();
         }
         Some(entry)
