@@ -1,5 +1,7 @@
 //! CONFIG and FUNCTION.
 
+use std::time::{Duration, Instant};
+
 use russet_testkit::{Client, Transcript};
 
 use crate::{Server, server};
@@ -113,6 +115,36 @@ fn what_the_system_cannot_do_is_refused() {
         "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - ...",
     );
     t.check("CONFIG REWRITE", "-ERR The server is running without a config file");
+}
+
+#[test]
+fn the_count_of_what_was_freed_aside_goes_back_to_zero() {
+    let (_server, mut t) = transcript();
+    for n in 0..200 {
+        t.run(&format!("HSET h {n} {n:0>100}"));
+    }
+    t.check("UNLINK h", "1");
+    let mut shows = |count| t.run("INFO memory").to_string().contains(count);
+    let until = Instant::now() + Duration::from_secs(5);
+    while !shows("lazyfreed_objects:1") && Instant::now() < until {
+        std::thread::yield_now();
+    }
+    assert!(shows("lazyfreed_objects:1"), "a thread frees it");
+    t.check("CONFIG RESETSTAT", "OK");
+    assert!(t.run("INFO memory").to_string().contains("lazyfreed_objects:0"));
+}
+
+#[test]
+fn short_replies_count_for_no_output_limit() {
+    let (server, mut t) = transcript();
+    t.check("CONFIG SET client-output-buffer-limit \"normal 10 0 0\"", "OK");
+    t.check("ECHO longer-than-ten-bytes", "longer-than-ten-bytes");
+    let mut greedy = server.client();
+    assert_eq!(greedy.cmd(&["SET", "k", &"x".repeat(100_000)]).to_string(), "OK");
+    greedy.send(&["GET", "k"]).unwrap();
+    assert!(greedy.recv().is_err(), "the reply is too long");
+    let stats = t.run("INFO stats").to_string();
+    assert!(stats.contains("client_output_buffer_limit_disconnections:1"), "{stats}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! DEBUG.
 
 use russet_testkit::differential::installed;
-use russet_testkit::{Reply, Setup, Transcript};
+use russet_testkit::{Reply, Setup, Transcript, check};
 
 use crate::{Server, server};
 
@@ -147,7 +147,7 @@ fn object_shows_where_and_how_a_value_is_kept() {
     t.check("SET k 1", "OK");
     let shown = t.run("DEBUG OBJECT k").to_string();
     assert!(shown.contains("Value at:0x"), "{shown}");
-    assert!(shown.contains(" refcount:1 encoding:int lru:"), "{shown}");
+    assert!(shown.contains(" refcount:1 encoding:int serializedlength:2 lru:"), "{shown}");
     let again = t.run("DEBUG OBJECT k fast").to_string();
     assert_eq!(shown.split(' ').nth(1), again.split(' ').nth(1), "the same place");
 }
@@ -172,4 +172,18 @@ fn small_tools_do_what_they_say() {
     t.check("DEBUG SEGFAULT", unknown);
     let help = t.run("DEBUG HELP").to_string();
     assert!(help.contains("DIGEST-VALUE <key> [<key> ...]"), "{help}");
+}
+
+#[test]
+fn sleep_inside_a_transaction_holds_what_the_transaction_holds() {
+    let server = server();
+    let (mut transaction, mut other) = (server.client(), server.client());
+    check(&mut transaction, "MULTI", "OK");
+    check(&mut transaction, "SET k before", "QUEUED");
+    check(&mut transaction, "DEBUG SLEEP 0.2", "QUEUED");
+    check(&mut transaction, "SET k after", "QUEUED");
+    transaction.send(&["EXEC"]).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(other.cmd(&["GET", "k"]).to_string(), "after");
+    assert_eq!(transaction.recv().unwrap().to_string(), "[OK, OK, OK]");
 }

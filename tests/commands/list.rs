@@ -380,3 +380,18 @@ fn the_form_of_a_list_follows_its_size() {
     t.check("LSET l 0 short", "OK");
     t.check("OBJECT ENCODING l", "listpack");
 }
+
+#[test]
+fn what_ended_while_a_transaction_slept_serves_nobody() {
+    let server = server();
+    let mut waiter = block(&server, &["BLPOP", "l", "0.5"]);
+    let mut t = transcript(&server);
+    t.check("DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    t.check("MULTI", "OK");
+    t.check("RPUSH l a", "QUEUED");
+    t.check("PEXPIRE l 20", "QUEUED");
+    t.check("DEBUG SLEEP 0.1", "QUEUED");
+    t.check("LLEN l", "QUEUED");
+    t.check("EXEC", "[1, 1, OK, 1]");
+    expect(&mut waiter, "(nil)");
+}

@@ -9,6 +9,7 @@ mod protocol;
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use russet_dispatch::clock::idle_seconds;
 use russet_dispatch::command::{Flag::*, Handler};
@@ -248,9 +249,24 @@ fn pause_cron(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn sleep(_: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+fn sleep(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let milliseconds = (args.float()?.max(0.0) * 1000.0).ceil() as u64;
+    if cx.session.deny_blocking {
+        sleep_in_place(cx, Duration::from_millis(milliseconds));
+        return Ok(());
+    }
     Err(Stop::Ask(Box::new(Request::Sleep { milliseconds })))
+}
+
+/// Inside a transaction nobody else may run meanwhile, as in Redis: the thread sleeps with all that the transaction holds.
+#[expect(clippy::disallowed_methods, reason = "a test asks for a server that stands still")]
+fn sleep_in_place(cx: &mut Context<'_>, time: Duration) {
+    std::thread::sleep(time);
+    // The thread may be the only one that tells the time. What is left of the transaction still sees the time of its start; those whom
+    // it serves at its end do not.
+    let clock = &cx.state.clock;
+    clock.advance(clock.now_us() / 1000);
+    cx.reply.ok();
 }
 
 fn match_long(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -3,6 +3,9 @@
 //! Keys in the order they became ready, waiters of a key first come first served. A waiter's command runs again, with the keys that are
 //! held here; what it writes goes to its client's mailbox once the unit is recorded, what it changes goes to this unit's record. It may
 //! make other keys ready.
+//!
+//! Waiters see the time at which they are served, not the one that the unit began at: after a transaction that took long, what it made
+//! may have ended.
 
 use std::sync::Arc;
 
@@ -33,6 +36,7 @@ impl Served {
 /// Serves all that can be served.
 pub(crate) fn serve(data: &mut Data<'_>) -> Vec<Served> {
     let mut served = Vec::new();
+    data.now = data.now.max(data.state.clock.now());
     while let Some((shard, name)) = pop_ready(data) {
         let queue = interest_queue(data, shard, &name);
         for waiter in queue {

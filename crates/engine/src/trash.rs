@@ -31,6 +31,8 @@ pub struct Trash {
     /// Objects thrown in and freed.
     thrown: AtomicU64,
     freed: AtomicU64,
+    /// What `freed` was when the count was last set back.
+    freed_before: AtomicU64,
 }
 
 impl fmt::Debug for Trash {
@@ -75,12 +77,18 @@ impl Trash {
 
     /// Objects that wait to be freed.
     pub fn pending(&self) -> u64 {
-        self.thrown.load(Ordering::Relaxed) - self.freed().min(self.thrown.load(Ordering::Relaxed))
+        self.thrown.load(Ordering::Relaxed).saturating_sub(self.freed.load(Ordering::Relaxed))
     }
 
-    /// Objects freed here since the start.
+    /// Objects freed here since the start, or since [`Trash::reset`].
     pub fn freed(&self) -> u64 {
-        self.freed.load(Ordering::Relaxed)
+        let before = self.freed_before.load(Ordering::Relaxed);
+        self.freed.load(Ordering::Relaxed).saturating_sub(before)
+    }
+
+    /// Counts what is freed from zero again.
+    pub fn reset(&self) {
+        self.freed_before.store(self.freed.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

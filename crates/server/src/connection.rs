@@ -41,6 +41,10 @@ pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// Replies that may wait for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 64 * 1024;
 
+/// Replies that count for no limit of the configuration: Redis' buffer of fixed size, without which a small limit would cut off
+/// whoever asks for a way to raise it.
+const OUTPUT_UNCOUNTED: u64 = 16 * 1024;
+
 /// Replies that may wait where the configuration names no limit, and the least that this is where memory is bounded.
 const OUTPUT_MAX: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
 
@@ -433,8 +437,10 @@ impl Connection {
         }
         let tunables = &io.state.tunables;
         let soft = tunables.output_soft.load(Ordering::Relaxed);
-        let mut over = waiting > self.output_max(io.state);
-        if soft > 0 && waiting > soft {
+        let is_stranger = self.is_stranger(io.state);
+        let counted = waiting.saturating_sub(if is_stranger { 0 } else { OUTPUT_UNCOUNTED });
+        let mut over = counted > self.output_max(io.state);
+        if soft > 0 && counted > soft {
             let since = *self.over_soft_since.get_or_insert_with(Instant::now);
             over |=
                 since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
