@@ -70,6 +70,22 @@ fn blocking_commands_answer_at_once_when_they_can() {
     t.check("BLPOP s 0", "-WRONGTYPE Operation against a key holding the wrong kind of value");
 }
 
+#[test]
+fn a_timeout_beyond_the_end_of_time_is_out_of_range() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("SET s v", "OK");
+    for timeout in ["0x7FFFFFFFFFFFFF", "1e300", "inf", "9223372036854775"] {
+        for command in ["BLPOP", "BRPOP", "BZPOPMIN"] {
+            t.check(&format!("{command} s {timeout}"), "-ERR timeout is out of range");
+        }
+    }
+    t.check("BLPOP s nan", "-ERR timeout is not a float or out of range");
+    t.check("BLPOP s -inf", "-ERR timeout is negative");
+    t.check("RPUSH l a", "1");
+    t.check("BLPOP l -0.0001", "[l, a]");
+}
+
 /// Sends a command and waits until the server has blocked its client.
 fn block(server: &Server, command: &[&str]) -> Client {
     let mut client = server.client();

@@ -147,14 +147,18 @@ impl Waiter for Blocked {
     }
 }
 
-/// A timeout argument in seconds, as milliseconds.
-pub fn timeout_ms(seconds: f64) -> Result<u64, Error> {
-    let milliseconds = seconds * 1000.0;
+/// A timeout argument in seconds, as milliseconds: what is less than one of them below zero is no timeout.
+///
+/// # Errors
+///
+/// It is negative, or its end lies beyond the end of time; `now` is in milliseconds since 1970.
+pub fn timeout_ms(seconds: f64, now: u64) -> Result<u64, Error> {
+    let milliseconds = (seconds * 1000.0).ceil();
     if milliseconds < 0.0 {
         return Err(Error::TimeoutNegative);
     }
-    if !milliseconds.is_finite() || milliseconds > i64::MAX as f64 {
-        return Err(Error::TimeoutNotFloat);
+    if milliseconds as u64 > (i64::MAX as u64).saturating_sub(now) {
+        return Err(Error::TimeoutOutOfRange);
     }
-    Ok(milliseconds.ceil() as u64)
+    Ok(milliseconds as u64)
 }

@@ -20,7 +20,7 @@ pub(super) fn brpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn blocking_pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let keys = (1..args.left()).map(|_| args.key()).collect::<Result<Vec<_>, _>>()?;
-    let timeout = read_timeout(args)?;
+    let timeout = read_timeout(cx, args)?;
     for key in &keys {
         if cx.data.read_as::<List>(*key)?.is_some() {
             cx.reply.array(2);
@@ -47,7 +47,7 @@ pub(super) fn blmpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut first = *args;
     args.next()?;
     let pop = ManyPop::read(args)?;
-    let timeout = read_timeout(&mut first)?;
+    let timeout = read_timeout(cx, &mut first)?;
     if pop.run(cx)? {
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub(super) fn blmpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 pub(super) fn blmove(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (source, target) = (args.key()?, args.key()?);
     let (from, to) = (End::read(args)?, End::read(args)?);
-    let timeout = read_timeout(args)?;
+    let timeout = read_timeout(cx, args)?;
     if move_one(cx, source, target, from, to)? {
         return Ok(());
     }
@@ -67,7 +67,7 @@ pub(super) fn blmove(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// BRPOPLPUSH.
 pub(super) fn brpoplpush(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let (source, target, timeout) = (args.key()?, args.key()?, read_timeout(args)?);
+    let (source, target, timeout) = (args.key()?, args.key()?, read_timeout(cx, args)?);
     if move_one(cx, source, target, End::Right, End::Left)? {
         return Ok(());
     }
@@ -78,7 +78,7 @@ pub(super) fn brpoplpush(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 pub(super) fn blmovem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (source, target) = (args.key()?, args.key()?);
     let (from, to) = (End::read(args)?, End::read(args)?);
-    let timeout = read_timeout(args)?;
+    let timeout = read_timeout(cx, args)?;
     let amount = Amount::read(args)?;
     if move_many(cx, source, target, from, to, amount)? {
         return Ok(());
@@ -87,6 +87,6 @@ pub(super) fn blmovem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// The next argument: seconds, as milliseconds.
-fn read_timeout(args: &mut Args<'_>) -> Result<u64, Error> {
-    timeout_ms(args.float().map_err(|_| Error::TimeoutNotFloat)?)
+fn read_timeout(cx: &Context<'_>, args: &mut Args<'_>) -> Result<u64, Error> {
+    timeout_ms(args.float().map_err(|_| Error::TimeoutNotFloat)?, cx.now())
 }

@@ -248,7 +248,7 @@ fn zmpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 fn bzmpop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let timeout = args.float();
     let (keys, end, count) = read_many(args)?;
-    let timeout = timeout_ms(timeout.map_err(|_| Error::TimeoutNotFloat)?)?;
+    let timeout = timeout_ms(timeout.map_err(|_| Error::TimeoutNotFloat)?, cx.now())?;
     if take_first(cx, &keys, end, count, Shape::KeyAndPairs)? {
         return Ok(());
     }
@@ -265,7 +265,7 @@ fn bzpopmax(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn blocking_pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let keys = (1..args.left()).map(|_| args.key()).collect::<Result<Vec<_>, _>>()?;
-    let timeout = timeout_ms(args.float().map_err(|_| Error::TimeoutNotFloat)?)?;
+    let timeout = timeout_ms(args.float().map_err(|_| Error::TimeoutNotFloat)?, cx.now())?;
     if take_first(cx, &keys, end, 1, Shape::KeyAndOne)? {
         return Ok(());
     }
