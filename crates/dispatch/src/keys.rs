@@ -287,7 +287,7 @@ mod tests {
             option("STORE", &[("LIMIT", 2), ("GET", 1), ("BY", 1)], OW),
         ];
         assert_eq!(found(&sort, "SORT k"), Some(vec![1]));
-        assert_eq!(found(&sort, "SORT k STORE a GET store ALPHA store b"), Some(vec![1, 7]));
+        assert_eq!(found(&sort, "SORT k STORE a GET store ALPHA store b"), Some(vec![1, 8]));
         assert_eq!(found(&sort, "SORT k LIMIT 0 store GET"), Some(vec![1]));
         assert_eq!(found(&sort, "SORT k ALPHA STORE"), Some(vec![1]));
         let has = |line: &str| {

@@ -10,6 +10,8 @@
 
 #![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "the allocator finds its configuration by a symbol's name")]
+mod allocator;
 pub mod cli;
 pub mod clock;
 mod connection;
@@ -40,14 +42,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listener::{Door, Listeners};
 use crate::tasks::{Requests, Shell};
-
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// What the allocator reads at start: pages that are free go back to the system within a second, by a thread of the allocator's own.
-#[expect(unsafe_code, reason = "the allocator finds its configuration by this name")]
-#[unsafe(export_name = "_rjem_malloc_conf")]
-pub static ALLOCATOR_SETTINGS: &[u8; 43] = b"background_thread:true,dirty_decay_ms:1000\0";
 
 /// Russet's own version.
 pub const VERSION: &str = russet_config::SERVER_VERSION;

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use russet_dispatch::command::Flag::*;
-use russet_dispatch::keys::{ACCESS, Begin, Find, INCOMPLETE, KeySpec, OW, RO, UPDATE, at};
+use russet_dispatch::keys::{ACCESS, Begin, Find, KeySpec, OW, RO, UPDATE, at};
 use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::Collection;
 use russet_engine::types::geo::{Place, Search, Shape};
@@ -116,7 +116,7 @@ const RADIUS: Command = Command {
 /// A key behind a word.
 const fn stored_behind(word: &'static str, from: i32) -> KeySpec {
     let find = Find::Range { last: 0, step: 1, limit: 0 };
-    KeySpec { begin: Begin::Keyword(word, from), find, access: OW | UPDATE | INCOMPLETE }
+    KeySpec { begin: Begin::Keyword(word, from), find, access: OW | UPDATE }
 }
 
 /// Which command reads the options.
