@@ -231,3 +231,27 @@ fn what_chance_popped_from_sets_is_recorded() {
     let digest = |server: &Server| server.client().cmd(&["DEBUG", "DIGEST"]);
     assert_eq!(digest(&first), digest(&second));
 }
+
+#[test]
+fn what_is_restored_ends_at_the_same_moment_wherever_it_is_replayed() {
+    let (first, second) = (crate::server(), crate::server());
+    let mut client = first.client();
+    client.ask(&["SET", "k", "value"]);
+    let Reply::Bulk(payload) = client.cmd(&["DUMP", "k"]) else { panic!("a dump") };
+    let mut reader = follow(first.state());
+    let restore = |client: &mut Client, key: &str, ttl: &str, option: &str| {
+        let words = [&b"RESTORE"[..], key.as_bytes(), ttl.as_bytes(), &payload, option.as_bytes()];
+        assert_eq!(client.cmd(&words).to_string(), "OK", "{key}");
+    };
+    restore(&mut client, "ends", "100000", "REPLACE");
+    restore(&mut client, "stays", "0", "REPLACE");
+    client.cmd(&[&b"RESTORE"[..], b"k", b"1", &payload, b"ABSTTL", b"REPLACE"]);
+    let records: Vec<_> =
+        std::iter::from_fn(|| reader.read().expect("a reader that keeps up")).collect();
+    second.client().ask(&["SET", "k", "value"]);
+    replay(&records, &mut second.client());
+    for key in ["ends", "stays", "k"] {
+        let end = |server: &Server| server.client().cmd(&["PEXPIRETIME", key]).to_string();
+        assert_eq!(end(&first), end(&second), "{key}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Tests of all forms, there and back.
 #![expect(
+    clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "a test that panics has found something"

@@ -43,7 +43,7 @@ enum Node<'a> {
 }
 
 /// Shows a list in parts. They are made one by one, so that no second list stands beside the first.
-fn each_node<'a>(list: &'a List, mut show: impl FnMut(Node<'_>)) {
+fn each_node(list: &List, mut show: impl FnMut(Node<'_>)) {
     let mut node = Listpack::new();
     let flush = |node: &mut Listpack, show: &mut dyn FnMut(Node<'_>)| {
         if !node.is_empty() {
@@ -51,7 +51,7 @@ fn each_node<'a>(list: &'a List, mut show: impl FnMut(Node<'_>)) {
             node.clear();
         }
     };
-    for element in list.iter() {
+    for element in list {
         let size = element.len().saturating_add(ENTRY_MAX);
         if node.as_bytes().len().saturating_add(size) > NODE_BYTES_MAX {
             flush(&mut node, &mut show);
