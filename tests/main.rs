@@ -35,6 +35,8 @@ mod commands {
 }
 /// The binary: its command line, files, log and end.
 mod config_file;
+/// The whole table beside real servers.
+mod differential;
 mod order;
 
 mod protocol;

@@ -193,3 +193,15 @@ fn what_changes_nothing_breaks_no_watch() {
     t.check("MULTI", "OK");
     t.check("EXEC", "(nil)");
 }
+
+#[test]
+fn what_bit_commands_have_written_is_raw() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("DECR counter", "-1");
+    t.check("SETBIT counter 0 0", "0");
+    t.check("OBJECT ENCODING counter", "raw");
+    t.check("SET s 1", "OK");
+    t.check("BITOP AND result s s", "1");
+    t.check("OBJECT ENCODING result", "raw");
+}

@@ -129,3 +129,11 @@ fn the_older_words_still_search() {
     t.check("GEOPOS s Palermo none", "[[,13.36138933897018433, ,38.11555639549629859], (nil)]");
     t.strict("GEODIST s Palermo Palermo", "$0.0000");
 }
+
+#[test]
+fn a_word_too_many_for_geodist_is_no_unit() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("GEODIST k a b 10 KM", "-ERR syntax error");
+    t.check("GEODIST k a b 10", "-ERR unsupported unit provided. please use M, KM, FT, MI");
+}

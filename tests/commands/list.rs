@@ -411,3 +411,34 @@ fn what_ended_while_a_transaction_slept_serves_nobody() {
     t.check("EXEC", "[1, 1, OK, 1]");
     expect(&mut waiter, "(nil)");
 }
+
+#[test]
+fn a_count_that_is_no_number_is_not_positive() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("LPOP l word", "-ERR value is out of range, must be positive");
+    t.check("RPOP l 9223372036854775808", "-ERR value is out of range, must be positive");
+}
+
+#[test]
+fn a_timeout_beyond_all_numbers_is_out_of_range() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("BLPOP l 1e308", "-ERR timeout is out of range");
+    t.check("BLMPOP 1e308 1 l LEFT", "-ERR timeout is out of range");
+    t.check("BLPOP l nan", "-ERR timeout is not a float or out of range");
+}
+
+#[test]
+fn a_move_that_waited_in_vain_gives_a_null_array_and_one_that_may_not_wait_a_null() {
+    let server = server();
+    let mut client = server.client();
+    assert_eq!(
+        client.cmd_frame(&["BLMOVE", "l", "m", "LEFT", "LEFT", "0.01"]).unwrap(),
+        b"*-1\r\n"
+    );
+    assert_eq!(client.cmd_frame(&["BRPOPLPUSH", "l", "m", "0.01"]).unwrap(), b"*-1\r\n");
+    client.cmd(&["MULTI"]);
+    client.cmd(&["BRPOPLPUSH", "l", "m", "0.01"]);
+    assert_eq!(client.cmd_frame(&["EXEC"]).unwrap(), b"*1\r\n$-1\r\n");
+}

@@ -306,3 +306,18 @@ fn those_who_wait_for_members_are_served_in_the_order_they_came() {
     t.check("BZPOPMIN z x", "-ERR timeout is not a float or out of range");
     t.check("BZPOPMIN z -1", "-ERR timeout is negative");
 }
+
+#[test]
+fn an_offset_before_the_beginning_counts_from_the_end_of_a_large_set() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("ZADD z 1 a 2 b 3 c 4 d", "4");
+    t.check("ZRANGEBYSCORE z -inf +inf LIMIT -2 5", "[]");
+    t.check("CONFIG SET zset-max-listpack-entries 1", "OK");
+    t.check("ZADD z 5 e", "1");
+    t.check("OBJECT ENCODING z", "skiplist");
+    t.check("ZRANGEBYSCORE z -inf +inf LIMIT -2 5", "[d, e]");
+    t.check("ZRANGEBYSCORE z -inf +inf LIMIT -2 1", "[d]");
+    t.check("ZREVRANGEBYSCORE z +inf -inf LIMIT -2 5", "[b, a]");
+    t.check("ZRANGEBYSCORE z -inf +inf LIMIT -6 5", "[]");
+}

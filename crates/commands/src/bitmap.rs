@@ -283,6 +283,7 @@ fn bitop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         }
         Combined::Short(bytes) => {
             cx.data.set(target, Value::Short(&bytes), None);
+            cx.data.change_string(target, |entry| (entry.mark_raw(), false))?;
             bytes.len()
         }
         Combined::Large(chunks) => {

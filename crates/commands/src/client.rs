@@ -10,7 +10,6 @@ mod line;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use russet_dispatch::blocking::OnTimeout;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::session::{Client, Mail, Replies};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
@@ -365,15 +364,13 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if let Some(blocked) = &claimed {
         let mut out = Output::default();
         let mut reply = Writer { out: &mut out, protocol: blocked.protocol };
-        match (with_error, blocked.wait.on_timeout) {
-            (true, _) => {
-                cx.state.stats.error("UNBLOCKED");
-                cx.thread.counters.errors.add(1);
-                cx.thread.counters.commands[blocked.row.id].failed.add(1);
-                reply.error(&Error::Unblocked.text());
-            }
-            (false, OnTimeout::Null) => reply.null(),
-            (false, OnTimeout::NullArray) => reply.null_array(),
+        if with_error {
+            cx.state.stats.error("UNBLOCKED");
+            cx.thread.counters.errors.add(1);
+            cx.thread.counters.commands[blocked.row.id].failed.add(1);
+            reply.error(&Error::Unblocked.text());
+        } else {
+            reply.null_array();
         }
         let bytes = out.since(Output::default().mark());
         blocked.client.post(Mail { bytes, stamp: 0, is_reply: true });

@@ -140,10 +140,10 @@ fn place_of(set: Option<&SortedSet>, member: &[u8]) -> Option<Place> {
 
 fn geodist(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, one, other) = (args.key()?, args.next()?, args.next()?);
-    let unit = args.peek().map_or(Ok(1.0), metres)?;
     if args.left() > 1 {
         return Err(Error::Syntax.into());
     }
+    let unit = args.peek().map_or(Ok(1.0), metres)?;
     let set = cx.data.read_as::<SortedSet>(key)?;
     match (place_of(set, one), place_of(set, other)) {
         (Some(one), Some(other)) => length(&mut cx.reply, one.distance(other) / unit),

@@ -38,7 +38,7 @@ pub struct Wait {
     pub request: Option<OwnedRequest>,
 }
 
-/// What a blocked client gets when its time is up.
+/// What a command gets that would wait where it may not, as in MULTI. Who has waited until the time is up always gets a null array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnTimeout {
     /// A null array.

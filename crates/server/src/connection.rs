@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use russet_dispatch::args::OwnedRequest;
-use russet_dispatch::blocking::{Blocked, OnTimeout};
+use russet_dispatch::blocking::Blocked;
 use russet_dispatch::execute::Walk;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Error, Executor, Halt, State};
@@ -598,10 +598,7 @@ impl Connection {
         state.unregister(blocked);
         self.session.count_answered();
         let mut reply = Writer { out: &mut self.output, protocol: self.session.protocol };
-        match blocked.wait.on_timeout {
-            OnTimeout::NullArray => reply.null_array(),
-            OnTimeout::Null => reply.null(),
-        }
+        reply.null_array();
         self.waiting = Waiting::Nothing;
         self.has_more = !self.input.is_empty();
     }

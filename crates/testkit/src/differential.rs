@@ -6,6 +6,7 @@
 
 mod arguments;
 mod generator;
+mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,10 @@ use std::io;
 use std::path::Path;
 
 pub use generator::Generator;
+pub use mask::Mask;
 
 use crate::client::{Client, Reply, show};
 use crate::process::{Process, Setup};
-
-/// How far apart two times may be, in the unit of the reply.
-const SECONDS_APART: i64 = 2;
-const MILLISECONDS_APART: i64 = 2_000;
 
 /// A reference server of its own, on a free loopback port, that saves nothing. Dropping it kills it.
 #[derive(Debug)]
@@ -37,7 +35,14 @@ impl Reference {
         if !installed(program) {
             return None;
         }
-        let setup = Setup::new(program).args(["--save", "", "--appendonly", "no"]);
+        let setup = Setup::new(program).args([
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--enable-debug-command",
+            "yes",
+        ]);
         let process = setup.start().expect("an installed reference server starts");
         Some(Self { process })
     }
@@ -62,54 +67,6 @@ pub fn installed(program: &str) -> bool {
     );
     println!("left out: {program} is not installed");
     false
-}
-
-/// In what two right replies may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mask {
-    /// In nothing.
-    Exact,
-    /// In the order of the elements.
-    Unordered,
-    /// By so much, where both are positive integers.
-    Near(i64),
-    /// In anything but being an error.
-    Anything,
-}
-
-impl Mask {
-    /// What the replies to a command may differ in.
-    pub fn of<A: AsRef<[u8]>>(args: &[A]) -> Self {
-        let name = args.first().map(|name| name.as_ref().to_ascii_uppercase()).unwrap_or_default();
-        match name.as_slice() {
-            b"TTL" | b"EXPIRETIME" => Self::Near(SECONDS_APART),
-            b"PTTL" | b"PEXPIRETIME" => Self::Near(MILLISECONDS_APART),
-            b"KEYS" | b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"HKEYS" => Self::Unordered,
-            b"TIME" | b"RANDOMKEY" | b"LASTSAVE" => Self::Anything,
-            _ => Self::Exact,
-        }
-    }
-
-    fn allows(self, left: &Reply, right: &Reply) -> bool {
-        match (self, left, right) {
-            (Self::Near(apart), Reply::Int(left), Reply::Int(right)) => {
-                left == right
-                    || *left > 0 && *right > 0 && left.abs_diff(*right) <= apart.unsigned_abs()
-            }
-            (Self::Unordered, Reply::Array(left), Reply::Array(right))
-            | (Self::Unordered, Reply::Set(left), Reply::Set(right)) => {
-                sorted(left) == sorted(right)
-            }
-            (Self::Anything, left, right) => left.is_error() == right.is_error(),
-            _ => left == right,
-        }
-    }
-}
-
-fn sorted(items: &[Reply]) -> Vec<String> {
-    let mut items: Vec<String> = items.iter().map(ToString::to_string).collect();
-    items.sort_unstable();
-    items
 }
 
 /// Two replies that should be the same.
@@ -168,7 +125,7 @@ impl Pair {
             (Ok(Reply::Array(left)), Ok(Reply::Array(right))) => {
                 let mut all = masks.iter().zip(left.iter().zip(&right));
                 left.len() == right.len()
-                    && all.all(|(mask, (left, right))| mask.allows(left, right))
+                    && all.all(|(mask, (left, right))| mask.is_met(left, right))
             }
             _ => left == right,
         }
@@ -226,9 +183,9 @@ pub fn contents(left: &mut Client, right: &mut Client) -> Result<(), Difference>
     for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
         let kind = both(left, right, &[b"TYPE", key], Mask::Exact)?;
         let read = reading(&kind, key);
-        let mask = if read[0] == b"SMEMBERS" { Mask::Unordered } else { Mask::Exact };
-        both(left, right, &read, mask)?;
-        both(left, right, &[b"PTTL", key], Mask::Near(MILLISECONDS_APART))?;
+        both(left, right, &read, Mask::of(&read))?;
+        let lives: [&[u8]; 2] = [b"PTTL", key];
+        both(left, right, &lives, Mask::of(&lives))?;
     }
     Ok(())
 }
@@ -271,7 +228,7 @@ fn same(left: &[u8], right: &[u8], mask: Mask) -> bool {
         return left == right;
     }
     match (Reply::decode(left), Reply::decode(right)) {
-        (Ok(left), Ok(right)) => mask.allows(&left, &right),
+        (Ok(left), Ok(right)) => mask.is_met(&left, &right),
         _ => false,
     }
 }

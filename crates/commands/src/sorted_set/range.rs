@@ -283,15 +283,25 @@ impl<'a> Query<'a> {
         if matches!(self.span, Span::Ranks(..)) {
             return found;
         }
-        let skipped = usize::try_from(self.offset).unwrap_or(usize::MAX).min(found.len());
-        let left = found.len() - skipped;
+        let left = self.left(found.len(), set.is_small());
         let count = usize::try_from(self.limit).map_or(left, |limit| limit.min(left));
         if self.is_reverse {
-            let end = found.end - skipped;
-            end - count..end
+            found.start + left - count..found.start + left
         } else {
-            let start = found.start + skipped;
-            start..start + count
+            found.end - left..found.end - left + count
+        }
+    }
+
+    /// How many of `len` elements are left behind the offset. One before the beginning finds nothing in the compact
+    /// form; in the other it counts from the range's end, as in Redis' skiplist.
+    fn left(self, len: usize, is_small: bool) -> usize {
+        match usize::try_from(self.offset) {
+            Ok(offset) => len.saturating_sub(offset),
+            Err(_) if is_small => 0,
+            Err(_) => usize::try_from(self.offset.unsigned_abs())
+                .ok()
+                .filter(|back| *back <= len)
+                .unwrap_or(0),
         }
     }
 }

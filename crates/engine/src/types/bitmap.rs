@@ -171,7 +171,8 @@ pub fn set_bit(entry: &mut Entry, offset: usize, is_set: bool) -> Option<(bool, 
     let (old, is_beyond) = (bitmap.byte(index), index >= bitmap.len());
     let new = if is_set { old | mask(offset) } else { old & !mask(offset) };
     let has_changed = is_beyond || new != old;
-    if has_changed {
+    // Written in any case: what SETBIT has touched is raw from then on.
+    if has_changed || entry.encoding() != "raw" {
         write_at(entry, index, &[new]);
     }
     Some((old & mask(offset) != 0, has_changed))

@@ -191,6 +191,11 @@ impl SortedSet {
         }
     }
 
+    /// Whether it is kept in the compact form.
+    pub const fn is_small(&self) -> bool {
+        matches!(self.0, Form::Small(_))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,0 +1,143 @@
+//! In what two right replies may differ, by the command they answer.
+
+use std::mem::discriminant;
+
+use crate::client::Reply;
+
+/// How far apart two times may be, in the unit of the reply.
+const SECONDS_APART: i64 = 2;
+const MILLISECONDS_APART: i64 = 2_000;
+
+/// In what two right replies may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// In nothing.
+    Exact,
+    /// In the order of the elements.
+    Unordered,
+    /// In the order of pairs of elements.
+    UnorderedPairs,
+    /// By so much, where both are positive integers.
+    Near(i64),
+    /// By so much, wherever in the reply both have integers that are not negative.
+    Within(i64),
+    /// In everything but the kind of reply and the number of elements.
+    Shape,
+    /// In everything, unless both are the end of a scan: then in the order of the elements.
+    Scan,
+    /// In anything but being an error.
+    Anything,
+}
+
+impl Mask {
+    /// What the replies to a command may differ in.
+    pub fn of<A: AsRef<[u8]>>(args: &[A]) -> Self {
+        let name = args.first().map(|name| name.as_ref().to_ascii_uppercase()).unwrap_or_default();
+        match name.as_slice() {
+            b"TTL" | b"EXPIRETIME" => Self::Near(SECONDS_APART),
+            b"PTTL" | b"PEXPIRETIME" => Self::Near(MILLISECONDS_APART),
+            b"OBJECT" if has(args, b"IDLETIME") => Self::Within(SECONDS_APART),
+            b"XINFO" | b"XPENDING" => Self::Within(MILLISECONDS_APART),
+            b"KEYS" | b"SMEMBERS" | b"SUNION" | b"SINTER" | b"SDIFF" | b"HKEYS" | b"HVALS" => {
+                Self::Unordered
+            }
+            b"HGETALL" => Self::UnorderedPairs,
+            b"SORT" | b"SORT_RO" => of_sort(args),
+            b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => Self::Shape,
+            b"SCAN" | b"SSCAN" | b"HSCAN" | b"ZSCAN" => Self::Scan,
+            b"TIME" | b"RANDOMKEY" | b"LASTSAVE" | b"HELLO" => Self::Anything,
+            _ => Self::Exact,
+        }
+    }
+
+    /// Whether two replies are the same but for what they may differ in.
+    pub fn is_met(self, left: &Reply, right: &Reply) -> bool {
+        match (self, left, right) {
+            (Self::Near(apart), Reply::Int(left), Reply::Int(right)) => {
+                left == right
+                    || *left > 0 && *right > 0 && left.abs_diff(*right) <= apart.unsigned_abs()
+            }
+            (Self::Within(apart), left, right) => within(apart, left, right),
+            (Self::Unordered, Reply::Array(left), Reply::Array(right))
+            | (Self::Unordered, Reply::Set(left), Reply::Set(right)) => {
+                sorted(left) == sorted(right)
+            }
+            (Self::UnorderedPairs, Reply::Array(left), Reply::Array(right)) => {
+                pairs(left) == pairs(right)
+            }
+            (Self::UnorderedPairs, Reply::Map(left), Reply::Map(right)) => {
+                entries(left) == entries(right)
+            }
+            (Self::Scan, Reply::Array(left), Reply::Array(right)) => same_scan(left, right),
+            (Self::Shape, left, right) => {
+                discriminant(left) == discriminant(right)
+                    && (!left.is_error() || left == right)
+                    && left.items().map(<[_]>::len) == right.items().map(<[_]>::len)
+            }
+            (Self::Anything, left, right) => left.is_error() == right.is_error(),
+            _ => left == right,
+        }
+    }
+}
+
+fn has<A: AsRef<[u8]>>(args: &[A], word: &[u8]) -> bool {
+    args.iter().any(|arg| arg.as_ref().eq_ignore_ascii_case(word))
+}
+
+/// What is not sorted comes in any order, and of that a part is any part. What is stored is always sorted.
+fn of_sort<A: AsRef<[u8]>>(args: &[A]) -> Mask {
+    let mut pairs = args.windows(2);
+    let unsorted = pairs.any(|pair| has(&pair[..1], b"BY") && !pair[1].as_ref().contains(&b'*'));
+    match unsorted && !has(args, b"STORE") {
+        true if has(args, b"LIMIT") => Mask::Shape,
+        true => Mask::Unordered,
+        false => Mask::Exact,
+    }
+}
+
+fn within(apart: i64, left: &Reply, right: &Reply) -> bool {
+    let all = |left: &[Reply], right: &[Reply]| {
+        left.len() == right.len()
+            && left.iter().zip(right).all(|(left, right)| within(apart, left, right))
+    };
+    match (left, right) {
+        (Reply::Int(left), Reply::Int(right)) => {
+            left == right
+                || *left >= 0 && *right >= 0 && left.abs_diff(*right) <= apart.unsigned_abs()
+        }
+        (Reply::Array(left), Reply::Array(right)) | (Reply::Set(left), Reply::Set(right)) => {
+            all(left, right)
+        }
+        (Reply::Map(left), Reply::Map(right)) => {
+            let mut both = left.iter().zip(right);
+            left.len() == right.len()
+                && both.all(|(left, right)| left.0 == right.0 && within(apart, &left.1, &right.1))
+        }
+        (left, right) => left == right,
+    }
+}
+
+fn same_scan(left: &[Reply], right: &[Reply]) -> bool {
+    let is_whole = |reply: &[Reply]| reply.first().and_then(Reply::bytes) == Some(b"0");
+    let elements = |reply: &[Reply]| sorted(reply[1].items().unwrap_or_default());
+    !(is_whole(left) && is_whole(right)) || elements(left) == elements(right)
+}
+
+fn sorted(items: &[Reply]) -> Vec<String> {
+    let mut items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.sort_unstable();
+    items
+}
+
+fn pairs(items: &[Reply]) -> Vec<String> {
+    let pairs = items.chunks(2).map(|pair| format!("{pair:?}"));
+    let mut pairs: Vec<String> = pairs.collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+fn entries(items: &[(Reply, Reply)]) -> Vec<String> {
+    let mut entries: Vec<String> = items.iter().map(|entry| format!("{entry:?}")).collect();
+    entries.sort_unstable();
+    entries
+}

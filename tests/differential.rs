@@ -1,0 +1,241 @@
+//! The whole command table against real servers: the same commands to both, every reply and all that is stored compared.
+//!
+//! Commands come in stretches. Each stretch begins with nothing stored, on new connections, in RESP2 or RESP3, with
+//! small or default thresholds of the compact encodings; it ends with a comparison of all keys, their encodings and
+//! DEBUG DIGEST. A difference is shrunk to the commands it needs.
+
+mod commands;
+mod scope;
+mod shrink;
+mod words;
+
+use std::env;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use russet_testkit::differential::{Difference, Mask, Pair, Reference, contents};
+use russet_testkit::{Random, Reply};
+
+use crate::Server;
+use commands::{Commands, is_known};
+use scope::{Peer, REDIS, VALKEY, left_out};
+
+/// How long a test takes, unless a number of commands is asked for.
+const SECONDS: u64 = 5;
+
+/// Commands between two comparisons of everything.
+const STRETCH: u64 = 500;
+
+/// Differences after which a run ends.
+const ENOUGH: usize = 25;
+
+/// Differences at the same command that are shrunk and told.
+const OF_A_KIND: usize = 2;
+
+/// Thresholds that a few elements reach.
+const SMALL: &[(&str, &str)] = &[
+    ("hash-max-listpack-entries", "4"),
+    ("set-max-listpack-entries", "5"),
+    ("set-max-intset-entries", "3"),
+    ("zset-max-listpack-entries", "4"),
+    ("list-max-listpack-size", "3"),
+    ("stream-node-max-entries", "3"),
+];
+
+/// The thresholds as they are in a new server.
+const DEFAULT: &[(&str, &str)] = &[
+    ("hash-max-listpack-entries", "512"),
+    ("set-max-listpack-entries", "128"),
+    ("set-max-intset-entries", "512"),
+    ("zset-max-listpack-entries", "128"),
+    ("list-max-listpack-size", "-2"),
+    ("stream-node-max-entries", "100"),
+];
+
+type Command = Vec<Vec<u8>>;
+
+/// Two servers, and what they are told.
+struct Fuzz {
+    server: Server,
+    reference: Reference,
+    peer: Peer,
+    seed: u64,
+}
+
+/// What a stretch begins with.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    is_small: bool,
+    is_resp3: bool,
+}
+
+impl Fuzz {
+    /// New connections to servers that hold nothing.
+    fn pair(&self, setting: Setting) -> Pair {
+        let mut pair = Pair::new(self.server.client(), self.reference.client());
+        let thresholds = if setting.is_small { SMALL } else { DEFAULT };
+        for (name, value) in thresholds {
+            for client in [&mut pair.left, &mut pair.right] {
+                client.cmd(&["CONFIG", "SET", name, value]);
+            }
+        }
+        for client in [&mut pair.left, &mut pair.right] {
+            client.cmd(&["FLUSHALL"]);
+            client.cmd(&["HELLO", if setting.is_resp3 { "3" } else { "2" }]);
+        }
+        pair
+    }
+
+    /// Runs commands until a difference, which is returned with the number of commands run.
+    fn stretch(
+        &self,
+        commands: &mut Commands,
+        setting: Setting,
+    ) -> (Vec<Command>, Result<(), Difference>) {
+        let mut pair = self.pair(setting);
+        let mut history = Vec::new();
+        commands.left_transaction();
+        for _ in 0..STRETCH {
+            let command = commands.next();
+            history.push(command);
+            if let Err(difference) = step(&mut pair, &history[history.len() - 1]) {
+                return (history, Err(difference));
+            }
+        }
+        (history, self.all(&mut pair))
+    }
+
+    /// Compares all that is stored, and how.
+    fn all(&self, pair: &mut Pair) -> Result<(), Difference> {
+        pair.both(&["DISCARD"])?;
+        for database in ["0", "1"] {
+            pair.both(&["SELECT", database])?;
+            contents(&mut pair.left, &mut pair.right)?;
+            let keys = pair.both(&["KEYS", "*"])?;
+            let keys = Reply::decode(&keys).expect("a reply that was compared decodes");
+            for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
+                self.form(pair, key)?;
+            }
+        }
+        pair.both(&["DEBUG", "DIGEST"]).map(drop)
+    }
+
+    fn form(&self, pair: &mut Pair, key: &[u8]) -> Result<(), Difference> {
+        if pair.both(&[b"TYPE", key])? == b"+stream\r\n" {
+            pair.both(&[&b"XINFO"[..], b"STREAM", key, b"FULL"])?;
+        }
+        if self.peer.is_recent {
+            pair.both(&[&b"OBJECT"[..], b"ENCODING", key])?;
+        }
+        Ok(())
+    }
+
+    /// Runs as many commands as asked for, or for a while, and tells all differences.
+    fn run(&self) -> (u64, Vec<String>) {
+        // Waits end when the reference looks at its clock, ten times a second otherwise.
+        self.reference.client().cmd(&["CONFIG", "SET", "hz", "500"]);
+        let mut random = Random::new(self.seed);
+        let limit =
+            env::var("RUSSET_FUZZ_COMMANDS").ok().and_then(|count| count.parse::<u64>().ok());
+        let (begin, mut ran, mut found) = (Instant::now(), 0, Vec::new());
+        let mut kinds: Vec<String> = Vec::new();
+        let rows = || self.server.state().table.all();
+        while found.len() < ENOUGH
+            && limit.map_or(begin.elapsed() < Duration::from_secs(SECONDS), |limit| ran < limit)
+        {
+            let setting = Setting { is_small: random.percent(50), is_resp3: random.percent(50) };
+            let mut commands = Commands::new(rows(), self.peer, random.bits());
+            let (history, outcome) = self.stretch(&mut commands, setting);
+            ran += history.len() as u64;
+            if let Err(difference) = outcome {
+                let kind = shrink::kind(&difference);
+                kinds.push(kind.clone());
+                if kinds.iter().filter(|it| **it == kind).count() <= OF_A_KIND {
+                    found.push(shrink::shrunk(self, setting, history, difference));
+                    println!("--- after {ran} commands\n{}", found[found.len() - 1]);
+                }
+            }
+        }
+        (ran, found)
+    }
+}
+
+/// One command to both. What SPOP took from one is taken from the other too.
+fn step(pair: &mut Pair, command: &Command) -> Result<(), Difference> {
+    if !command[0].eq_ignore_ascii_case(b"SPOP") {
+        return pair.both(command).map(drop);
+    }
+    let left = pair.left.cmd_frame(command).expect("our server answers");
+    let right = pair.right.cmd_frame(command).expect("the reference answers");
+    let difference =
+        || Difference { command: "SPOP".to_owned(), left: left.clone(), right: right.clone() };
+    let (Ok(ours), Ok(theirs)) = (Reply::decode(&left), Reply::decode(&right)) else {
+        return Err(difference());
+    };
+    if !Mask::Shape.is_met(&ours, &theirs) {
+        return Err(difference());
+    }
+    if ours.is_error() || ours == Reply::Nil {
+        return Ok(());
+    }
+    let (ours, theirs) = (popped(&ours), popped(&theirs));
+    take(&mut pair.left, &command[1], &theirs, &ours).ok_or_else(difference)?;
+    take(&mut pair.right, &command[1], &ours, &theirs).ok_or_else(difference)
+}
+
+fn popped(reply: &Reply) -> Vec<Vec<u8>> {
+    let one = std::slice::from_ref(reply);
+    reply.items().unwrap_or(one).iter().filter_map(Reply::bytes).map(<[u8]>::to_vec).collect()
+}
+
+/// Removes members that the other server has popped and this one has not; all of them must be there.
+fn take(
+    client: &mut russet_testkit::Client,
+    key: &[u8],
+    members: &[Vec<u8>],
+    done: &[Vec<u8>],
+) -> Option<()> {
+    let rest = members.iter().filter(|member| !done.contains(member));
+    rest.map(|member| client.cmd(&[b"SREM", key, member]))
+        .all(|reply| reply == Reply::Int(1))
+        .then_some(())
+}
+
+fn seed() -> u64 {
+    env::var("RUSSET_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+/// Runs only when asked to: what it finds is not all settled.
+fn agrees_with(peer: Peer) {
+    if env::var("RUSSET_FUZZ_COMMANDS").is_err() {
+        println!("left out: RUSSET_FUZZ_COMMANDS asks for no comparison with {}", peer.program);
+        return;
+    }
+    let Some(reference) = Reference::start(peer.program) else { return };
+    let fuzz = Fuzz { server: crate::server(), reference, peer, seed: seed() };
+    let (ran, found) = fuzz.run();
+    println!("{}: {ran} commands of seed {}, {} differences", peer.program, fuzz.seed, found.len());
+    let mut report = String::new();
+    for (number, difference) in found.iter().enumerate() {
+        writeln!(report, "--- {}\n{difference}", number + 1).expect("a string takes all");
+    }
+    assert!(found.is_empty(), "seed {} of {}:\n{report}", fuzz.seed, peer.program);
+}
+
+#[test]
+fn all_commands_answer_as_valkey() {
+    agrees_with(VALKEY);
+}
+
+#[test]
+fn all_commands_answer_as_redis() {
+    agrees_with(REDIS);
+}
+
+#[test]
+fn every_command_is_compared_or_left_out_for_a_reason() {
+    let rows = russet_server::table().all().filter(|row| row.subcommands.is_empty());
+    let unknown: Vec<String> =
+        rows.filter(|row| left_out(row).is_none()).filter_map(|row| is_known(row).err()).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}

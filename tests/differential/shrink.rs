@@ -1,0 +1,56 @@
+//! Fewer commands that show the same difference.
+
+use russet_testkit::Reply;
+use russet_testkit::differential::Difference;
+
+use super::{Command, Fuzz, Setting, step};
+
+/// Plays commands from nothing: the difference they lead to, and after how many.
+fn play(fuzz: &Fuzz, setting: Setting, history: &[Command]) -> Option<(usize, Difference)> {
+    let mut pair = fuzz.pair(setting);
+    for (place, command) in history.iter().enumerate() {
+        if let Err(difference) = step(&mut pair, command) {
+            return Some((place + 1, difference));
+        }
+    }
+    fuzz.all(&mut pair).err().map(|difference| (history.len(), difference))
+}
+
+/// The commands that a difference needs, and the difference, as text.
+pub(super) fn shrunk(
+    fuzz: &Fuzz,
+    setting: Setting,
+    history: Vec<Command>,
+    found: Difference,
+) -> String {
+    let (mut history, mut found) = (history, found);
+    let mut chunk = history.len() / 2;
+    while chunk > 0 {
+        let mut at = 0;
+        while at < history.len() {
+            let mut fewer = history.clone();
+            fewer.drain(at..(at + chunk).min(history.len()));
+            match play(fuzz, setting, &fewer) {
+                Some((len, difference)) if kind(&difference) == kind(&found) => {
+                    fewer.truncate(len);
+                    (history, found) = (fewer, difference);
+                }
+                _ => at += chunk,
+            }
+        }
+        chunk /= 2;
+    }
+    let lines: Vec<String> = history.iter().map(|command| show(command)).collect();
+    format!("{setting:?}\n{}\n=> {found}", lines.join("\n"))
+}
+
+/// What makes two differences the same.
+pub(super) fn kind(difference: &Difference) -> String {
+    difference.command.split(' ').next().unwrap_or_default().to_ascii_uppercase()
+}
+
+fn show(command: &Command) -> String {
+    let words: Vec<String> =
+        command.iter().map(|word| Reply::Bulk(word.clone()).to_string()).collect();
+    words.join(" ")
+}
