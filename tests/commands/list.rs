@@ -353,7 +353,7 @@ fn many_elements_move_in_the_order_that_was_asked_for() {
     t.check("RPOPLPUSH s t", "2");
     t.check("RPOPLPUSH none t", "(nil)");
     t.check("BRPOPLPUSH s t 0", "1");
-    t.strict("BRPOPLPUSH none t 0.01", "$-1");
+    t.strict("BRPOPLPUSH none t 0.01", "*-1");
     t.check("LRANGE t 0 -1", "[1, 2]");
 }
 
