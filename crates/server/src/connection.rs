@@ -153,7 +153,10 @@ impl Connection {
                 }
                 self.take_mail(io.state);
             }
-            if !self.output.is_empty() && (self.flush(io, cx).is_err() || self.is_over_limit(io)) {
+            // Judged before it is sent and after: what is too large is so however fast it is taken, and what is left over may be.
+            if !self.output.is_empty()
+                && (self.is_over_limit(io) || self.flush(io, cx).is_err() || self.is_over_limit(io))
+            {
                 return Poll::Ready(Turn::Close);
             }
             if self.closing {
