@@ -153,18 +153,13 @@ impl Commands {
         } else {
             self.any()
         };
-        while self.in_multi && !self.fits_multi(&command) {
+        while self.in_multi && !fits_multi(&command) {
             command = self.any();
         }
         let is_bare = command.len() == 1;
         self.in_multi |= is_bare && is(&command, "MULTI");
         self.in_multi &= !(is_bare && (is(&command, "EXEC") || is(&command, "DISCARD")));
         command.into_iter().map(String::into_bytes).collect()
-    }
-
-    /// What SPOP removes is known only from its reply; MULTI and WATCH have an answer for each version.
-    fn fits_multi(&self, command: &[String]) -> bool {
-        !["SPOP", "MULTI", "WATCH"].iter().any(|name| is(command, name))
     }
 
     /// One that waits would only cost time, most of the time.
@@ -451,4 +446,9 @@ fn is_waiting(command: &[String]) -> bool {
 
 fn is(command: &[String], name: &str) -> bool {
     command[0].eq_ignore_ascii_case(name)
+}
+
+/// What SPOP removes is known only from its reply; MULTI and WATCH have an answer for each version.
+fn fits_multi(command: &[String]) -> bool {
+    !["SPOP", "MULTI", "WATCH"].iter().any(|name| is(command, name))
 }

@@ -40,7 +40,7 @@ pub(super) fn shrunk(
         }
         chunk /= 2;
     }
-    let lines: Vec<String> = history.iter().map(|command| show(command)).collect();
+    let lines: Vec<String> = history.iter().map(show).collect();
     format!("{setting:?}\n{}\n=> {found}", lines.join("\n"))
 }
 

@@ -242,9 +242,8 @@ fn integers(command: &str, argument: &Argument) -> Option<Pools> {
         }
         // Valkey cuts larger ones to 32 bits.
         ("lset", "index") => (INTS, &["2147483647", "-2147483648", "abc", "9223372036854775808"]),
-        ("setbit", "value") => (&["0", "1"], &["2", "-1", "abc"]),
         ("getbit", "offset") => (&["0", "1", "7", "8", "100", "4294967295"], NO_OFFSETS),
-        (_, "bit") => (&["0", "1"], &["2", "-1", "abc"]),
+        ("setbit", "value") | (_, "bit") => (&["0", "1"], &["2", "-1", "abc"]),
         ("xread" | "xreadgroup", "milliseconds") => (&["1", "2"], &["-1", "abc", ""]),
         ("xclaim", "ms") => (&["0", "1000"], &["-1", "abc"]),
         ("xpending", "min-idle-time") => (&["0", "100000000"], &["-1", "abc"]),
