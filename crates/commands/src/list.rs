@@ -411,7 +411,8 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
         return Err(Error::arity(cx.row.command.name).into());
     }
     let key = args.key()?;
-    let count = if args.is_empty() { None } else { Some(args.count()?) };
+    let count =
+        if args.is_empty() { None } else { Some(args.count().map_err(|_| Error::NotPositive)?) };
     if cx.data.read_as::<List>(key)?.is_none() {
         if count.is_some() {
             cx.reply.null_array()

@@ -147,7 +147,7 @@ impl<'a> Args<'a> {
 
     /// The next argument as an integer from 0 to `i64::MAX`.
     pub fn count(&mut self) -> Result<usize, Error> {
-        let number = self.int().map_err(|_| Error::NotPositive)?;
+        let number = self.int()?;
         usize::try_from(number).map_err(|_| Error::NotPositive)
     }
 

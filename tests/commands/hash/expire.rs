@@ -260,7 +260,7 @@ fn what_has_ended_is_not_seen_even_before_it_is_removed() {
         t.check("HDEL h a", "0");
         t.check("HSETNX h a 5", "1");
         t.check("HTTL h FIELDS 1 a", "[-1]");
-        t.check("EXISTS gone", "0");
+        until(&mut t, "EXISTS gone", "0");
         t.check("TYPE gone", "none");
     }
 }
