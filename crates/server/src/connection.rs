@@ -194,12 +194,7 @@ impl Connection {
                     }
                 }
             }
-            let has_output = self.keep_output(io);
-            // Judged before anything is sent, as Redis does: a reply that is too large is too large however fast it is taken.
-            if self.is_over_limit(io) {
-                return Poll::Ready(Turn::Close);
-            }
-            if has_output {
+            if self.keep_output(io) {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
