@@ -12,23 +12,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::Parser;
 
 use crate::machine::{self, Machine};
+use crate::memory::{self, Memory};
 use crate::process::{self, Server};
 use crate::report::Report;
-use crate::workload;
+use crate::workload::{self, Goal, Step, Suite};
 
 /// Batches per redis-benchmark run: a second or so.
 const BENCHMARK_BATCHES: usize = 100_000;
 
 /// Requests of one redis-benchmark run at most.
 const BENCHMARK_REQUESTS_MAX: usize = 2_000_000;
-
-/// From the last key until memory is read: allocators keep pages for some seconds that growth has left behind.
-const SETTLE: Duration = Duration::from_secs(3);
 
 /// Runs Russet, Valkey and Redis side by side and prints a table.
 #[derive(Debug, Clone, Parser)]
@@ -58,12 +55,11 @@ pub struct Options {
     /// Bytes of a value.
     #[arg(short = 'd', long, default_value_t = 64)]
     pub value_bytes: usize,
-    /// Workloads and their pipelines, as `name:pipeline`.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "ping:1,set:1,get:1,set:16,get:16,set:64,get:64,mset10:1,mget10:1"
-    )]
+    /// What is measured.
+    #[arg(long, value_enum, default_value = "keys")]
+    pub suite: Suite,
+    /// Workloads and their pipelines, as `name:pipeline`, instead of those of the suite.
+    #[arg(long, value_delimiter = ',')]
     pub workloads: Vec<Run>,
     /// The core the servers run on.
     #[arg(long, default_value_t = 0)]
@@ -95,6 +91,17 @@ pub struct Run {
     pub workload: String,
     /// Requests per batch.
     pub pipeline: usize,
+}
+
+impl Options {
+    /// The workloads that were asked for, or those of the suite.
+    fn runs(&self) -> Vec<Run> {
+        let of_suite = |&(name, pipeline, _): &Goal| Run { workload: name.to_owned(), pipeline };
+        match self.workloads.as_slice() {
+            [] => self.suite.goals().iter().map(of_suite).collect(),
+            named => named.to_vec(),
+        }
+    }
 }
 
 impl FromStr for Run {
@@ -150,17 +157,6 @@ pub struct Speed {
     pub sample: Sample,
 }
 
-/// What a kind of key takes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Memory {
-    /// What was stored.
-    pub stored: String,
-    /// Where.
-    pub server: &'static str,
-    /// Growth of the resident size by key.
-    pub bytes_per_key: f64,
-}
-
 /// What redis-benchmark says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Benchmark {
@@ -214,7 +210,7 @@ pub fn run(options: &Options, command_line: String) -> io::Result<Results> {
         measure_speed(&mut results)?;
     }
     if !options.no_memory {
-        measure_memory(&mut results)?;
+        results.memory = memory::measure(&results)?;
     }
     Ok(results)
 }
@@ -238,7 +234,8 @@ fn contenders(options: &Options) -> io::Result<Vec<Contender>> {
 fn measure_speed(results: &mut Results) -> io::Result<()> {
     let options = results.options.clone();
     let servers = start_all(results)?;
-    let runs = &options.workloads;
+    let runs = options.runs();
+    prepare(&options, &runs, &servers)?;
     let mut samples = vec![Vec::new(); runs.len() * servers.len()];
     for round in 0..options.rounds as usize {
         say(&format!("round {} of {}", round + 1, options.rounds));
@@ -264,18 +261,53 @@ fn measure_speed(results: &mut Results) -> io::Result<()> {
 /// All servers, each with the keys loaded.
 fn start_all(results: &Results) -> io::Result<Vec<Server>> {
     let start = |contender: &Contender| {
-        say(&format!("loading {} keys into {}", results.options.keys, contender.name));
         let server = Server::start(&contender.program, results.options.server_core)?;
-        drive(&results.options, &server, &["--fill"])?;
+        if results.options.suite == Suite::Keys {
+            say(&format!("loading {} keys into {}", results.options.keys, contender.name));
+            drive(&results.options, &server, &["--fill"])?;
+        }
         Ok(server)
     };
     results.contenders.iter().map(start).collect()
 }
 
+/// Lets the workloads that leave what they find as it is find it.
+fn prepare(options: &Options, runs: &[Run], servers: &[Server]) -> io::Result<()> {
+    let workloads = runs.iter().filter_map(|run| workload::find(&run.workload));
+    let mut done: Vec<Step> = Vec::new();
+    for step in workloads.filter(|row| row.requests.is_none()).flat_map(|row| row.steps) {
+        if !done.contains(step) {
+            say(&format!("{} times {}", step.times, step.line));
+            servers.iter().try_for_each(|server| take(options, *step, server))?;
+            done.push(*step);
+        }
+    }
+    Ok(())
+}
+
+fn take(options: &Options, step: Step, server: &Server) -> io::Result<()> {
+    // One connection, so that the elements come in the same order to every server.
+    let times = step.times.to_string();
+    let mut arguments = vec!["--command", step.line, "-n", &times, "-P", "64", "-c", "1"];
+    if !step.is_random {
+        arguments.extend(["--in-order", "-r", &times]);
+    }
+    drive(options, server, &arguments).map(drop)
+}
+
 fn measure(options: &Options, run: &Run, server: &Server) -> io::Result<Sample> {
+    let row = workload::find(&run.workload).expect("a run names a workload that exists");
     let (seconds, pipeline) = (options.seconds.to_string(), run.pipeline.to_string());
+    let mut arguments = vec!["--workload", &run.workload, "-P", &pipeline];
+    let requests = row.requests.map(|requests| requests.to_string());
+    match &requests {
+        Some(requests) => {
+            row.steps.iter().try_for_each(|step| take(options, *step, server))?;
+            arguments.extend(["-n", requests]);
+        }
+        None => arguments.extend(["--seconds", &seconds]),
+    }
     let before = server.cpu()?;
-    let arguments = ["--workload", &run.workload, "-P", &pipeline, "--seconds", &seconds];
     let report = drive(options, server, &arguments)?;
     let cpu = server.cpu()?.saturating_sub(before);
     Ok(Sample {
@@ -290,11 +322,18 @@ fn measure(options: &Options, run: &Run, server: &Server) -> io::Result<Sample> 
 }
 
 /// Runs the load generator on its core: this program again, as `compare loadgen`.
-fn drive(options: &Options, server: &Server, arguments: &[&str]) -> io::Result<Report> {
+pub(crate) fn drive(options: &Options, server: &Server, arguments: &[&str]) -> io::Result<Report> {
     let mut command = process::pinned(options.load_core, &std::env::current_exe()?);
     command.arg("loadgen").args(["--port", &server.address.port().to_string(), "--json"]);
-    command.args(["-c", &options.connections.to_string(), "-r", &options.keys.to_string()]);
-    command.args(["-d", &options.value_bytes.to_string()]).args(arguments);
+    let defaults = [
+        ("-c", options.connections.to_string()),
+        ("-r", options.keys.to_string()),
+        ("-d", options.value_bytes.to_string()),
+    ];
+    for (name, value) in defaults.iter().filter(|(name, _)| !arguments.contains(name)) {
+        command.args([*name, value]);
+    }
+    command.args(arguments);
     let output = collect(&mut command)?;
     let report: Report = serde_json::from_slice(&output.stdout).map_err(|_| {
         io::Error::other(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
@@ -330,37 +369,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { values[middle - 1].midpoint(values[middle]) }
 }
 
-fn measure_memory(results: &mut Results) -> io::Result<()> {
-    let options = results.options.clone();
-    let strings = format!("values of {} bytes", options.value_bytes);
-    let kinds = [
-        ("values", strings.clone()),
-        ("expiring", format!("{strings}, expiring")),
-        ("integers", "integers of 10 digits".to_owned()),
-    ];
-    for (kind, stored) in kinds {
-        for contender in &results.contenders {
-            say(&format!("memory of {stored} in {}", contender.name));
-            let bytes_per_key = memory_of(&options, &contender.program, kind)?;
-            results.memory.push(Memory {
-                stored: stored.clone(),
-                server: contender.name,
-                bytes_per_key,
-            });
-        }
-    }
-    Ok(())
-}
-
-fn memory_of(options: &Options, program: &Path, kind: &str) -> io::Result<f64> {
-    let server = Server::start(program, options.server_core)?;
-    let before = server.rss_bytes()?;
-    drive(options, &server, &["--fill", kind])?;
-    process::pause(SETTLE);
-    let grown = server.rss_bytes()?.saturating_sub(before);
-    Ok(grown as f64 / f64::from(options.keys))
-}
-
 /// One run of redis-benchmark per workload that it knows, on every server.
 fn redis_benchmark(results: &Results, servers: &[Server]) -> io::Result<Vec<Benchmark>> {
     let options = &results.options;
@@ -369,7 +377,7 @@ fn redis_benchmark(results: &Results, servers: &[Server]) -> io::Result<Vec<Benc
         return Ok(Vec::new());
     };
     let mut measured = Vec::new();
-    for run in &options.workloads {
+    for run in &options.runs() {
         let Some(test) = benchmark_test(&run.workload) else { continue };
         for (contender, server) in results.contenders.iter().zip(servers) {
             let text = run_benchmark(options, &program, server, run, test)?;
@@ -422,7 +430,7 @@ fn benchmark_row(csv: &str) -> Option<(f64, f64, f64)> {
 }
 
 #[expect(clippy::print_stderr, reason = "progress of a command line tool")]
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }
 
@@ -441,9 +449,10 @@ mod tests {
 
     #[test]
     fn the_default_workloads_exist() {
-        let options = Options::try_parse_from(["compare"]).unwrap();
-        assert_eq!(options.workloads.len(), 9);
-        assert!(options.workloads.contains(&"mget10:1".parse().unwrap()));
+        let runs = |line: &[&str]| Options::try_parse_from(line).unwrap().runs();
+        assert_eq!(runs(&["compare"]).len(), Suite::Keys.goals().len());
+        assert!(runs(&["compare"]).contains(&"mget10:1".parse().unwrap()));
+        assert_eq!(runs(&["compare", "--workloads", "get:3"]), ["get:3".parse().unwrap()]);
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct Options {
     /// Seconds until keys expire that `--fill expiring` loads.
     #[arg(long, default_value_t = 86_400)]
     pub ttl: u32,
+    /// Count the numbers of a template up from 1 instead of drawing them.
+    #[arg(long)]
+    pub in_order: bool,
     /// Where the random keys begin.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -151,7 +154,10 @@ fn send(options: &Options, address: SocketAddr) -> io::Result<Report> {
         pipeline: options.pipeline,
         until: options.requests.map_or(Until::Elapsed(time), Until::Requests),
         mix,
-        numbers: Numbers::random(options.keys, options.seed),
+        numbers: match options.in_order {
+            true => Numbers::in_order(options.keys),
+            false => Numbers::random(options.keys, options.seed),
+        },
     };
     measure(name, plan)
 }

@@ -6,14 +6,21 @@
 
 use std::fmt::Write;
 
-use crate::compare::{Benchmark, Contender, Memory, Results, Run, Sample, Speed};
+use crate::compare::{Benchmark, Contender, Results, Run, Sample, Speed};
+use crate::memory::Memory;
+use crate::workload::{self, Suite};
 
 /// Whom the ratios are about.
 const SUBJECT: &str = "Russet";
 
 /// The whole page.
 pub fn page(results: &Results) -> String {
-    let mut text = String::from("# Benchmarks\n\n");
+    let title = match results.options.suite {
+        Suite::Keys => "keys",
+        Suite::Types => "the types",
+        Suite::Heavy => "many elements at once",
+    };
+    let mut text = format!("# Benchmarks: {title}\n\n");
     text.push_str(&head(results));
     text.push('\n');
     text.push_str(&tables(results));
@@ -25,7 +32,7 @@ pub fn tables(results: &Results) -> String {
     let sections = [
         ("Requests", speed(&results.speed)),
         ("Russet over the others", ratios(results)),
-        ("Memory per key", memory(results)),
+        ("Memory per key or element", memory(results)),
         ("The same by redis-benchmark", benchmark(&results.benchmark)),
     ];
     let filled = sections.iter().filter(|(_, table)| !table.is_empty());
@@ -129,6 +136,7 @@ fn ratios(results: &Results) -> String {
     for other in &others {
         titles.extend(["requests/s", "p99", "CPU"].map(|what| format!("{what} / {other}")));
     }
+    titles.push("goal for CPU / Valkey".to_owned());
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     let subject = results.speed.iter().filter(|row| row.server == SUBJECT);
     let rows: Vec<Vec<String>> = subject.map(|row| ratio_row(results, row, &others)).collect();
@@ -143,6 +151,8 @@ fn ratio_row(results: &Results, ours: &Speed, others: &[&str]) -> Vec<String> {
             cells.push(ratio(field(&ours.sample), theirs.map(field)));
         }
     }
+    let goal = workload::goal(&ours.run.workload, ours.run.pipeline);
+    cells.push(goal.map(|goal| format!("{goal:.2}")).unwrap_or_default());
     cells
 }
 
@@ -150,10 +160,11 @@ fn memory(results: &Results) -> String {
     let others = others(results);
     let has_subject = results.contenders.iter().any(|contender| contender.name == SUBJECT);
     let mut titles = vec!["stored".to_owned()];
-    titles.extend(results.contenders.iter().map(|contender| format!("{} B/key", contender.name)));
+    titles.extend(results.contenders.iter().map(|contender| format!("{} B", contender.name)));
     if has_subject {
         titles.extend(others.iter().map(|other| format!("{SUBJECT} / {other}")));
     }
+    titles.push("goal / Valkey".to_owned());
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
     let kinds = results.memory.chunks(results.contenders.len().max(1));
     let rows: Vec<Vec<String>> = kinds.map(|kind| memory_row(kind, has_subject)).collect();
@@ -162,14 +173,15 @@ fn memory(results: &Results) -> String {
 
 /// One kind of key on all servers, which stand in the order of the contenders.
 fn memory_row(kind: &[Memory], has_subject: bool) -> Vec<String> {
-    let mut cells = vec![kind[0].stored.clone()];
-    cells.extend(kind.iter().map(|memory| format!("{:.1}", memory.bytes_per_key)));
+    let mut cells = vec![kind[0].stored.to_owned()];
+    cells.extend(kind.iter().map(|memory| format!("{:.1}", memory.bytes_each)));
     if has_subject {
         let ours = kind.iter().find(|memory| memory.server == SUBJECT);
-        let ours = ours.map_or(f64::NAN, |memory| memory.bytes_per_key);
+        let ours = ours.map_or(f64::NAN, |memory| memory.bytes_each);
         let others = kind.iter().filter(|memory| memory.server != SUBJECT);
-        cells.extend(others.map(|memory| ratio(ours, Some(memory.bytes_per_key))));
+        cells.extend(others.map(|memory| ratio(ours, Some(memory.bytes_each))));
     }
+    cells.push(format!("{:.2}", kind[0].goal));
     cells
 }
 
@@ -244,8 +256,8 @@ mod tests {
                 load_busy: 0.5,
             };
             results.speed.push(Speed { run: run.clone(), server, sample });
-            let stored = "values".to_owned();
-            results.memory.push(Memory { stored, server, bytes_per_key: 115.25 * scale });
+            let stored = "values";
+            results.memory.push(Memory { stored, server, bytes_each: 115.25 * scale, goal: 0.83 });
         }
         results
     }
@@ -262,15 +274,15 @@ mod tests {
 
 ## Russet over the others
 
-| workload | P | requests/s / Valkey | p99 / Valkey | CPU / Valkey |
+| workload | P | requests/s / Valkey | p99 / Valkey | CPU / Valkey | goal for CPU / Valkey |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| get | 16 | 2.00 | 0.50 | 0.50 | 0.45 |
+
+## Memory per key or element
+
+| stored | Russet B | Valkey B | Russet / Valkey | goal / Valkey |
 | --- | ---: | ---: | ---: | ---: |
-| get | 16 | 2.00 | 0.50 | 0.50 |
-
-## Memory per key
-
-| stored | Russet B/key | Valkey B/key | Russet / Valkey |
-| --- | ---: | ---: | ---: |
-| values | 115.2 | 230.5 | 0.50 |
+| values | 115.2 | 230.5 | 0.50 | 0.83 |
 ";
         assert_eq!(tables(&results(&["Russet", "Valkey"])), expected);
     }
@@ -279,7 +291,7 @@ mod tests {
     fn without_russet_there_are_no_ratios() {
         let text = tables(&results(&["Valkey", "Redis"]));
         assert!(!text.contains("Russet"), "{text}");
-        assert!(text.contains("| values | 115.2 | 230.5 |"), "{text}");
+        assert!(text.contains("| values | 115.2 | 230.5 | 0.83 |"), "{text}");
     }
 
     #[test]
@@ -291,12 +303,12 @@ mod tests {
     fn the_page_says_where_and_how() {
         let text = page(&results(&["Russet", "Valkey", "Redis"]));
         for part in [
-            "# Benchmarks\n\n",
+            "# Benchmarks: keys\n\n",
             "50 connections, 1,000,000 keys of 16 bytes, values of 64 bytes",
             "* Machine: Some CPU, 2 cores, Linux 6.1\n",
             "* Valkey: 1.2.3\n",
             "* Measured by: `cargo compare --rounds 3`\n",
-            "| get | 16 | 2.00 | 0.50 | 0.50 | 3.00 | 0.33 | 0.33 |",
+            "| get | 16 | 2.00 | 0.50 | 0.50 | 3.00 | 0.33 | 0.33 | 0.45 |",
         ] {
             assert!(text.contains(part), "{part} is missing from\n{text}");
         }

@@ -1,23 +1,62 @@
 //! The named workloads.
 //!
-//! One row each: a name, and the commands it mixes with their weights. Keys are `key:` and 12
-//! digits, as `--fill` loads them; counters and collections have names of their own, so that any
-//! order of workloads works on one server.
+//! One row each: a name, what it finds on the server when it begins, and the commands it mixes with
+//! their weights. Keys are `key:` and 12 digits, as `--fill` loads them; counters and collections
+//! have names of their own, so that any order of workloads works on one server.
+
+use clap::ValueEnum;
 
 use crate::request::Template;
+
+/// A command line sent so many times before a workload begins. Its numbers count up from 1, so that
+/// as many elements stand there; where that would favour one layout over another, they are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// How often.
+    pub times: u32,
+    /// The line, with the placeholders of [`crate::request`].
+    pub line: &'static str,
+    /// Numbers at random instead of one after the other.
+    pub is_random: bool,
+}
+
+const fn step(times: u32, line: &'static str) -> Step {
+    Step { times, line, is_random: false }
+}
 
 /// A named mix of commands.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
     /// What `--workload` calls it.
     pub name: &'static str,
+    /// What is there when it begins.
+    pub steps: &'static [Step],
+    /// It uses up what it finds: the steps come before every run, which ends after so many requests.
+    pub requests: Option<u64>,
     /// Weight and command line, with the placeholders of [`crate::request`].
     pub commands: &'static [(u32, &'static str)],
 }
 
 const fn row(name: &'static str, commands: &'static [(u32, &'static str)]) -> Workload {
-    Workload { name, commands }
+    Workload { name, steps: &[], requests: None, commands }
 }
+
+impl Workload {
+    const fn on(self, steps: &'static [Step]) -> Self {
+        Self { steps, ..self }
+    }
+
+    const fn using_up(self, requests: u64) -> Self {
+        Self { requests: Some(requests), ..self }
+    }
+}
+
+const LIST: Step = step(1_000_000, "RPUSH mylist __value__");
+const HASH: Step = step(1_000_000, "HSET myhash fld:__rand_digits__ __value__");
+const BITS: Step = step(16_384, "APPEND bits __value__");
+const SET: Step = step(1_000_000, "SADD myset mbr:__rand_digits__");
+const SORTED_SET: Step =
+    Step { is_random: true, ..step(3_000_000, "ZADD myzset __rand_int__ mbr:__rand_digits__") };
 
 /// Every workload that has a name.
 pub const WORKLOADS: &[Workload] = &[
@@ -31,15 +70,59 @@ pub const WORKLOADS: &[Workload] = &[
     row("incr", &[(1, "INCR num:__rand_digits__")]),
     row("mset10", &[(1, MSET10)]),
     row("mget10", &[(1, MGET10)]),
-    row("lpush", &[(1, "LPUSH mylist __value__")]),
-    row("rpop", &[(1, "RPOP mylist")]),
-    row("lrange100", &[(1, "LRANGE mylist 0 99")]),
-    row("hset", &[(1, "HSET myhash fld:__rand_digits__ __value__")]),
-    row("hget", &[(1, "HGET myhash fld:__rand_digits__")]),
-    row("sadd", &[(1, "SADD myset mbr:__rand_digits__")]),
-    row("zadd", &[(1, "ZADD myzset __rand_int__ mbr:__rand_digits__")]),
-    row("zrank", &[(1, "ZRANK myzset mbr:__rand_digits__")]),
-    row("xadd", &[(1, "XADD mystream * field __value__")]),
+    row("lpush", &[(1, "LPUSH pushlist __value__")])
+        .on(&[step(1, "DEL pushlist")])
+        .using_up(1_000_000),
+    row("rpop", &[(1, "RPOP poplist")])
+        .on(&[step(1_000_000, "RPUSH poplist __value__")])
+        .using_up(1_000_000),
+    row("lrange100", &[(1, "LRANGE mylist 0 99")]).on(&[LIST]),
+    row("hset", &[(1, "HSET myhash fld:__rand_digits__ __value__")]).on(&[HASH]),
+    row("hset-new", &[(1, "HSET newhash fld:__rand_digits__ __value__")])
+        .on(&[step(1, "DEL newhash")])
+        .using_up(500_000),
+    row("hget", &[(1, "HGET myhash fld:__rand_digits__")]).on(&[HASH]),
+    row("sadd", &[(1, "SADD myset mbr:__rand_digits__")]).on(&[SET]),
+    row("sadd-new", &[(1, "SADD newset mbr:__rand_digits__")])
+        .on(&[step(1, "DEL newset")])
+        .using_up(500_000),
+    row("sismember", &[(1, "SISMEMBER myset mbr:__rand_digits__")]).on(&[SET]),
+    row("zadd", &[(1, "ZADD myzset __rand_int__ mbr:__rand_digits__")]).on(&[SORTED_SET]),
+    row("zadd-new", &[(1, "ZADD newzset __rand_int__ mbr:__rand_digits__")])
+        .on(&[step(1, "DEL newzset")])
+        .using_up(500_000),
+    row("zincrby", &[(1, "ZINCRBY myzset 1 mbr:__rand_digits__")]).on(&[SORTED_SET]),
+    row("zrank", &[(1, "ZRANK myzset mbr:__rand_digits__")]).on(&[SORTED_SET]),
+    row("zrange10", &[(1, "ZRANGE myzset 400000 400009")]).on(&[SORTED_SET]),
+    row("xadd", &[(1, "XADD mystream * field __value__")])
+        .on(&[step(1, "DEL mystream")])
+        .using_up(1_000_000),
+    row("xreadgroup", &[(1, "XREADGROUP GROUP workers one COUNT 1 STREAMS feed >")])
+        .on(&[
+            step(1, "DEL feed"),
+            step(1_000_000, "XADD feed * field __value__"),
+            step(1, "XGROUP CREATE feed workers 0"),
+        ])
+        .using_up(500_000),
+    row("sinter10k", &[(1, "SINTER even mixed")]).on(&[
+        step(10_000, "SADD even m:__rand_digits__"),
+        step(5_000, "SADD mixed m:__rand_digits__"),
+        step(5_000, "SADD mixed n:__rand_digits__"),
+    ]),
+    row("zunionstore10k", &[(1, "ZUNIONSTORE united 2 first second")]).on(&[
+        step(10_000, "ZADD first __rand_int__ m:__rand_digits__"),
+        step(5_000, "ZADD second __rand_int__ m:__rand_digits__"),
+        step(5_000, "ZADD second __rand_int__ n:__rand_digits__"),
+    ]),
+    row("bitcount1m", &[(1, "BITCOUNT bits")]).on(&[BITS]),
+    row("bitop1m", &[(1, "BITOP AND both bits others")])
+        .on(&[BITS, step(16_384, "APPEND others __value__")]),
+    row("pfmerge", &[(1, "PFMERGE merged visits more")]).on(&[
+        step(100_000, "PFADD visits m:__rand_digits__"),
+        step(100_000, "PFADD more n:__rand_digits__"),
+    ]),
+    row("sort10k", &[(1, "SORT numbers")])
+        .on(&[Step { is_random: true, ..step(10_000, "RPUSH numbers __rand_int__") }]),
 ];
 
 const MSET10: &str = "MSET __rand_key__ __value__ __rand_key__ __value__ __rand_key__ __value__ \
@@ -48,6 +131,72 @@ const MSET10: &str = "MSET __rand_key__ __value__ __rand_key__ __value__ __rand_
 
 const MGET10: &str = "MGET __rand_key__ __rand_key__ __rand_key__ __rand_key__ __rand_key__ \
     __rand_key__ __rand_key__ __rand_key__ __rand_key__ __rand_key__";
+
+/// Workloads and kinds of memory that are measured together, each with a page of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Strings: SET, GET and kin.
+    Keys,
+    /// Commands on one large collection.
+    Types,
+    /// Commands that take many elements at once.
+    Heavy,
+}
+
+/// A workload at a pipeline depth, and how much CPU time a request may take, over Valkey's.
+pub type Goal = (&'static str, usize, f64);
+
+impl Suite {
+    /// What belongs to it.
+    pub const fn goals(self) -> &'static [Goal] {
+        match self {
+            Self::Keys => &[
+                ("ping", 1, 1.0),
+                ("set", 1, 0.92),
+                ("get", 1, 0.92),
+                ("set", 16, 0.45),
+                ("get", 16, 0.45),
+                ("set", 64, 0.28),
+                ("get", 64, 0.28),
+                ("mset10", 1, 0.5),
+                ("mget10", 1, 0.5),
+            ],
+            Self::Types => &[
+                ("lpush", 16, 0.6),
+                ("rpop", 16, 0.6),
+                ("lrange100", 16, 0.6),
+                ("hset", 16, 0.6),
+                ("hset-new", 16, 0.6),
+                ("hget", 16, 0.6),
+                ("sadd", 16, 0.6),
+                ("sadd-new", 16, 0.6),
+                ("sismember", 16, 0.6),
+                ("zadd", 16, 0.5),
+                ("zadd-new", 16, 0.5),
+                ("zincrby", 16, 0.6),
+                ("zrank", 16, 0.5),
+                ("zrange10", 16, 0.6),
+                ("xadd", 16, 0.6),
+                ("xreadgroup", 16, 0.6),
+            ],
+            Self::Heavy => &[
+                ("sinter10k", 1, 1.0),
+                ("zunionstore10k", 1, 1.0),
+                ("bitcount1m", 1, 1.0),
+                ("bitop1m", 1, 1.0),
+                ("pfmerge", 1, 1.0),
+                ("sort10k", 1, 1.0),
+            ],
+        }
+    }
+}
+
+/// How much CPU time a request of that workload may take at that pipeline depth, over Valkey's.
+pub fn goal(name: &str, pipeline: usize) -> Option<f64> {
+    let goals = [Suite::Keys, Suite::Types, Suite::Heavy].map(Suite::goals);
+    let mut goals = goals.into_iter().flatten();
+    goals.find(|goal| (goal.0, goal.1) == (name, pipeline)).map(|goal| goal.2)
+}
 
 /// The workload of that name.
 pub fn find(name: &str) -> Option<&'static Workload> {
@@ -79,6 +228,14 @@ mod tests {
             assert_eq!(first, Some(at), "{}", workload.name);
             assert!(workload.commands.iter().all(|(weight, _)| *weight > 0));
         }
+    }
+
+    #[test]
+    fn suites_name_workloads_that_exist() {
+        for suite in Suite::value_variants() {
+            assert!(suite.goals().iter().all(|goal| find(goal.0).is_some()), "{suite:?}");
+        }
+        assert_eq!((goal("get", 16), goal("get", 17)), (Some(0.45), None));
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! How long one client keeps the others waiting.
+//!
+//! A scene is played on a fresh server: something large stands there, one client sends what may take
+//! long, and another sends PING after PING meanwhile. The figure is the longest that one of these
+//! was answered after, of several plays the median; the same without the deed says what the machine
+//! does by itself.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+
+use crate::load::{self, Plan, Until};
+use crate::process::{self, Server};
+use crate::request::{Numbers, Template};
+use crate::workload::Step;
+
+/// PINGs go on for so long when the deed is done: some of it may be done behind the reply.
+const AFTERWARDS: Duration = Duration::from_millis(300);
+
+/// Bytes of `__value__`.
+const VALUE_BYTES: usize = 16;
+
+/// Measures the longest PING beside commands that take long.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "pauses")]
+pub struct Options {
+    /// Servers, by their binaries.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "target/release/russet,valkey-server,redis-server"
+    )]
+    pub servers: Vec<PathBuf>,
+    /// How often each scene is played.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// The core the servers run on.
+    #[arg(long, default_value_t = 0)]
+    pub server_core: usize,
+}
+
+/// What one client does while others wait.
+struct Scene {
+    name: &'static str,
+    before: &'static [Step],
+    deed: Step,
+}
+
+const fn step(times: u32, line: &'static str) -> Step {
+    Step { times, line, is_random: false }
+}
+
+const HASH: Step = step(1_000_000, "HSET hash fld:__rand_digits__ val:__rand_digits__");
+const SET: Step = step(1_000_000, "SADD set mbr:__rand_digits__");
+const SORTED_SET: Step = step(1_000_000, "ZADD zset __rand_int__ mbr:__rand_digits__");
+const LIST: Step = step(1_000_000, "RPUSH list elm:__rand_digits__");
+const KEYS: Step = step(1_000_000, "SET __rand_key__ __value__");
+
+const SCENES: &[Scene] = &[
+    Scene { name: "nothing", before: &[], deed: step(1, "ECHO nothing") },
+    Scene { name: "DEL, hash of 1 M fields", before: &[HASH], deed: step(1, "DEL hash") },
+    Scene { name: "DEL, set of 1 M members", before: &[SET], deed: step(1, "DEL set") },
+    Scene { name: "DEL, sorted set of 1 M", before: &[SORTED_SET], deed: step(1, "DEL zset") },
+    Scene { name: "DEL, list of 1 M", before: &[LIST], deed: step(1, "DEL list") },
+    Scene { name: "SET over a hash of 1 M", before: &[HASH], deed: step(1, "SET hash __value__") },
+    Scene { name: "FLUSHALL, 1 M keys", before: &[KEYS], deed: step(1, "FLUSHALL") },
+    Scene { name: "KEYS, 1 M keys", before: &[KEYS], deed: step(1, "KEYS nothing*") },
+    Scene { name: "HGETALL, 1 M fields", before: &[HASH], deed: step(1, "HGETALL hash") },
+    Scene { name: "a hash grows to 1 M", before: &[], deed: HASH },
+    Scene { name: "a set grows to 1 M", before: &[], deed: SET },
+    Scene { name: "a sorted set grows to 1 M", before: &[], deed: SORTED_SET },
+];
+
+/// Plays every scene and prints a table, in milliseconds.
+#[expect(clippy::print_stdout, reason = "a command line tool")]
+pub fn run(options: &Options) -> io::Result<()> {
+    let programs: Vec<PathBuf> =
+        options.servers.iter().filter_map(|program| process::find(program)).collect();
+    let name = |program: &PathBuf| program.file_name().unwrap_or_default().display().to_string();
+    let names: Vec<String> = programs.iter().map(name).collect();
+    println!("| longest PING beside, ms | {} |", names.join(" | "));
+    println!("| --- |{}", " ---: |".repeat(names.len()));
+    for scene in SCENES {
+        let mut cells = Vec::new();
+        for program in &programs {
+            let play = |_| play(options, program, scene);
+            let mut pauses = (0..options.rounds).map(play).collect::<io::Result<Vec<_>>>()?;
+            pauses.sort_unstable();
+            cells.push(format!("{:.1}", pauses[pauses.len() / 2].as_secs_f64() * 1000.0));
+        }
+        println!("| {} | {} |", scene.name, cells.join(" | "));
+    }
+    Ok(())
+}
+
+/// The longest PING of one play.
+fn play(options: &Options, program: &std::path::Path, scene: &Scene) -> io::Result<Duration> {
+    let server = Server::start(program, options.server_core)?;
+    scene.before.iter().try_for_each(|step| send(server.address, *step))?;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pinger = scope.spawn(|| longest_ping(server.address, &is_over));
+        let done = send(server.address, scene.deed);
+        process::pause(AFTERWARDS);
+        is_over.store(true, Ordering::Relaxed);
+        done.and(pinger.join().unwrap_or_else(|_| Err(io::Error::other("the pinger ended"))))
+    })
+}
+
+fn send(address: SocketAddr, step: Step) -> io::Result<()> {
+    let plan = Plan {
+        address,
+        connections: 1,
+        pipeline: 16,
+        until: Until::Requests(u64::from(step.times)),
+        mix: vec![(1, Template::parse(step.line, VALUE_BYTES))],
+        numbers: Numbers::in_order(u32::MAX / 2),
+    };
+    match load::run(plan)?.first_error {
+        Some(error) => Err(io::Error::other(error)),
+        None => Ok(()),
+    }
+}
+
+fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut longest = Duration::ZERO;
+    let mut reply = [0; 7];
+    while !is_over.load(Ordering::Relaxed) {
+        let sent = Instant::now();
+        stream.write_all(b"PING\r\n")?;
+        stream.read_exact(&mut reply)?;
+        longest = longest.max(sent.elapsed());
+        // Not to take the core from what it watches.
+        process::pause(Duration::from_micros(200));
+    }
+    Ok(longest)
+}
