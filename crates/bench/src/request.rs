@@ -1,7 +1,7 @@
 //! Requests, encoded once.
 //!
 //! A template such as `SET __rand_key__ __value__` becomes its bytes on the wire and a list of
-//! slots: places where ten digits change from request to request. A batch is a buffer of whole
+//! slots: places where digits change from request to request. A batch is a buffer of whole
 //! requests; sending the next one means writing new digits into the same bytes. Only a mix of
 //! several templates is laid out anew each time.
 //!
@@ -10,12 +10,10 @@
 //! * `__rand_key__`: `key:` and 12 digits, 16 bytes in all
 //! * `__rand_digits__`: 12 digits, leading zeros included, for other prefixes
 //! * `__rand_int__`: an integer of 10 digits without leading zeros
+//! * `__rand_4__`: the last four digits of a number; `__same_4__`: those of the number drawn before it
 //! * `__value__`: as many letters as the value has bytes
 //!
-//! Every occurrence of the first three draws its own number.
-
-/// Every slot is this wide: a `u32` in decimal.
-const DIGITS: usize = 10;
+//! Every occurrence of a `__rand_…__` draws its own number.
 
 /// The largest number of keys, so that [`INTEGER_BASE`] plus a number fits in 32 bits.
 pub const KEYS_MAX: u32 = 3_000_000_000;
@@ -23,18 +21,30 @@ pub const KEYS_MAX: u32 = 3_000_000_000;
 /// Added to a number to make it an integer of ten digits.
 const INTEGER_BASE: u32 = 1_000_000_000;
 
-/// Placeholder, what it is replaced by, where in that the slot begins, and what is added.
-const PLACEHOLDERS: &[(&str, &str, usize, u32)] = &[
-    ("__rand_key__", "key:000000000000", 6, 0),
-    ("__rand_digits__", "000000000000", 2, 0),
-    ("__rand_int__", "0000000000", 0, INTEGER_BASE),
+/// Placeholder, what it is replaced by, and the slot in that.
+const PLACEHOLDERS: &[(&str, &str, Slot)] = &[
+    ("__rand_key__", "key:000000000000", Slot { at: 6, ..Slot::WIDE }),
+    ("__rand_digits__", "000000000000", Slot { at: 2, ..Slot::WIDE }),
+    ("__rand_int__", "0000000000", Slot { add: INTEGER_BASE, ..Slot::WIDE }),
+    ("__rand_4__", "0000", Slot { width: 4, ..Slot::WIDE }),
+    ("__same_4__", "0000", Slot { width: 4, is_same: true, ..Slot::WIDE }),
 ];
 
-/// Ten digits of a request that change.
+/// Digits of a request that change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot {
     at: usize,
+    /// How many, an even number.
+    width: usize,
+    /// Added to the number.
     add: u32,
+    /// The number drawn before instead of one of its own.
+    is_same: bool,
+}
+
+impl Slot {
+    /// A `u32` in decimal.
+    const WIDE: Self = Self { at: 0, width: 10, add: 0, is_same: false };
 }
 
 /// One request: its bytes, and where numbers go.
@@ -69,8 +79,12 @@ impl Template {
     /// Writes new numbers into a copy of this request.
     #[inline]
     fn patch(&self, copy: &mut [u8], numbers: &mut Numbers) {
+        let mut number = 0;
         for slot in &self.slots {
-            write_digits(&mut copy[slot.at..slot.at + DIGITS], numbers.next() + slot.add);
+            if !slot.is_same {
+                number = numbers.next();
+            }
+            write_digits(&mut copy[slot.at..slot.at + slot.width], number + slot.add);
         }
     }
 }
@@ -104,8 +118,8 @@ fn expand(word: &str, value: &str) -> (String, Vec<Slot>) {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
         let known = PLACEHOLDERS.iter().find(|row| rest.starts_with(row.0));
-        if let Some(&(name, replacement, offset, add)) = known {
-            slots.push(Slot { at: text.len() + offset, add });
+        if let Some(&(name, replacement, slot)) = known {
+            slots.push(Slot { at: text.len() + slot.at, ..slot });
             text.push_str(replacement);
             rest = &rest[name.len()..];
         } else if let Some(after) = rest.strip_prefix("__value__") {
@@ -257,6 +271,10 @@ mod tests {
             one("INCR n:__rand_digits__", 0),
             "*2\r\n$4\r\nINCR\r\n$14\r\nn:000000000001\r\n"
         );
+        assert_eq!(
+            one("MGET __rand_4__0 __same_4__9 __rand_4__", 0),
+            "*4\r\n$4\r\nMGET\r\n$5\r\n00010\r\n$5\r\n00019\r\n$4\r\n0002\r\n"
+        );
         assert_eq!(one("ECHO __rand_int__", 0), "*2\r\n$4\r\nECHO\r\n$10\r\n1000000001\r\n");
         assert_eq!(one("ECHO a__b__", 0), "*2\r\n$4\r\nECHO\r\n$6\r\na__b__\r\n");
     }
@@ -309,7 +327,7 @@ mod tests {
     #[test]
     fn ten_digits_hold_every_number() {
         for number in [0, 9, 10, 1_234_567_890, KEYS_MAX + INTEGER_BASE, u32::MAX] {
-            let mut slot = [0; DIGITS];
+            let mut slot = [0; 10];
             write_digits(&mut slot, number);
             assert_eq!(String::from_utf8_lossy(&slot), format!("{number:010}"));
         }

@@ -93,7 +93,7 @@ pub const WORKLOADS: &[Workload] = &[
         .using_up(500_000),
     row("zincrby", &[(1, "ZINCRBY myzset 1 mbr:__rand_digits__")]).on(&[SORTED_SET]),
     row("zrank", &[(1, "ZRANK myzset mbr:__rand_digits__")]).on(&[SORTED_SET]),
-    row("zrange10", &[(1, "ZRANGE myzset 400000 400009")]).on(&[SORTED_SET]),
+    row("zrange10", &[(1, "ZRANGE myzset 4__rand_4__0 4__same_4__9")]).on(&[SORTED_SET]),
     row("xadd", &[(1, "XADD mystream * field __value__")])
         .on(&[step(1, "DEL mystream")])
         .using_up(1_000_000),
