@@ -19,6 +19,8 @@
 //! * The used places of a bucket are its first ones; none is free in a bucket that goes on.
 //! * All segments but the last have [`SEGMENT`] buckets.
 
+use smallvec::SmallVec;
+
 use crate::size_class::usable;
 use crate::table::next_cursor;
 
@@ -72,6 +74,21 @@ impl Bucket {
     fn iter(&self) -> impl Iterator<Item = u32> {
         let used = |(tag, id): (&u8, &u32)| (*tag != 0).then_some(*id);
         self.tags.iter().zip(&self.ids).map_while(used)
+    }
+}
+
+/// What an index asks of those who know what its ids stand for.
+pub trait Hashes {
+    /// The hash of an id that is there.
+    fn hash(&self, id: u32) -> u64;
+
+    /// Brings what [`Self::hash`] reads towards the cache.
+    fn prefetch(&self, _id: u32) {}
+}
+
+impl<F: Fn(u32) -> u64> Hashes for F {
+    fn hash(&self, id: u32) -> u64 {
+        self(id)
     }
 }
 
@@ -166,10 +183,10 @@ impl IdIndex {
         }
     }
 
-    /// Adds an id with this hash. `hash_of` tells the hash of any id that is there.
-    pub fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds an id with this hash.
+    pub fn insert(&mut self, hash: u64, id: u32, hashes: &impl Hashes) {
         if self.len >= self.buckets * LOAD {
-            self.grow(&hash_of);
+            self.grow(hashes);
         }
         self.put(hash, id);
         self.len += 1;
@@ -197,7 +214,7 @@ impl IdIndex {
     }
 
     /// Removes an id with this hash. Says whether it was there.
-    pub fn remove(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) -> bool {
+    pub fn remove(&mut self, hash: u64, id: u32, hashes: &impl Hashes) -> bool {
         if self.buckets == 0 || !self.take(hash, id) {
             return false;
         }
@@ -205,7 +222,7 @@ impl IdIndex {
         if self.len == 0 {
             *self = Self::default();
         } else if self.len * 2 < (self.buckets - 1) * LOAD {
-            self.shrink(&hash_of);
+            self.shrink(hashes);
         }
         true
     }
@@ -252,9 +269,9 @@ impl IdIndex {
     }
 
     /// Takes everything out of a bucket and of what it goes on in.
-    fn empty(&mut self, home: usize) -> Vec<u32> {
+    fn empty(&mut self, home: usize) -> SmallVec<[u32; PLACES]> {
         let first = std::mem::take(self.bucket_mut(Place::Home(home)));
-        let (mut ids, mut next): (Vec<u32>, u32) = (first.iter().collect(), first.next);
+        let (mut ids, mut next): (SmallVec<_>, u32) = (first.iter().collect(), first.next);
         while let Some(at) = next.checked_sub(1) {
             let bucket = self.beside[at as usize];
             ids.extend(bucket.iter());
@@ -265,7 +282,7 @@ impl IdIndex {
     }
 
     /// Adds a bucket, and parts the one in two that has held its ids.
-    fn grow(&mut self, hash_of: &impl Fn(u32) -> u64) {
+    fn grow(&mut self, hashes: &impl Hashes) {
         if self.segments.last().is_none_or(|last| last.len() == SEGMENT) {
             self.segments.push(Vec::new());
         }
@@ -277,14 +294,13 @@ impl IdIndex {
         self.buckets += 1;
         if self.buckets > 1 {
             let parted = self.buckets - 1 - (1 << (self.buckets - 1).ilog2());
-            for id in self.empty(parted) {
-                self.put(hash_of(id), id);
-            }
+            let ids = self.empty(parted);
+            self.put_all(&ids, hashes);
         }
     }
 
     /// Takes the last bucket away; its ids go where they were before it came.
-    fn shrink(&mut self, hash_of: &impl Fn(u32) -> u64) {
+    fn shrink(&mut self, hashes: &impl Hashes) {
         let ids = self.empty(self.buckets - 1);
         self.buckets -= 1;
         let last = self.segments.last_mut().expect("there are buckets");
@@ -294,9 +310,12 @@ impl IdIndex {
         } else if last.len() * 4 < last.capacity() {
             last.shrink_to(last.len() * 2);
         }
-        for id in ids {
-            self.put(hash_of(id), id);
-        }
+        self.put_all(&ids, hashes);
+    }
+
+    fn put_all(&mut self, ids: &[u32], hashes: &impl Hashes) {
+        ids.iter().for_each(|id| hashes.prefetch(*id));
+        ids.iter().for_each(|id| self.put(hashes.hash(*id), *id));
     }
 
     /// Shows the ids that a cursor stands for, and gives the next one; zero begins and ends.
@@ -335,9 +354,9 @@ mod tests {
         let (mut index, mut twin) = (IdIndex::default(), HashSet::new());
         for (id, is_in) in steps {
             if *is_in && twin.insert(*id) {
-                index.insert(hash_of(*id), *id, hash_of);
+                index.insert(hash_of(*id), *id, &hash_of);
             } else if !is_in {
-                assert_eq!(index.remove(hash_of(*id), *id, hash_of), twin.remove(id));
+                assert_eq!(index.remove(hash_of(*id), *id, &hash_of), twin.remove(id));
             }
             assert_eq!(index.len(), twin.len());
         }
@@ -359,11 +378,11 @@ mod tests {
     fn an_id_takes_thirteen_bytes() {
         let mut index = IdIndex::default();
         for id in 0..150_000 {
-            index.insert(good(id), id, good);
+            index.insert(good(id), id, &good);
             assert!(id < 5000 || index.heap_bytes() < id as usize * 16, "{id}");
         }
         for id in 0..149_000 {
-            assert!(index.remove(good(id), id, good));
+            assert!(index.remove(good(id), id, &good));
         }
         assert!(index.heap_bytes() < 1000 * 40, "{}", index.heap_bytes());
     }
@@ -379,16 +398,16 @@ mod tests {
         #[test]
         fn a_scan_sees_what_stays(stay in 1u32..200, churn in proptest::collection::vec((200u32..3000, any::<bool>()), 0..2000)) {
             let mut index = IdIndex::default();
-            (0..stay).for_each(|id| index.insert(good(id), id, good));
+            (0..stay).for_each(|id| index.insert(good(id), id, &good));
             let (mut there, mut churn) = (HashSet::new(), churn.into_iter());
             let (mut seen, mut cursor) = (HashSet::new(), 0);
             loop {
                 cursor = index.scan(cursor, |id| { seen.insert(id); });
                 for (id, is_in) in churn.by_ref().take(40) {
                     if is_in && there.insert(id) {
-                        index.insert(good(id), id, good);
+                        index.insert(good(id), id, &good);
                     } else if !is_in && there.remove(&id) {
-                        index.remove(good(id), id, good);
+                        index.remove(good(id), id, &good);
                     }
                 }
                 if cursor == 0 { break }

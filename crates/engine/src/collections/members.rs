@@ -26,6 +26,8 @@
 
 mod page;
 
+use smallvec::SmallVec;
+
 use crate::entry::Entry;
 use crate::shard::Seed;
 use crate::size_class::usable;
@@ -301,12 +303,11 @@ impl Members {
             return;
         }
         let half = parted_at(new);
-        let (seed, mut stays, mut goes) = (self.seed, Page::default(), Page::default());
-        for member in self.page(new - half).iter() {
-            let hash = seed.hash(member);
-            let page = if hash as usize & half == 0 { &mut stays } else { &mut goes };
-            page.push(hash, member);
-        }
+        let (seed, mut hashes) = (self.seed, SmallVec::<[u64; 32]>::new());
+        let parted = self.page(new - half);
+        hashes.extend(parted.iter().map(|member| seed.hash(member)));
+        let goes = parted.pick(&hashes, |hash| hash as usize & half != 0);
+        let stays = parted.pick(&hashes, |hash| hash as usize & half == 0);
         self.change(new - half, |page| *page = stays);
         self.change(new, |page| *page = goes);
     }

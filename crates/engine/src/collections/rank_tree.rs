@@ -20,6 +20,7 @@ use std::iter::FusedIterator;
 
 use smallvec::SmallVec;
 
+use crate::prefetch::prefetch;
 use crate::size_class::usable;
 
 /// A score and an id.
@@ -27,6 +28,9 @@ pub type Item = (f64, u32);
 
 /// Items of a full leaf: with what else is in it, twelve cache lines.
 const LEAF_MAX: usize = 63;
+
+/// Scores in a cache line.
+const LINE_SCORES: usize = 8;
 
 /// Children of a full inner node.
 const INNER_MAX: usize = 32;
@@ -113,8 +117,16 @@ impl Leaf {
         (self.scores[at], self.ids[at])
     }
 
+    /// Asks for all lines of the scores: a search would ask for one when it has seen the one before.
+    #[inline]
+    fn prefetch(&self) {
+        let scores: *const u8 = std::ptr::from_ref(&self.scores).cast();
+        (0..LEAF_MAX).step_by(LINE_SCORES).for_each(|at| prefetch(scores.wrapping_add(at * 8)));
+    }
+
     #[inline]
     fn partition_point(&self, is_before: &impl Fn(f64, u32) -> bool) -> usize {
+        self.prefetch();
         partition_point(&self.scores[..self.len()], &self.ids[..self.len()], is_before)
     }
 

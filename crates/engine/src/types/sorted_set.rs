@@ -327,7 +327,7 @@ impl SortedSet {
                 let shown = small.iter().skip(positions.start).take(positions.len());
                 shown.for_each(|(name, score)| name.with_bytes(|name| show(name, score)));
             }
-            Form::Big(big) => big.range(positions).for_each(|(name, score)| show(name, score)),
+            Form::Big(big) => big.each(positions, show),
         }
     }
 
@@ -340,9 +340,7 @@ impl SortedSet {
                 let shown = shown.take(positions.len());
                 shown.for_each(|(name, score)| name.with_bytes(|name| show(name, score)));
             }
-            Form::Big(big) => {
-                big.range(positions).rev().for_each(|(name, score)| show(name, score))
-            }
+            Form::Big(big) => big.each_back(positions, show),
         }
     }
 

@@ -72,6 +72,28 @@ impl Page {
         self.set_word(0, count + 1);
     }
 
+    /// A page of those members whose hash `is_meant`; `hashes` has that of each.
+    pub(super) fn pick(&self, hashes: &[u64], is_meant: impl Fn(u64) -> bool) -> Self {
+        let picked = || self.iter().zip(hashes).filter(|(_, hash)| is_meant(**hash));
+        let (count, data) =
+            picked().fold((0, 0), |(count, data), (member, _)| (count + 1, data + member.len()));
+        let mut page = Self::default();
+        if count == 0 {
+            return page;
+        }
+        page.resize(HEADER + EACH * count + data);
+        page.set_word(0, count);
+        let mut end = 0;
+        for (nth, (member, hash)) in picked().enumerate() {
+            let place = HEADER + EACH * count + end;
+            end += member.len();
+            page.0[HEADER + nth] = tag_of(*hash);
+            page.set_word(HEADER + count + 2 * nth, end);
+            page.0[place..place + member.len()].copy_from_slice(member);
+        }
+        page
+    }
+
     /// Removes the member with this index. O(n).
     pub(super) fn remove(&mut self, index: usize) {
         let (count, until) = (self.len(), self.used());

@@ -11,10 +11,13 @@
 use std::ops::Range;
 
 use super::are_same;
-use crate::collections::id_index::IdIndex;
-use crate::collections::rank_tree::{self, RankTree};
+use crate::collections::id_index::{Hashes, IdIndex};
+use crate::collections::rank_tree::{self, Item, RankTree};
 use crate::collections::scored::{Id, Scored};
 use crate::shard::Seed;
+
+/// How many names are on their way to the cache while members are shown one after the other.
+const AHEAD: usize = 10;
 
 /// A sorted set of any size.
 #[derive(Clone, Debug)]
@@ -80,7 +83,8 @@ impl Big {
         let position = self.position(score, member);
         let id = self.members.insert(score, member);
         let (members, seed) = (&self.members, self.seed);
-        self.index.insert(seed.hash(member), id, |id| seed.hash(members.member(id)));
+        let names = Names { members, seed };
+        self.index.insert(seed.hash(member), id, &names);
         self.order.insert(position, (score, id));
     }
 
@@ -128,9 +132,8 @@ impl Big {
     /// Removes what stands at a position.
     pub(super) fn remove_at(&mut self, position: usize) {
         let (_, id) = self.order.remove(position);
-        let (members, seed) = (&self.members, self.seed);
-        let hash_of = |id| seed.hash(members.member(id));
-        self.index.remove(hash_of(id), id, hash_of);
+        let names = Names { members: &self.members, seed: self.seed };
+        self.index.remove(names.hash(id), id, &names);
         self.members.remove(id);
     }
 
@@ -142,6 +145,55 @@ impl Big {
 
     pub(super) fn range(&self, positions: Range<usize>) -> Iter<'_> {
         Iter { members: &self.members, order: self.order.range(positions.start, positions.end) }
+    }
+
+    /// As [`super::SortedSet::each`]: names lie anywhere, so each is asked for while those before it are shown.
+    #[inline]
+    pub(super) fn each(&self, positions: Range<usize>, show: impl FnMut(&[u8], f64)) {
+        let order = self.order.range(positions.start, positions.end);
+        self.show(order.clone(), order, show);
+    }
+
+    /// As [`Self::each`], the last first.
+    #[inline]
+    pub(super) fn each_back(&self, positions: Range<usize>, show: impl FnMut(&[u8], f64)) {
+        let order = self.order.range(positions.start, positions.end);
+        self.show(order.clone().rev(), order.rev(), show);
+    }
+
+    #[inline]
+    fn show(
+        &self,
+        order: impl Iterator<Item = Item>,
+        mut ahead: impl Iterator<Item = Item>,
+        mut show: impl FnMut(&[u8], f64),
+    ) {
+        let members = &self.members;
+        ahead.by_ref().take(AHEAD).for_each(|(_, id)| members.prefetch(id));
+        for (score, id) in order {
+            if let Some((_, id)) = ahead.next() {
+                members.prefetch(id);
+            }
+            show(members.member(id), score);
+        }
+    }
+}
+
+/// The hashes of the names that ids stand for.
+struct Names<'a> {
+    members: &'a Scored,
+    seed: Seed,
+}
+
+impl Hashes for Names<'_> {
+    #[inline]
+    fn hash(&self, id: Id) -> u64 {
+        self.seed.hash(self.members.member(id))
+    }
+
+    #[inline]
+    fn prefetch(&self, id: Id) {
+        self.members.prefetch(id);
     }
 }
 
