@@ -224,8 +224,12 @@ impl Sockets {
     }
 }
 
+/// A number that nobody can guess, by the system call itself: in an image that holds nothing but this binary there is no
+/// `/dev/random` to fall back on.
 fn dice() -> io::Result<u64> {
-    getrandom::u64().map_err(io::Error::other)
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The state lives as long as the process: locks and rows are held by threads that outlive every scope.
