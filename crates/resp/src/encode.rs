@@ -154,6 +154,22 @@ impl Output {
         self.splices.push(Splice { at: self.flat.len(), before, bytes });
     }
 
+    /// Appends another output, without a copy where this one is empty.
+    pub fn append(&mut self, mut other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let (flat, spliced) = (self.flat.len(), self.spliced);
+        for splice in &mut other.splices {
+            splice.at = splice.at.saturating_add(flat);
+            splice.before = splice.before.saturating_add(spliced);
+        }
+        self.flat.append(&mut other.flat);
+        self.splices.append(&mut other.splices);
+        self.spliced = spliced.saturating_add(other.spliced);
+    }
+
     /// A copy of everything behind `mark`, in one piece.
     pub fn since(&self, mark: Mark) -> Vec<u8> {
         let mut copy = Vec::with_capacity(self.len().saturating_sub(mark.offset()));

@@ -38,6 +38,9 @@ const TURN_MAX: Duration = Duration::from_millis(1);
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
+/// Bytes of replies that one turn sends, a large value aside.
+const SEND_BYTES: usize = 256 * 1024;
+
 /// Replies that may wait for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 64 * 1024;
 
@@ -553,7 +556,7 @@ impl Connection {
                         self.count_refused(io);
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
-                        self.output.push(&reply.since(Output::default().mark()));
+                        self.output.append(reply);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -602,7 +605,7 @@ impl Connection {
     }
 }
 
-/// Writes as much as the socket takes.
+/// Writes as much as the socket takes, and no more than others can wait for: the rest has its turn behind theirs.
 fn send(
     stream: &mut Stream,
     output: &Output,
@@ -610,9 +613,10 @@ fn send(
     io: &Rc<IoThread>,
     cx: &mut Context<'_>,
 ) -> io::Result<()> {
-    while *sent < output.len() {
+    let until = output.len().min(*sent + SEND_BYTES);
+    while *sent < until {
         let written = match output.flat() {
-            Some(flat) => stream.poll_write_some(cx, &flat[*sent..]),
+            Some(flat) => stream.poll_write_some(cx, &flat[*sent..until]),
             None => {
                 let mut slices = Vec::new();
                 output.slices(*sent, &mut slices);
@@ -628,6 +632,9 @@ fn send(
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Pending => return Ok(()),
         }
+    }
+    if *sent < output.len() {
+        cx.waker().wake_by_ref();
     }
     Ok(())
 }

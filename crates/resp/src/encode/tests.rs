@@ -304,3 +304,22 @@ fn redis_protocol_reads_a_push() {
     assert_eq!(len, reply.len());
     assert!(matches!(frame, Frame3::Push { data, .. } if data.len() == 2));
 }
+
+#[test]
+fn an_output_behind_another_is_read_as_one() {
+    let filled = |texts: [&'static str; 3]| {
+        let mut out = Output::default();
+        out.push(texts[0].as_bytes());
+        out.splice(bytes::Bytes::from_static(texts[1].as_bytes()));
+        out.push(texts[2].as_bytes());
+        out
+    };
+    let mut first = Output::default();
+    first.append(filled(["a", "bb", "c"]));
+    first.append(filled(["", "dd", "eee"]));
+    assert_eq!(first.since(Mark::default()), b"abbcddeee");
+    assert_eq!(first.len(), 9);
+    let mut slices = Vec::new();
+    first.slices(4, &mut slices);
+    assert_eq!(slices.iter().map(|slice| slice.to_vec()).collect::<Vec<_>>().concat(), b"ddeee");
+}
