@@ -25,6 +25,7 @@ mod commands {
     mod list;
     mod memory;
     mod object;
+    mod pubsub;
     mod server;
     mod set;
     mod sort;

@@ -258,7 +258,7 @@ fn kill(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let chosen = filter.choose(cx);
     for client in &chosen {
         if client.id == cx.session.client.id {
-            cx.session.close = true;
+            cx.session.close();
         } else {
             client.kill();
         }
@@ -372,8 +372,8 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         } else {
             reply.null_array();
         }
-        let bytes = out.since(Output::default().mark());
-        blocked.client.post(Mail { bytes, stamp: 0, is_reply: true });
+        let bytes = out.into_bytes();
+        blocked.client.post(&Mail { bytes, stamp: 0, is_reply: true });
     }
     cx.reply.integer(i64::from(claimed.is_some()));
     Ok(())

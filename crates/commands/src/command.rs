@@ -236,11 +236,7 @@ fn find_keys<'a>(cx: &Context<'_>, args: &mut Args<'a>) -> Result<Vec<(&'a [u8],
         row.command.keys,
         line.len(),
         |at| line[at],
-        |at, access| {
-            if access & NOT_KEY == 0 {
-                found.push((line[at], access));
-            }
-        },
+        |at, access| found.push((line[at], access)),
     );
     if makes_sense && !found.is_empty() { Ok(found) } else { Err(Error::InvalidArguments) }
 }

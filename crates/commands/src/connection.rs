@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 use russet_config::{REDIS_VERSION, id};
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::Request;
-use russet_dispatch::session::Replies;
+use russet_dispatch::session::{Replies, mode};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::number::parse_i64;
 use russet_resp::Protocol;
 use subtle::ConstantTimeEq;
+
+use crate::pubsub;
 
 /// The only user there is.
 pub(crate) const DEFAULT_USER: &str = "default";
@@ -64,7 +66,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Answers PONG, or the message.",
         since: "1.0.0",
         arity: -1,
-        flags: &[Fast],
+        flags: &[Fast, WhileSubscribed],
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         run: ping,
         ..CONNECTION
@@ -75,7 +77,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Closes the connection.",
         since: "1.0.0",
         arity: -1,
-        flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy, Immediate],
+        flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy, Immediate, WhileSubscribed],
         deprecated: Some(("7.2.0", "just closing the connection")),
         run: quit,
         ..CONNECTION
@@ -86,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Makes the connection as it was when it was new.",
         since: "6.2.0",
         arity: 1,
-        flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy, Immediate],
+        flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy, Immediate, WhileSubscribed],
         run: reset,
         ..CONNECTION
     },
@@ -142,6 +144,13 @@ fn ping(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if args.left() > 1 {
         return Err(Error::arity("ping").into());
     }
+    if cx.session.is_in_mode(mode::RESTRICTED) {
+        // It must look like a message: such a client reads nothing else.
+        cx.reply.array(2);
+        cx.reply.bulk(b"pong");
+        cx.reply.bulk(args.peek().unwrap_or_default());
+        return Ok(());
+    }
     match args.peek() {
         Some(message) => cx.reply.bulk(message),
         None => cx.reply.simple("PONG"),
@@ -150,7 +159,7 @@ fn ping(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn quit(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.session.close = true;
+    cx.session.close();
     cx.reply.ok();
     Ok(())
 }
@@ -158,6 +167,8 @@ fn quit(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 /// Everything goes but the library's name and version: the client is still the same program.
 fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let needs_password = needs_password(cx);
+    cx.session.unsubscribe_all(&cx.state.pubsub);
+    pubsub::drain(cx);
     let session = &mut *cx.session;
     session.end_multi();
     session.unwatch(&cx.state.keyspace);
@@ -279,7 +290,7 @@ fn refuse(cx: &mut Context<'_>, failures_max: u64) -> Stop {
     if failures_max == 0 || u64::from(cx.session.auth_failures) < failures_max {
         return Error::WrongPass.into();
     }
-    cx.session.close = true;
+    cx.session.close();
     if cx.session.deny_blocking {
         return Error::WrongPass.into();
     }

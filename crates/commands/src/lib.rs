@@ -21,6 +21,7 @@ pub mod list;
 mod long_double;
 pub mod memory;
 pub mod object;
+pub mod pubsub;
 pub mod replication;
 pub mod server;
 pub mod set;
@@ -51,6 +52,7 @@ pub const FAMILIES: &[&[Command]] = &[
     hyperloglog::COMMANDS,
     list::COMMANDS,
     object::COMMANDS,
+    pubsub::COMMANDS,
     server::COMMANDS,
     set::COMMANDS,
     sorted_set::COMMANDS,

@@ -149,6 +149,8 @@ pub enum Flag {
     RunsQueue,
     /// Walks all shards: one at a time by itself, all at once inside a transaction. Not a flag of Redis.
     Walks,
+    /// Runs for subscribers that speak RESP2. Not a flag of Redis.
+    WhileSubscribed,
 }
 
 impl Flag {
@@ -179,9 +181,12 @@ impl Flag {
             Self::MovableKeys => "movablekeys",
             Self::AllowBusy => "allow_busy",
             Self::NoAsyncLoading => "no_async_loading",
-            Self::Protected | Self::Immediate | Self::LocksAll | Self::RunsQueue | Self::Walks => {
-                return None;
-            }
+            Self::Protected
+            | Self::Immediate
+            | Self::LocksAll
+            | Self::RunsQueue
+            | Self::Walks
+            | Self::WhileSubscribed => return None,
         })
     }
 }

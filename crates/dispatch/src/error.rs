@@ -348,6 +348,8 @@ errors! {
     WatchInMulti = "ERR WATCH inside MULTI is not allowed",
     /// A queued command was refused.
     ExecAbort = "EXECABORT Transaction discarded because of previous errors.",
+    /// SSUBSCRIBE where every command has one reply.
+    SubscribeDenied = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
     /// This command cannot be queued.
     NotInMulti = "ERR Command not allowed inside a transaction",
     /// Memory is full.
@@ -447,6 +449,13 @@ impl Error {
     pub fn no_group_of(key: &[u8], group: &[u8]) -> Self {
         let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
         Self::of(format!("NOGROUP No such consumer group '{group}' for key name '{key}'"))
+    }
+
+    /// A subscriber that speaks RESP2 asks for something else.
+    pub fn only_while_subscribed(name: &str) -> Self {
+        Self::of(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        ))
     }
 
     /// `invalid expire time in 'name' command`

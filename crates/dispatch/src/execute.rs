@@ -23,7 +23,7 @@ use crate::effect::Unit;
 use crate::error::{Error, Stop};
 use crate::keys::positions;
 use crate::request::Request;
-use crate::session::{Replies, Session};
+use crate::session::{Replies, Session, mode};
 use crate::state::{State, Thread, rule};
 use crate::table::{Locks, Row};
 use crate::transaction::{Multi, Queued};
@@ -48,6 +48,8 @@ pub enum Halt {
     Ask(Request),
     /// CLIENT PAUSE: the same request again later.
     Paused,
+    /// There is mail for the client, to be written before the next reply.
+    Mail,
     /// The connection ends after what has been written.
     Close,
 }
@@ -155,6 +157,23 @@ impl Executor {
     ) -> (usize, Option<Halt>) {
         let until = until.min(from + CHUNK);
         self.prepare(state, input, batch, from, until);
+        let result = self.run_prepared(state, session, input, batch, from, until, out);
+        self.thread.call();
+        result
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the batch and its bounds, borrowed apart")]
+    #[inline]
+    fn run_prepared(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        input: &[u8],
+        batch: &Batch,
+        from: usize,
+        until: usize,
+        out: &mut Output,
+    ) -> (usize, Option<Halt>) {
         let mut at = from;
         while at < until {
             // Unwinding is the rare way: what ran before a panic has been replied to, and `at` says where it was.
@@ -312,16 +331,10 @@ impl Executor {
     ) -> Option<Halt> {
         let mark = out.mark();
         let halt = self.run_checked(state, session, input, spans, prepared, out);
-        match session.replies {
-            Replies::On => {}
-            Replies::SkipNext => session.replies = Replies::Skip,
-            Replies::Skip => {
-                out.truncate(mark);
-                session.replies = Replies::On;
-            }
-            Replies::Off => out.truncate(mark),
+        if session.replies != Replies::On {
+            silence(session, mark, out);
         }
-        if session.close { halt.or(Some(Halt::Close)) } else { halt }
+        if session.modes == 0 { halt } else { after_unusual(session, halt) }
     }
 
     #[inline]
@@ -340,7 +353,7 @@ impl Executor {
             return self.refuse(state, session, prepared.row, &error, out);
         };
         let is_plain = session.multi.is_none()
-            && session.authenticated
+            && session.modes == 0
             && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
             match check(state, session, row) {
@@ -488,7 +501,13 @@ impl Executor {
                 }
             }
             KeySet::All(..) => state.keyspace.hold_all(patience),
-            KeySet::None => lock_unkeyed(state, session, row, patience),
+            KeySet::None => {
+                if row.locks != Locks::None {
+                    // A transaction may take long: nobody waits for their mail until it is over.
+                    self.thread.call();
+                }
+                lock_unkeyed(state, session, row, patience)
+            }
         }
     }
 
@@ -504,7 +523,9 @@ impl Executor {
         self.spots.clear();
         let (input, spans) = (request.input(), request.spans());
         let prepared = self.look_up(state, input, spans);
-        self.run_one(state, session, input, spans, prepared, out)
+        let halt = self.run_one(state, session, input, spans, prepared, out);
+        self.thread.call();
+        halt
     }
 
     /// Does one slice of a walk; `Ok(true)` when its reply is written.
@@ -528,7 +549,9 @@ impl Executor {
         let row = state.table.rows()[0];
         let (thread, is_worker) = (&self.thread, self.is_worker);
         let mut cx = Context { data, reply, session, state, thread, row, is_worker };
-        match walk.step(&mut cx) {
+        let step = walk.step(&mut cx);
+        thread.call();
+        match step {
             Ok(done) => Ok(done),
             Err(Stop::Busy(Busy(shard))) => Err(Halt::Busy(shard)),
             Err(Stop::Error(error)) => {
@@ -548,6 +571,32 @@ impl Executor {
         }
         self.thread.counters.batches.add(1);
     }
+}
+
+/// Takes a reply back, as CLIENT REPLY has ordered.
+#[cold]
+fn silence(session: &mut Session, mark: russet_resp::Mark, out: &mut Output) {
+    if session.replies == Replies::SkipNext {
+        session.replies = Replies::Skip;
+        return;
+    }
+    if !session.is_in_mode(mode::PUSHED) {
+        out.truncate(mark);
+    }
+    if session.replies == Replies::Skip {
+        session.replies = Replies::On;
+    }
+}
+
+/// What follows a command of a session that is not like most.
+#[cold]
+fn after_unusual(session: &mut Session, halt: Option<Halt>) -> Option<Halt> {
+    session.set_mode(mode::PUSHED, false);
+    if session.is_in_mode(mode::CLOSING) {
+        return halt.or(Some(Halt::Close));
+    }
+    let has_mail = session.is_in_mode(mode::SUBSCRIBER) && session.client.has_mail();
+    if has_mail { halt.or(Some(Halt::Mail)) } else { halt }
 }
 
 /// Puts a command into the queue of a transaction.
@@ -778,6 +827,9 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
     let rules = state.rules.load(Ordering::Acquire);
     if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
         return Err(Error::OutOfMemory);
+    }
+    if session.is_in_mode(mode::RESTRICTED) && !row.has(Flag::WhileSubscribed) {
+        return Err(Error::only_while_subscribed(&row.full_name));
     }
     if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
         return Err(Error::Loading);

@@ -156,7 +156,8 @@ pub fn legacy_range(specs: &[KeySpec]) -> (i64, i64, i64) {
     covered.unwrap_or_default()
 }
 
-/// Gives `each` the index and access of every key among `argc` arguments; `arg` reads one. Says whether the arguments make sense: a
+/// Gives `each` the index and access of every key among `argc` arguments, not of what only stands where one would; `arg` reads one.
+/// Says whether the arguments make sense: a
 /// number of keys that is no number, or more keys than arguments, makes none.
 #[inline]
 pub fn positions<'a>(
@@ -165,7 +166,8 @@ pub fn positions<'a>(
     arg: impl Fn(usize) -> &'a [u8],
     mut each: impl FnMut(usize, Access),
 ) -> bool {
-    specs.iter().all(|spec| positions_of(*spec, argc, &arg, &mut each))
+    let mut keys = specs.iter().filter(|spec| spec.access & NOT_KEY == 0);
+    keys.all(|spec| positions_of(*spec, argc, &arg, &mut each))
 }
 
 /// Whether there are patterns among the arguments that name keys once the command runs; see [`Begin::Patterns`].

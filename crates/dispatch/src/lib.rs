@@ -21,6 +21,8 @@ pub mod error;
 pub mod execute;
 pub mod expire;
 pub mod keys;
+pub mod mailbox;
+pub mod pubsub;
 pub mod request;
 mod serve;
 pub mod session;

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use russet_engine::{Held, Name, NameBuf, Shard, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Output, Writer};
@@ -23,13 +24,13 @@ use crate::session::{Client, Mail, Session};
 /// A waiter that was served, and its reply.
 pub(crate) struct Served {
     client: Arc<Client>,
-    reply: Vec<u8>,
+    reply: Bytes,
 }
 
 impl Served {
     /// Posts the reply. Only once the unit is in the journal: what the client does next, on whatever shard, must come behind it there.
     pub(crate) fn post(self, stamp: Lsn) {
-        self.client.post(Mail { bytes: self.reply, stamp, is_reply: true });
+        self.client.post(&Mail { bytes: self.reply, stamp, is_reply: true });
     }
 }
 
@@ -104,7 +105,7 @@ fn serve_one(data: &mut Data<'_>, blocked: &Blocked) -> Option<Served> {
         return None;
     }
     blocked.claim.end_serving();
-    Some(Served { client: Arc::clone(&blocked.client), reply: out.since(Output::default().mark()) })
+    Some(Served { client: Arc::clone(&blocked.client), reply: out.into_bytes() })
 }
 
 /// Says whether the command replied.

@@ -1,25 +1,23 @@
 //! One client's state: the part that its thread owns, and the small part that others reach.
 //!
-//! Foreign bytes come to a connection only through its mailbox, which its thread empties between commands; so nothing can overtake the
-//! reply that it follows. The mailbox is bounded, and posting never waits: a client that lets it overflow is marked for closing.
+//! Foreign bytes come to a connection only through its mailbox, see `mailbox.rs`.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
-use std::task::Waker;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use russet_journal::Lsn;
 use russet_resp::Protocol;
 
 use crate::blocking::Blocked;
+use crate::mailbox::{Home, Mailbox};
+use crate::pubsub::Subscriptions;
 use crate::transaction::{Multi, Watching};
 
-/// Bytes that may wait in a mailbox before its client is cut.
-const MAIL_BYTES_MAX: usize = 64 << 20;
+pub use crate::mailbox::Mail;
 
 /// Where a connection comes from and goes to.
 #[derive(Clone, Debug)]
@@ -57,24 +55,6 @@ impl Peer {
             Self::Unix(_) | Self::Internal => true,
         }
     }
-}
-
-/// Something for a connection to write, from outside.
-#[derive(Debug)]
-pub struct Mail {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// They may leave when the journal has reached this.
-    pub stamp: Lsn,
-    /// Whether this is the reply that a blocked client waits for.
-    pub is_reply: bool,
-}
-
-#[derive(Debug, Default)]
-struct Mailbox {
-    mail: VecDeque<Mail>,
-    bytes: usize,
-    waker: Option<Waker>,
 }
 
 /// Names a client gives itself.
@@ -143,9 +123,13 @@ pub struct Client {
     pub blocked: Mutex<Option<Arc<Blocked>>>,
     /// Whether it waits because of CLIENT PAUSE.
     pub paused: AtomicBool,
-    killed: AtomicBool,
-    has_mail: AtomicBool,
-    mailbox: Mutex<Mailbox>,
+    /// How many channels, patterns and shard channels it is subscribed to, in this order.
+    pub subscribed: [AtomicUsize; 3],
+    /// Bytes of their names, on both sides.
+    pub subscribed_bytes: AtomicUsize,
+    /// The thread that serves it; none where there is no socket.
+    pub home: OnceLock<Arc<Home>>,
+    pub(crate) mailbox: Mailbox,
 }
 
 impl Client {
@@ -178,72 +162,33 @@ impl Client {
             stranger_since_ms: AtomicU64::new(now_ms),
             blocked: Mutex::new(None),
             paused: AtomicBool::new(false),
-            killed: AtomicBool::new(false),
-            has_mail: AtomicBool::new(false),
-            mailbox: Mutex::default(),
+            subscribed: Default::default(),
+            subscribed_bytes: AtomicUsize::new(0),
+            home: OnceLock::new(),
+            mailbox: Mailbox::default(),
         }
     }
+}
 
-    /// Puts something into the mailbox and wakes the connection. Never waits.
-    pub fn post(&self, mail: Mail) {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.bytes += mail.bytes.len();
-        if mailbox.bytes > MAIL_BYTES_MAX {
-            self.killed.store(true, Ordering::Release);
-        } else {
-            mailbox.mail.push_back(mail);
-        }
-        self.has_mail.store(true, Ordering::Release);
-        let waker = mailbox.waker.clone();
-        drop(mailbox);
-        waker.into_iter().for_each(Waker::wake);
+impl Client {
+    /// Whether it is subscribed to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
+}
 
-    /// Marks the client for closing and wakes its connection. If it waits for keys, nobody serves it any more.
-    pub fn kill(&self) {
-        let blocked = self.blocked.lock().clone();
-        if let Some(blocked) = blocked {
-            blocked.claim();
-        }
-        self.killed.store(true, Ordering::Release);
-        let mailbox = self.mailbox.lock();
-        // Under the lock, or a connection that is taking its mail could wipe it out unseen.
-        self.has_mail.store(true, Ordering::Release);
-        let waker = mailbox.waker.clone();
-        drop(mailbox);
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    /// Wakes the connection, for it to look around.
-    pub fn wake(&self) {
-        let waker = self.mailbox.lock().waker.clone();
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether the connection is to be closed.
-    #[inline]
-    pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
-    }
-
-    /// Whether there is something to look at: mail, or a kill.
-    #[inline]
-    pub fn has_mail(&self) -> bool {
-        self.has_mail.load(Ordering::Acquire)
-    }
-
-    /// Takes everything out of the mailbox.
-    pub fn take_mail(&self) -> VecDeque<Mail> {
-        let mut mailbox = self.mailbox.lock();
-        self.has_mail.store(self.is_killed(), Ordering::Release);
-        mailbox.bytes = 0;
-        std::mem::take(&mut mailbox.mail)
-    }
-
-    /// Leaves a waker, for every mail and kill from now on. Whoever leaves it looks at [`Client::has_mail`] afterwards.
-    pub fn listen(&self, waker: &Waker) {
-        self.mailbox.lock().waker = Some(waker.clone());
-    }
+/// What sets a session apart from most others, one bit each: zero in the common case, which is all that the hot path asks.
+pub mod mode {
+    /// It has not authenticated.
+    pub const STRANGER: u8 = 1;
+    /// It is subscribed to something.
+    pub const SUBSCRIBER: u8 = 2;
+    /// It is subscribed and speaks RESP2: few commands make sense.
+    pub const RESTRICTED: u8 = 4;
+    /// The command under way has replied with pushes, which CLIENT REPLY does not silence.
+    pub const PUSHED: u8 = 8;
+    /// The connection closes after this reply.
+    pub const CLOSING: u8 = 16;
 }
 
 /// What CLIENT REPLY has set.
@@ -283,8 +228,10 @@ pub struct Session {
     pub no_touch: bool,
     /// Blocking commands answer at once, as inside a transaction.
     pub deny_blocking: bool,
-    /// The connection closes after this reply.
-    pub close: bool,
+    /// What sets it apart: bits of [`mode`].
+    pub modes: u8,
+    /// What it is subscribed to.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// Commands that it has run.
     pub commands: u64,
     /// A whole number of retries of the request under way, after Busy.
@@ -308,7 +255,8 @@ impl Session {
             replies: Replies::On,
             no_touch: false,
             deny_blocking: false,
-            close: false,
+            modes: if authenticated { 0 } else { mode::STRANGER },
+            subscriptions: None,
             commands: 0,
             retries: 0,
             stamp: 0,
@@ -332,11 +280,40 @@ impl Session {
         self.protocol = protocol;
         let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.client.protocol.store(version, Ordering::Relaxed);
+        self.judge_restriction();
+    }
+
+    /// Switches bits of [`mode`] on or off.
+    pub const fn set_mode(&mut self, bits: u8, on: bool) {
+        if on {
+            self.modes |= bits;
+        } else {
+            self.modes &= !bits;
+        }
+    }
+
+    /// Whether one of these bits of [`mode`] is set.
+    #[inline]
+    pub const fn is_in_mode(&self, bits: u8) -> bool {
+        self.modes & bits != 0
+    }
+
+    /// A subscriber that speaks RESP2 could not tell replies from messages, and is restricted to a few commands.
+    pub(crate) fn judge_restriction(&mut self) {
+        let is_restricted =
+            self.is_in_mode(mode::SUBSCRIBER) && self.protocol == Protocol::Resp2;
+        self.set_mode(mode::RESTRICTED, is_restricted);
+    }
+
+    /// The connection closes after this reply.
+    pub const fn close(&mut self) {
+        self.set_mode(mode::CLOSING, true);
     }
 
     /// Says whether the client may do more than authenticate.
     pub fn set_authenticated(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
+        self.set_mode(mode::STRANGER, !authenticated);
         self.client.authenticated.store(authenticated, Ordering::Relaxed);
     }
 }

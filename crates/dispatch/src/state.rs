@@ -8,13 +8,15 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use russet_config::{Config, Id, SetError, id};
+use russet_config::{Config, Id, OutputBufferLimit, SetError, id};
 use russet_engine::random::Random;
 use russet_engine::{Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 
 use crate::blocking::Blocked;
 use crate::clock::Clock;
+use crate::mailbox::{Calls, Mail};
+use crate::pubsub::PubSub;
 use crate::request::Change;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
@@ -41,6 +43,8 @@ pub struct State {
     pub journal: Arc<Journal>,
     /// Every connected client, by id.
     pub clients: Clients,
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
     /// Counters of all threads.
     pub stats: Stats,
     /// The time that commands see.
@@ -140,12 +144,10 @@ pub struct Tunables {
     pub bulk_bytes_max: AtomicU64,
     /// `client-query-buffer-limit`.
     pub query_bytes_max: AtomicU64,
-    /// `client-output-buffer-limit normal`: hard, soft, soft seconds.
-    pub output_hard: AtomicU64,
-    /// See `output_hard`.
-    pub output_soft: AtomicU64,
-    /// See `output_hard`.
-    pub output_soft_seconds: AtomicU64,
+    /// `client-output-buffer-limit normal`.
+    pub output_normal: OutputTunables,
+    /// `client-output-buffer-limit pubsub`.
+    pub output_pubsub: OutputTunables,
     /// `timeout`, in seconds.
     pub timeout: AtomicU64,
     /// `tcp-keepalive`, in seconds.
@@ -176,6 +178,50 @@ pub struct Tunables {
     pub thresholds: Thresholds,
 }
 
+/// How much may wait to be sent to a client of one class.
+#[derive(Debug, Default)]
+pub struct OutputTunables {
+    /// Bytes at which the client is cut, or 0.
+    pub hard: AtomicU64,
+    /// Bytes at which it is cut after a while, or 0.
+    pub soft: AtomicU64,
+    /// How long a while is.
+    pub soft_seconds: AtomicU64,
+}
+
+/// What may wait where the configuration names no limit, and the least that this is where memory is bounded.
+const OUTPUT_MAX: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
+
+/// Output that counts for no limit of the configuration: Redis' buffer of fixed size, without which a small limit would cut off
+/// whoever asks for a way to raise it.
+pub const OUTPUT_UNCOUNTED: u64 = 16 * 1024;
+
+impl OutputTunables {
+    fn apply(&self, limit: &OutputBufferLimit) {
+        self.hard.store(limit.hard_bytes, Ordering::Relaxed);
+        self.soft.store(limit.soft_bytes, Ordering::Relaxed);
+        self.soft_seconds.store(limit.soft_seconds, Ordering::Relaxed);
+    }
+}
+
+impl Tunables {
+    /// The limits of a client's class.
+    pub const fn output(&self, is_subscriber: bool) -> &OutputTunables {
+        if is_subscriber { &self.output_pubsub } else { &self.output_normal }
+    }
+
+    /// How much may wait to be taken by a client of a class. Where the configuration sets no bound there is one still: what nobody
+    /// reads must not take the memory of the data.
+    pub fn output_max(&self, is_subscriber: bool) -> u64 {
+        let hard = self.output(is_subscriber).hard.load(Ordering::Relaxed);
+        match (hard, self.memory_max.load(Ordering::Relaxed)) {
+            (0, 0) => *OUTPUT_MAX.end(),
+            (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
+            (hard, _) => hard,
+        }
+    }
+}
+
 impl State {
     /// The state of a new server.
     pub fn new(
@@ -190,6 +236,7 @@ impl State {
             keyspace,
             journal: Arc::new(Journal::new(16 << 20)),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             stats: Stats::new(table.ids()),
             clock: Clock::new(identity.started_ms),
             table,
@@ -223,7 +270,16 @@ impl State {
     pub fn thread(&self) -> Thread {
         let nth = self.threads.fetch_add(1, Ordering::Relaxed) as u64;
         let seed = self.seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Thread { counters: self.stats.thread(), random: RefCell::new(Random::new(seed)) }
+        Thread {
+            counters: self.stats.thread(),
+            random: RefCell::new(Random::new(seed)),
+            calls: RefCell::default(),
+        }
+    }
+
+    /// How much may wait to be sent to a subscriber, its mailbox included.
+    pub(crate) fn subscriber_bytes_max(&self) -> usize {
+        (self.tunables.output_max(true) + OUTPUT_UNCOUNTED) as usize
     }
 
     /// Measures the gauges anew, if there is a shell to do it.
@@ -300,10 +356,9 @@ impl State {
         tunables.needs_password.store(needs_password, Ordering::Relaxed);
         let policy = config.choice(const { id("maxmemory-policy") });
         tunables.is_lfu.store(policy.ends_with("lfu"), Ordering::Relaxed);
-        let [normal, ..] = config.output_buffer_limits();
-        tunables.output_hard.store(normal.hard_bytes, Ordering::Relaxed);
-        tunables.output_soft.store(normal.soft_bytes, Ordering::Relaxed);
-        tunables.output_soft_seconds.store(normal.soft_seconds, Ordering::Relaxed);
+        let [normal, _, pubsub] = config.output_buffer_limits();
+        tunables.output_normal.apply(normal);
+        tunables.output_pubsub.apply(pubsub);
         tunables.thresholds.apply(&config);
         self.judge_memory();
     }
@@ -371,9 +426,25 @@ pub struct Thread {
     /// Its counters.
     pub counters: Arc<Counters>,
     random: RefCell<Random>,
+    calls: RefCell<Calls>,
 }
 
 impl Thread {
+    /// Puts something into a client's mailbox, with this much room, and notes whom to wake for it; see [`Client::put`].
+    #[inline]
+    pub fn put(&self, client: &Client, mail: &Mail, bytes_max: usize) {
+        if let Some(waker) = client.put(mail, bytes_max) {
+            self.calls.borrow_mut().add(client, waker);
+        }
+    }
+
+    /// Wakes everybody who got mail from this thread since the last call. Not while holding a lock, since it may enter the kernel; the
+    /// executor does it after each chunk of commands.
+    #[inline]
+    pub fn call(&self) {
+        self.calls.borrow_mut().make();
+    }
+
     /// Throws dice.
     pub fn random(&self) -> u64 {
         self.random.borrow_mut().next_u64()

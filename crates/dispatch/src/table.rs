@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::command::{Category, Command, Flag, categories};
-use crate::keys::{Begin, Find, KeySpec, has_patterns};
+use crate::keys::{Begin, Find, KeySpec, NOT_KEY, has_patterns};
 
 /// A row with what follows from it, ready for use.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ fn locks(command: &Command) -> Locks {
         return Locks::Queue;
     }
     match command.keys {
-        [] => Locks::None,
+        specs if specs.iter().all(|spec| spec.access & NOT_KEY != 0) => Locks::None,
         [KeySpec { begin: Begin::At(at), find: Find::Range { last: 0, .. }, .. }] => {
             Locks::One(*at)
         }

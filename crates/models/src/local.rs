@@ -81,6 +81,7 @@ impl Local {
             match self.executor.run(state, session, &input, &batch, 0, 1, &mut self.out).1 {
                 None | Some(Halt::Close) => return Ok(self.take_reply()),
                 Some(Halt::Busy(shard)) => self.wait_for(shard),
+                Some(Halt::Mail) => {}
                 Some(Halt::Again | Halt::Paused) => std::thread::yield_now(),
                 Some(Halt::Wait(blocked)) => return Err(blocked),
                 Some(Halt::Elsewhere) => {
@@ -136,12 +137,12 @@ impl Local {
         let mut is_claimed = false;
         loop {
             self.session.client.listen(&waker());
-            if self.session.client.has_mail()
-                && let Some(mail) =
-                    self.session.client.take_mail().into_iter().find(|mail| mail.is_reply)
-            {
-                self.state.unregister(blocked);
-                return Reply::decode(&mail.bytes).expect("a reply is one frame");
+            if self.session.client.has_mail() {
+                let mailed = self.session.client.take_mail(Output::default());
+                if mailed.has_reply {
+                    self.state.unregister(blocked);
+                    return Reply::decode(&mailed.out.into_bytes()).expect("a reply is one frame");
+                }
             }
             let left = until.map_or(LOST, |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() && !std::mem::replace(&mut is_claimed, true) && blocked.claim() {

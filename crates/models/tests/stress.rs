@@ -163,8 +163,8 @@ fn unblock(state: &'static State, is_over: &AtomicBool) {
         for client in state.clients.all() {
             let blocked = client.blocked.lock().clone();
             if blocked.is_some_and(|blocked| blocked.claim()) {
-                let bytes = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n".to_vec();
-                client.post(russet_dispatch::session::Mail { bytes, stamp: 0, is_reply: true });
+                let bytes = "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n".into();
+                client.post(&russet_dispatch::session::Mail { bytes, stamp: 0, is_reply: true });
             }
         }
     }

@@ -30,6 +30,10 @@ pub const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// Most slices handed to one writev.
 pub const SLICES_MAX: usize = 64;
 
+/// From how many bytes on shared bytes are spliced rather than copied: a splice costs a count that others change too, room
+/// in the list, and a slice of every writev.
+pub const SPLICED_BYTES_MIN: usize = 4096;
+
 /// The bytes around a bulk: type, length and two ends of line.
 const HEADER_BYTES_MAX: usize = 32;
 
@@ -78,6 +82,11 @@ impl Mark {
 }
 
 impl Output {
+    /// An empty one with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { flat: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Bytes to write, splices included.
     #[inline]
     pub fn len(&self) -> usize {
@@ -154,6 +163,16 @@ impl Output {
         self.splices.push(Splice { at: self.flat.len(), before, bytes });
     }
 
+    /// Appends `bytes` that others read too: by reference where that is cheaper than a copy.
+    #[inline]
+    pub fn push_shared(&mut self, bytes: &Bytes) {
+        if bytes.len() < SPLICED_BYTES_MIN {
+            self.push(bytes);
+        } else {
+            self.splice(Bytes::clone(bytes));
+        }
+    }
+
     /// Appends another output, without a copy where this one is empty.
     pub fn append(&mut self, mut other: Self) {
         if self.is_empty() {
@@ -190,6 +209,15 @@ impl Output {
         self.flat.splice(at..at, bytes.iter().copied());
         for splice in self.splices.iter_mut().skip(mark.splices) {
             splice.at = splice.at.saturating_add(bytes.len());
+        }
+    }
+
+    /// All bytes in one piece, without a copy when nothing is spliced.
+    pub fn into_bytes(self) -> Bytes {
+        if self.splices.is_empty() {
+            Bytes::from(self.flat)
+        } else {
+            Bytes::from(self.since(Mark::default()))
         }
     }
 

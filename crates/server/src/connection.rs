@@ -20,7 +20,8 @@ use bytes::BytesMut;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
 use russet_dispatch::execute::Walk;
-use russet_dispatch::session::{Client, Session};
+use russet_dispatch::session::{Client, Session, mode};
+use russet_dispatch::state::OUTPUT_UNCOUNTED;
 use russet_dispatch::{Error, Executor, Halt, State};
 use russet_resp::{Batch, Decoder, Limits, Output, Writer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
@@ -43,13 +44,6 @@ const SEND_BYTES: usize = 256 * 1024;
 
 /// Replies that may wait for a client that has not authenticated.
 const UNAUTHENTICATED_OUTPUT_MAX: u64 = 64 * 1024;
-
-/// Replies that count for no limit of the configuration: Redis' buffer of fixed size, without which a small limit would cut off
-/// whoever asks for a way to raise it.
-const OUTPUT_UNCOUNTED: u64 = 16 * 1024;
-
-/// Replies that may wait where the configuration names no limit, and the least that this is where memory is bounded.
-const OUTPUT_MAX: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
 
 /// From how many bytes on it pays to give back what a slow reader has taken.
 const SENT_BYTES_KEPT: usize = 64 * 1024;
@@ -141,6 +135,7 @@ impl Connection {
             state.unregister(blocked);
         }
         self.session.unwatch(&state.keyspace);
+        self.session.unsubscribe_all(&state.pubsub);
         if !self.session.authenticated {
             state.clients.unauthenticated.fetch_sub(1, Ordering::Relaxed);
         }
@@ -152,9 +147,12 @@ impl Connection {
             let client = &self.session.client;
             if client.has_mail() {
                 if client.is_killed() {
+                    if client.has_overflowed() {
+                        self.count_cut(io, client.mail_bytes() + self.output.len() - self.sent);
+                    }
                     return Poll::Ready(Turn::Close);
                 }
-                self.take_mail(io.state);
+                self.take_mail(io);
             }
             // Judged before it is sent and after: what is too large is so however fast it is taken, and what is left over may be.
             if !self.output.is_empty()
@@ -436,57 +434,56 @@ impl Connection {
             self.over_soft_since = None;
             return false;
         }
-        let tunables = &io.state.tunables;
-        let soft = tunables.output_soft.load(Ordering::Relaxed);
+        let limits = io.state.tunables.output(self.session.is_in_mode(mode::SUBSCRIBER));
+        let soft = limits.soft.load(Ordering::Relaxed);
         let is_stranger = self.is_stranger(io.state);
         let counted = waiting.saturating_sub(if is_stranger { 0 } else { OUTPUT_UNCOUNTED });
         let mut over = counted > self.output_max(io.state);
         if soft > 0 && counted > soft {
             let since = *self.over_soft_since.get_or_insert_with(Instant::now);
-            over |=
-                since.elapsed().as_secs() >= tunables.output_soft_seconds.load(Ordering::Relaxed);
+            over |= since.elapsed().as_secs() >= limits.soft_seconds.load(Ordering::Relaxed);
         } else {
             self.over_soft_since = None;
         }
         if over {
-            io.executor.borrow().thread.counters.output_limit_cuts.add(1);
-            tracing::warn!(
-                id = self.session.client.id,
-                waiting,
-                "closing a client that does not read its replies"
-            );
+            self.count_cut(io, waiting as usize);
         }
         over
     }
 
-    /// How much may wait to be taken. Where the configuration sets no bound there is one still: replies nobody reads must not
-    /// take the memory of the data.
+    /// Says that the client is cut since it let so many bytes wait.
+    fn count_cut(&self, io: &IoThread, waiting: usize) {
+        io.executor.borrow().thread.counters.output_limit_cuts.add(1);
+        let id = self.session.client.id;
+        tracing::warn!(id, waiting, "closing a client that does not read what it is sent");
+    }
+
+    /// How much may wait to be taken.
     fn output_max(&self, state: &State) -> u64 {
         if self.is_stranger(state) {
             return UNAUTHENTICATED_OUTPUT_MAX;
         }
-        let tunables = &state.tunables;
-        match (
-            tunables.output_hard.load(Ordering::Relaxed),
-            tunables.memory_max.load(Ordering::Relaxed),
-        ) {
-            (0, 0) => *OUTPUT_MAX.end(),
-            (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
-            (hard, _) => hard,
-        }
+        state.tunables.output_max(self.session.is_in_mode(mode::SUBSCRIBER))
     }
 
-    fn take_mail(&mut self, state: &State) {
-        for mail in self.session.client.take_mail() {
-            self.output.push(&mail.bytes);
-            if mail.is_reply
-                && let Waiting::Keys(blocked, _) =
-                    std::mem::replace(&mut self.waiting, Waiting::Nothing)
-            {
-                state.unregister(&blocked);
-                self.session.count_answered();
-                self.has_more = !self.input.is_empty();
-            }
+    /// Takes what others have sent, behind what is to be written already.
+    fn take_mail(&mut self, io: &IoThread) {
+        let mailed = self.session.client.take_mail(io.spare_output());
+        self.session.stamp = self.session.stamp.max(mailed.stamp);
+        if self.output.is_empty() {
+            io.put_back(std::mem::replace(&mut self.output, mailed.out));
+            self.sent = 0;
+        } else {
+            self.output.append(mailed.out);
+        }
+        self.note_output();
+        if mailed.has_reply
+            && let Waiting::Keys(blocked, _) =
+                std::mem::replace(&mut self.waiting, Waiting::Nothing)
+        {
+            io.state.unregister(&blocked);
+            self.session.count_answered();
+            self.has_more = !self.input.is_empty();
         }
     }
 
@@ -498,7 +495,7 @@ impl Connection {
                 self.closing = true;
                 return;
             }
-            Halt::Again => return,
+            Halt::Again | Halt::Mail => return,
             Halt::Wait(blocked) => {
                 let milliseconds = blocked.wait.timeout_ms;
                 let sleep = (milliseconds > 0)
@@ -551,7 +548,7 @@ impl Connection {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     self.waiting = Waiting::Nothing;
                     self.has_more = !self.input.is_empty();
-                    self.closing |= self.session.close;
+                    self.closing |= self.session.is_in_mode(mode::CLOSING);
                     if let Done::Refused(_) = done {
                         self.count_refused(io);
                     }

@@ -106,12 +106,13 @@ fn close_silent(state: &State) {
     let auth_timeout = state.tunables.auth_timeout.load(Ordering::Relaxed) * 1000;
     let request_timeout = state.tunables.request_timeout.load(Ordering::Relaxed) * 1000;
     let needs_password = state.tunables.needs_password.load(Ordering::Relaxed);
-    let soft = state.tunables.output_soft.load(Ordering::Relaxed);
     for client in state.clients.all() {
         let silent = now.saturating_sub(client.active_ms.load(Ordering::Relaxed));
         let is_blocked = client.blocked.lock().is_some();
         let unknown = needs_password && !client.authenticated.load(Ordering::Relaxed);
         let unknown_for = now.saturating_sub(client.stranger_since_ms.load(Ordering::Relaxed));
+        let limits = state.tunables.output(client.is_subscriber());
+        let soft = limits.soft.load(Ordering::Relaxed);
         if soft > 0 && client.output_bytes.load(Ordering::Relaxed) as u64 > soft {
             client.wake();
         }

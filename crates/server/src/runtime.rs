@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use russet_dispatch::mailbox::Home;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Executor, State};
 use russet_resp::{Batch, Output};
@@ -149,18 +150,28 @@ async fn serve_all(
 ) {
     let mut stop = shell.stopping();
     let io = Rc::new(IoThread::new(state, shell));
+    let home = Arc::<Home>::default();
+    tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     loop {
         let next = tokio::select! {
             next = sockets.recv() => next,
             _ = stop.wait_for(|stopping| *stopping) => None,
         };
         let Some((socket, client)) = next else { return };
+        client.home.get_or_init(|| Arc::clone(&home));
         let connections = Arc::clone(&connections);
         let io = Rc::clone(&io);
         tokio::task::spawn_local(async move {
             serve_one(io, socket, client).await;
             connections.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+}
+
+/// Wakes the connections of this thread that others have left mail for.
+async fn answer_bell(home: Arc<Home>) {
+    loop {
+        std::future::poll_fn(|cx| home.answer(cx)).await;
     }
 }
 

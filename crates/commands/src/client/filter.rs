@@ -25,7 +25,7 @@ pub(super) struct Filter<'a> {
 #[derive(Debug)]
 enum Condition<'a> {
     Id(Vec<u64>),
-    /// All clients are normal ones: whoever asks for others finds none.
+    /// Clients are normal ones or subscribers: whoever asks for others finds none.
     Type(&'static str),
     User,
     Addr(&'a [u8]),
@@ -144,7 +144,7 @@ impl<'a> Condition<'a> {
         };
         match self {
             Self::Id(ids) => ids.contains(&client.id),
-            Self::Type(kind) => *kind == "normal",
+            Self::Type(kind) => *kind == if client.is_subscriber() { "pubsub" } else { "normal" },
             Self::User => true,
             Self::Addr(value) => client.peer.addr().as_bytes() == *value,
             Self::Laddr(value) => client.peer.laddr().as_bytes() == *value,

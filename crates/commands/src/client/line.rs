@@ -34,7 +34,9 @@ fn identity(text: &mut String, state: &State, client: &Client) {
     let (age, idle) =
         (seconds_since(client.created_ms), seconds_since(client.active_ms.load(Relaxed)));
     let (flags, db) = (flags(client), client.db.load(Relaxed));
-    push(text, format_args!(" age={age} idle={idle} flags={flags} db={db} sub=0 psub=0 ssub=0"));
+    push(text, format_args!(" age={age} idle={idle} flags={flags} db={db}"));
+    let [sub, psub, ssub] = client.subscribed.each_ref().map(|count| count.load(Relaxed));
+    push(text, format_args!(" sub={sub} psub={psub} ssub={ssub}"));
     let (queued, watched) = (client.queued.load(Relaxed), client.watched.load(Relaxed));
     push(text, format_args!(" multi={queued} watch={watched}"));
 }
@@ -43,10 +45,12 @@ fn buffers(text: &mut String, client: &Client) {
     let (used, free) = (client.input_bytes.load(Relaxed), client.input_free.load(Relaxed));
     let waiting = client.blocked.lock().as_ref().map_or(0, |blocked| blocked.request.heap_bytes());
     let argv = client.argv_bytes.load(Relaxed) + waiting;
-    let (queued, output) = (client.queued_bytes.load(Relaxed), client.output_bytes.load(Relaxed));
+    let queued = client.queued_bytes.load(Relaxed);
+    let output = client.output_bytes.load(Relaxed) + client.mail_bytes();
     let labels = client.labels.lock();
     let names = labels.name.len() + labels.lib_name.len() + labels.lib_ver.len();
-    let own = size_of::<Client>() + size_of::<Session>() + names;
+    let subscribed = client.subscribed_bytes.load(Relaxed);
+    let own = size_of::<Client>() + size_of::<Session>() + names + subscribed;
     let total = own + used + free + argv + queued + output;
     push(
         text,
@@ -62,6 +66,7 @@ fn buffers(text: &mut String, client: &Client) {
 pub(super) fn flags(client: &Client) -> String {
     let is_blocked = client.blocked.lock().is_some() || client.paused.load(Relaxed);
     let letters = [
+        ('P', client.is_subscriber()),
         ('x', client.queued.load(Relaxed) >= 0),
         ('b', is_blocked),
         ('A', client.is_killed()),

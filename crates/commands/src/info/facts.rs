@@ -141,5 +141,5 @@ pub(crate) fn input_bytes(client: &Client) -> usize {
 
 /// Bytes that wait to be sent to a client.
 pub(crate) fn output_bytes(client: &Client) -> usize {
-    client.output_bytes.load(Ordering::Relaxed)
+    client.output_bytes.load(Ordering::Relaxed) + client.mail_bytes()
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use russet_config::{REDIS_VERSION, SERVER_NAME, SERVER_VERSION, id};
 use russet_dispatch::Client;
 use russet_dispatch::clock::access_clock;
+use russet_dispatch::pubsub::Kind;
 use russet_dispatch::state::{Gauges, rule};
 
 use super::Field;
@@ -48,6 +49,7 @@ pub(super) const CLIENTS: &[Field] = &[
     ("client_recent_max_output_buffer", |f| f.greatest(output_bytes)),
     ("blocked_clients", |f| f.count(|client| client.blocked.lock().is_some())),
     ("tracking_clients", |_| "0".to_owned()),
+    ("pubsub_clients", |f| f.state.pubsub.clients().to_string()),
     ("watching_clients", |f| f.count(|client| client.watched.load(Ordering::Relaxed) > 0)),
     ("clients_in_timeout_table", |f| f.count(has_timeout)),
     ("total_watched_keys", |f| f.walked.watched.to_string()),
@@ -132,6 +134,9 @@ pub(super) const STATS: &[Field] = &[
     ("evicted_clients", |_| "0".to_owned()),
     ("keyspace_hits", |f| f.totals.hits.to_string()),
     ("keyspace_misses", |f| f.totals.misses.to_string()),
+    ("pubsub_channels", |f| f.state.pubsub.count(Kind::Channel).to_string()),
+    ("pubsub_patterns", |f| f.state.pubsub.count(Kind::Pattern).to_string()),
+    ("pubsubshard_channels", |f| f.state.pubsub.count(Kind::ShardChannel).to_string()),
     ("latest_fork_usec", |_| "0".to_owned()),
     ("total_forks", |_| "0".to_owned()),
     ("unexpected_error_replies", |_| "0".to_owned()),

@@ -323,3 +323,36 @@ fn an_output_behind_another_is_read_as_one() {
     first.slices(4, &mut slices);
     assert_eq!(slices.iter().map(|slice| slice.to_vec()).collect::<Vec<_>>().concat(), b"ddeee");
 }
+
+/// What a connection does with mail: an output behind an output, however both are made of flat and spliced bytes.
+#[test]
+fn one_output_is_appended_to_another() {
+    let piece = |n: usize, size: usize| vec![b'a' + n as u8; size];
+    let make = |sizes: &[usize], start: usize| {
+        let mut out = Output::default();
+        for (n, size) in sizes.iter().enumerate() {
+            out.push_shared(&Bytes::from(piece(start + n, *size)));
+        }
+        out
+    };
+    let shapes: [&[usize]; 6] = [&[], &[1], &[5000], &[3, 5000, 2], &[5000, 5000], &[4096, 4095]];
+    for one in shapes {
+        for other in shapes {
+            let mut out = make(one, 0);
+            out.append(make(other, 10));
+            let expected = [make(one, 0).into_bytes(), make(other, 10).into_bytes()].concat();
+            assert_eq!(out.since(Mark::default()), expected);
+            assert_eq!(out.len(), expected.len());
+            let (mut slices, mut sent) = (Vec::new(), 0);
+            while sent < out.len() {
+                slices.clear();
+                out.slices(sent, &mut slices);
+                let part: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+                assert_eq!(part[..], expected[sent..sent + part.len()]);
+                sent += part.len();
+            }
+            out.drop_front(expected.len() / 2);
+            assert_eq!(out.into_bytes(), expected[expected.len() / 2..]);
+        }
+    }
+}
