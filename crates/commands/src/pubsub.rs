@@ -29,11 +29,8 @@ const SUBSCRIBE: Command = Command {
 };
 
 /// What it has in common that subscriptions end.
-const UNSUBSCRIBE: Command = Command {
-    arity: -1,
-    flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed],
-    ..PUBSUB
-};
+const UNSUBSCRIBE: Command =
+    Command { arity: -1, flags: &[PubSub, NoScript, Loading, Stale, WhileSubscribed], ..PUBSUB };
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[

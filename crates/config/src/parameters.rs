@@ -292,7 +292,7 @@ const CLIENTS: &[Parameter] = &[
     integer("tracking-table-max-keys", 0, LONG, "1000000")
         .doc("Keys remembered for client-side caching; 0 is no limit."),
     row("notify-keyspace-events", Kind::Events, "").doc(
-        "Events to publish: K and E choose the channels, g$lshzxetdmn the events, A most of them.",
+        "Events to publish: K and E choose the channels, g$lshzxetdmnoc the events, A most of them.",
     ),
 ];
 

@@ -81,7 +81,11 @@ pub mod event {
     pub const MODULE: i64 = 1 << 13;
     /// `n`: a key came to be; not part of `A`.
     pub const NEW: i64 = 1 << 14;
-    /// `A`: all but `m` and `n`.
+    /// `o`: a key got a whole new value; not part of `A`.
+    pub const OVERWRITTEN: i64 = 1 << 15;
+    /// `c`: a key got a value of another type; not part of `A`.
+    pub const TYPE_CHANGED: i64 = 1 << 16;
+    /// `A`: all but `m`, `n`, `o` and `c`.
     pub const ALL: i64 =
         GENERIC | STRING | LIST | SET | HASH | SORTED_SET | EXPIRED | EVICTED | STREAM | MODULE;
 
@@ -98,8 +102,14 @@ pub mod event {
         ('t', STREAM),
         ('d', MODULE),
     ];
-    pub(crate) const BESIDE_ALL: &[(char, i64)] =
-        &[('n', NEW), ('K', KEYSPACE), ('E', KEYEVENT), ('m', MISS)];
+    pub(crate) const BESIDE_ALL: &[(char, i64)] = &[
+        ('n', NEW),
+        ('o', OVERWRITTEN),
+        ('c', TYPE_CHANGED),
+        ('K', KEYSPACE),
+        ('E', KEYEVENT),
+        ('m', MISS),
+    ];
 }
 
 /// The classes of clients that have output limits, as CONFIG GET names them.

@@ -13,6 +13,7 @@ use crate::args::Key;
 use crate::clock::access_clock;
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
+use crate::notify::{Class, Note};
 use crate::session::Session;
 use crate::state::{State, Thread};
 use crate::table::Row;
@@ -116,6 +117,7 @@ impl<'a> Data<'a> {
     /// As [`Data::find`], counted as a hit or a miss: for commands that read.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
+        self.tell_miss(key, self.access);
         let counters = &self.thread.counters;
         let found = self.find(key);
         if found.is_some() {
@@ -133,6 +135,7 @@ impl<'a> Data<'a> {
 
     /// As [`Data::inspect`], counted as a hit or a miss: for TTL, TYPE and others that ask about a key and not for its value.
     pub fn peek(&mut self, key: Key<'_>) -> Option<&Entry> {
+        self.tell_miss(key, None);
         let counters = &self.thread.counters;
         let found = self.inspect(key);
         if found.is_some() {
@@ -141,6 +144,14 @@ impl<'a> Data<'a> {
             counters.misses.add(1)
         }
         found
+    }
+
+    /// Tells that a key is asked for which is not there, if anybody wants to know.
+    #[inline]
+    fn tell_miss(&mut self, key: Key<'_>, access: Option<u32>) {
+        if self.wants(Class::Miss) && self.find_and_mark(key, access).is_none() {
+            self.notify(Class::Miss, "keymiss", key);
+        }
     }
 
     /// As [`Data::read`], and marked even where CLIENT NO-TOUCH holds. Says whether the key is there.
@@ -160,10 +171,16 @@ impl<'a> Data<'a> {
             shard.remove(name);
             self.thread.counters.expired.add(1);
             self.unit.expired(name.db, name.key);
+            self.notify(Class::Expired, "expired", key);
         } else {
             let fields = shard.end_fields(name, now, usize::MAX);
+            let is_gone = shard.get(name).is_none();
             self.thread.counters.expired_fields.add(fields.len() as u64);
             self.unit.fields_expired(name.db, name.key, &fields);
+            self.notify(Class::Hash, "hexpired", key);
+            if is_gone {
+                self.notify(Class::Generic, "del", key);
+            }
         }
     }
 
@@ -199,6 +216,7 @@ impl<'a> Data<'a> {
     /// Sets a key to a value, whatever it was. The command's own words go to the journal, unless it says otherwise.
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_>, expiry: Option<u64>) {
+        self.notify_before(key, || value.kind());
         let (name, access) = (self.name(key), access_clock(self.now));
         self.unit.changed();
         if let Some(shard) = self.shard(key) {
@@ -245,6 +263,9 @@ impl<'a> Data<'a> {
         change: impl FnOnce(&mut Entry) -> (R, bool),
     ) -> Result<R, Error> {
         let is_new = self.string_to_change(key)?.is_none();
+        if is_new {
+            self.notify_before(key, || Type::String);
+        }
         let (name, access) = (self.name(key), access_clock(self.now));
         let shard = self.shard(key).expect("a handler that changes strings waits for nobody");
         if is_new {
@@ -374,6 +395,7 @@ impl<'a> Data<'a> {
         }
         let name = self.name(key);
         self.unit.changed();
+        self.notify(Class::Generic, "del", key);
         self.shard(key).is_some_and(|shard| shard.remove(name))
     }
 
@@ -394,16 +416,20 @@ impl<'a> Data<'a> {
         }
         let name = self.name(key);
         self.unit.changed();
+        let event = if expiry.is_some() { "expire" } else { "persist" };
+        self.notify(Class::Generic, event, key);
         self.shard(key).is_some_and(|shard| shard.set_expiry(name, expiry))
     }
 
-    /// Moves a live entry to another key and database, over whatever is there. Its expiry goes with it.
+    /// Moves a live entry to another key and database, over whatever is there. Its expiry goes with it. That the target is new is told
+    /// of; the two events of the move are the handler's.
     pub fn rename(&mut self, from: Key<'_>, to: Key<'_>, to_db: u32) -> bool {
         if !self.exists(from) {
             return false;
         }
         let (source, target) = (self.name(from), Name { db: to_db, ..self.name(to) });
         self.unit.changed();
+        self.in_db(to_db, |data| data.notify(Class::New, "new", to));
         let Some(entry) = self.shard(from).and_then(|shard| shard.take(source)) else {
             return false;
         };
@@ -423,6 +449,7 @@ impl<'a> Data<'a> {
         };
         entry.set_access(access);
         self.unit.changed();
+        self.in_db(to_db, |data| data.notify(Class::New, "new", to));
         let Some(shard) = self.shard(to) else { return false };
         shard.remove(target);
         shard.put(target, entry);
@@ -457,6 +484,7 @@ impl<'a> Data<'a> {
     /// Removes what has ended under watched names of two databases, so that it is no change when it comes under another number.
     fn end_watched(&mut self, one: u32, other: u32) {
         let (now, seed) = (self.now, self.state.keyspace.seed());
+        let tells = self.wants(Class::Expired);
         for shard in self.held.iter_mut() {
             let keys = shard
                 .interest()
@@ -466,6 +494,9 @@ impl<'a> Data<'a> {
                 if shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
                     shard.remove(name);
                     self.unit.expired(db, key);
+                    if tells {
+                        self.unit.note(Note::Event(db, "expired", key.clone()));
+                    }
                 }
             }
         }

@@ -5,6 +5,8 @@
 
 use russet_journal::Record;
 
+use crate::notify::Note;
+
 /// The effects of one unit: a command, or a transaction.
 #[derive(Debug)]
 pub struct Unit {
@@ -18,8 +20,12 @@ pub struct Unit {
     is_explicit: bool,
     /// Changes since the start of the unit, for INFO's `rdb_changes_since_last_save`.
     pub(crate) changes: u64,
-    /// Whether something was removed since it had ended.
-    has_expired: bool,
+    /// Whether something was removed since it had ended, or is to be published.
+    has_more: bool,
+    /// Whether something has changed since an event was told of.
+    has_news: bool,
+    /// What is published when the unit ends.
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Unit {
@@ -31,7 +37,9 @@ impl Unit {
             has_changed: false,
             is_explicit: false,
             changes: 0,
-            has_expired: false,
+            has_more: false,
+            has_news: false,
+            notes: Vec::new(),
         }
     }
 
@@ -40,7 +48,7 @@ impl Unit {
     pub(crate) fn begin(&mut self, is_followed: bool) {
         self.is_followed = is_followed;
         self.changes = 0;
-        self.has_expired = false;
+        self.has_more = false;
         self.begin_command();
         if !self.record.is_empty() {
             self.record.clear();
@@ -51,13 +59,26 @@ impl Unit {
     #[inline]
     pub(crate) const fn begin_command(&mut self) {
         self.has_changed = false;
+        self.has_news = false;
         self.is_explicit = false;
     }
 
     #[inline]
     pub(crate) const fn changed(&mut self) {
         self.has_changed = true;
+        self.has_news = true;
         self.changes += 1;
+    }
+
+    /// Whether something has changed since this was asked for the last time.
+    pub(crate) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.has_news, false)
+    }
+
+    /// Keeps something to be published when the unit ends.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.has_more = true;
+        self.notes.push(note);
     }
 
     pub(crate) fn effect(&mut self, db: u32, argv: &[&[u8]]) {
@@ -73,7 +94,7 @@ impl Unit {
 
     /// A key ended and was removed in passing.
     pub(crate) fn expired(&mut self, db: u32, key: &[u8]) {
-        self.has_expired = true;
+        self.has_more = true;
         if self.is_followed {
             self.record.push(db, [&b"DEL"[..], key].into_iter());
         }
@@ -81,7 +102,7 @@ impl Unit {
 
     /// Fields of a hash ended and were removed in passing.
     pub(crate) fn fields_expired(&mut self, db: u32, key: &[u8], fields: &[Vec<u8>]) {
-        self.has_expired = true;
+        self.has_more = true;
         if self.is_followed {
             push_hdel(&mut self.record, db, key, fields);
         }
@@ -90,7 +111,7 @@ impl Unit {
     /// Whether any shard may have been touched.
     #[inline]
     pub(crate) const fn has_touched(&self) -> bool {
-        self.changes != 0 || self.has_expired
+        self.changes != 0 || self.has_more
     }
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.

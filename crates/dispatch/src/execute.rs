@@ -352,9 +352,8 @@ impl Executor {
             let error = explain(state, session, input, spans);
             return self.refuse(state, session, prepared.row, &error, out);
         };
-        let is_plain = session.multi.is_none()
-            && session.modes == 0
-            && row.flags & Flag::Protected.bit() == 0;
+        let is_plain =
+            session.multi.is_none() && session.modes == 0 && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
             match check(state, session, row) {
                 Ok(Verdict::Run) => {}
@@ -794,6 +793,9 @@ pub(crate) fn finish(data: &mut Data<'_>) {
         shard.finish();
     }
     let stamp = lsn.unwrap_or_default();
+    if !data.unit.notes.is_empty() {
+        data.publish_notes(stamp);
+    }
     served.into_iter().for_each(|served| served.post(stamp));
 }
 

@@ -9,6 +9,7 @@ use russet_engine::{Name, Patience, Shard};
 use russet_journal::Record;
 
 use crate::effect::push_hdel;
+use crate::notify::Class;
 use crate::state::{State, Thread};
 
 /// Removals under one hold of a shard: some tens of microseconds.
@@ -29,26 +30,65 @@ pub fn cycle(state: &State, thread: &Thread, removals_max: usize) -> usize {
     removed
 }
 
+/// What was removed under one hold of a shard, for those who follow the journal or listen to events.
+#[derive(Default)]
+struct Ended {
+    record: Option<Record>,
+    events: Vec<(Class, &'static str, u32, Box<[u8]>)>,
+}
+
+impl Ended {
+    fn of(state: &State) -> Self {
+        let record = state.journal.is_followed().then(Record::default);
+        Self { record, events: Vec::new() }
+    }
+
+    fn key(&mut self, db: u32, key: Box<[u8]>) {
+        if let Some(record) = &mut self.record {
+            record.push(db, [&b"DEL"[..], &key].into_iter());
+        }
+        self.events.push((Class::Expired, "expired", db, key));
+    }
+
+    fn fields(&mut self, db: u32, key: Box<[u8]>, fields: &[Vec<u8>], is_gone: bool) {
+        if let Some(record) = &mut self.record {
+            push_hdel(record, db, &key, fields);
+        }
+        self.events.push((Class::Hash, "hexpired", db, key.clone()));
+        if is_gone {
+            self.events.push((Class::Generic, "del", db, key));
+        }
+    }
+
+    /// Records and tells, before the shard's lock falls.
+    fn tell(self, state: &State, thread: &Thread, shard: &mut Shard) {
+        if let Some(record) = self.record.filter(|record| !record.is_empty()) {
+            shard.lsn = state.journal.append(&record);
+        }
+        for (class, name, db, key) in self.events {
+            state.notify(thread, class, name, db, &key, shard.lsn);
+        }
+    }
+}
+
 fn removed_in(state: &State, thread: &Thread, index: u32) -> usize {
     let Ok(mut shard) = state.keyspace.hold_one(index, Patience::NONE) else { return 0 };
-    let is_followed = state.journal.is_followed();
-    let mut record = Record::default();
-    let keys = remove_due(state, &mut shard, is_followed.then_some(&mut record));
-    let fields_max = PER_HOLD - keys;
-    let fields = end_fields(state, &mut shard, fields_max, is_followed.then_some(&mut record));
+    let mut ended = Ended::of(state);
+    let keys = remove_due(state, &mut shard, &mut ended);
+    let fields = end_fields(state, &mut shard, PER_HOLD - keys, &mut ended);
     let removed = keys + fields;
     if removed > 0 {
         thread.counters.expired.add(keys as u64);
         thread.counters.expired_fields.add(fields as u64);
-        if !record.is_empty() {
-            shard.lsn = state.journal.append(&record);
-        }
+        ended.tell(state, thread, &mut shard);
         shard.finish();
+        drop(shard);
+        thread.call();
     }
     removed
 }
 
-fn remove_due(state: &State, shard: &mut Shard, mut record: Option<&mut Record>) -> usize {
+fn remove_due(state: &State, shard: &mut Shard, ended: &mut Ended) -> usize {
     let now = state.clock.now();
     let mut removed = 0;
     for db in 0..shard.databases() {
@@ -56,9 +96,7 @@ fn remove_due(state: &State, shard: &mut Shard, mut record: Option<&mut Record>)
             && let Some(key) = shard.due(db, now)
         {
             shard.remove(Name { db, key: &key, hash: state.keyspace.seed().hash(&key) });
-            if let Some(record) = &mut record {
-                record.push(db, [&b"DEL"[..], &key].into_iter());
-            }
+            ended.key(db, key);
             removed += 1;
         }
     }
@@ -66,28 +104,22 @@ fn remove_due(state: &State, shard: &mut Shard, mut record: Option<&mut Record>)
 }
 
 /// Removes fields of hashes that have ended, up to `max` of them.
-fn end_fields(
-    state: &State,
-    shard: &mut Shard,
-    max: usize,
-    mut record: Option<&mut Record>,
-) -> usize {
+fn end_fields(state: &State, shard: &mut Shard, max: usize, ended: &mut Ended) -> usize {
     let now = state.clock.now();
-    let mut ended = 0;
+    let mut removed = 0;
     for db in 0..shard.databases() {
-        while ended < max
+        while removed < max
             && let Some(key) = shard.due_hash(db, now)
         {
             let name = Name { db, key: &key, hash: state.keyspace.seed().hash(&key) };
-            let fields = shard.end_fields(name, now, max - ended);
+            let fields = shard.end_fields(name, now, max - removed);
             debug_assert!(!fields.is_empty(), "the index says that one is due");
-            if let Some(record) = &mut record {
-                push_hdel(record, db, &key, &fields);
-            }
-            ended += fields.len();
+            removed += fields.len();
+            let is_gone = shard.get(name).is_none();
+            ended.fields(db, key, &fields, is_gone);
         }
     }
-    ended
+    removed
 }
 
 /// Removes one key if it has ended: for commands that walk and meet it. A shard that is held leaves it for the next who comes.
@@ -101,11 +133,9 @@ pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
     }
     shard.remove(name);
     thread.counters.expired.add(1);
-    if state.journal.is_followed() {
-        let mut record = Record::default();
-        record.push(db, [&b"DEL"[..], key].into_iter());
-        shard.lsn = state.journal.append(&record);
-    }
+    let mut ended = Ended::of(state);
+    ended.key(db, key.into());
+    ended.tell(state, thread, &mut shard);
     shard.finish();
 }
 

@@ -143,6 +143,17 @@ impl PubSub {
         self.of(kind).by_name.get(name).map_or(0, |subscribers| subscribers.len())
     }
 
+    /// How often a message would be sent.
+    pub(crate) fn receivers(&self, kind: Kind, channel: &[u8]) -> usize {
+        let direct = self.subscribers(kind, channel);
+        if kind != Kind::Channel || self.count(Kind::Pattern) == 0 {
+            return direct;
+        }
+        let patterns = self.patterns.read();
+        let matching = patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel));
+        direct + matching.map(|(_, subscribers)| subscribers.len()).sum::<usize>()
+    }
+
     const fn of(&self, kind: Kind) -> &Channels {
         match kind {
             Kind::ShardChannel => &self.shard_channels,
@@ -223,8 +234,8 @@ impl Post<'_> {
         let mut made: [Option<Mail>; 2] = [None, None];
         for client in subscribers.values() {
             let is_resp3 = client.protocol.load(Ordering::Relaxed) == 3;
-            let mail = made[usize::from(is_resp3)]
-                .get_or_insert_with(|| self.mail(is_resp3, kind, words));
+            let mail =
+                made[usize::from(is_resp3)].get_or_insert_with(|| self.mail(is_resp3, kind, words));
             self.thread.put(client, mail, self.bytes_max);
         }
         self.sent += subscribers.len();

@@ -300,8 +300,7 @@ impl Session {
 
     /// A subscriber that speaks RESP2 could not tell replies from messages, and is restricted to a few commands.
     pub(crate) fn judge_restriction(&mut self) {
-        let is_restricted =
-            self.is_in_mode(mode::SUBSCRIBER) && self.protocol == Protocol::Resp2;
+        let is_restricted = self.is_in_mode(mode::SUBSCRIBER) && self.protocol == Protocol::Resp2;
         self.set_mode(mode::RESTRICTED, is_restricted);
     }
 

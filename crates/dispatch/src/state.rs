@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use russet_config::{Config, Id, OutputBufferLimit, SetError, id};
+use russet_config::{Config, Id, OutputBufferLimit, SetError, event, id};
 use russet_engine::random::Random;
 use russet_engine::{Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
@@ -172,6 +172,8 @@ pub struct Tunables {
     pub clients_reserved: AtomicUsize,
     /// How many of a hundred clients may be unauthenticated.
     pub unauthenticated_percent: AtomicUsize,
+    /// `notify-keyspace-events`: bits of [`russet_config::event`], or zero if no channel is chosen.
+    pub events: AtomicU32,
     /// `hz`.
     pub hz: AtomicI64,
     /// What makes a collection big.
@@ -359,6 +361,9 @@ impl State {
         let [normal, _, pubsub] = config.output_buffer_limits();
         tunables.output_normal.apply(normal);
         tunables.output_pubsub.apply(pubsub);
+        let events = config.integer(const { id("notify-keyspace-events") });
+        let has_channel = events & (event::KEYSPACE | event::KEYEVENT) != 0;
+        tunables.events.store(if has_channel { events as u32 } else { 0 }, Ordering::Relaxed);
         tunables.thresholds.apply(&config);
         self.judge_memory();
     }

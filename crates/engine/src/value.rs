@@ -21,6 +21,20 @@ pub enum Value<'a> {
     Object(Object),
 }
 
+impl Value<'_> {
+    /// Its type.
+    pub const fn kind(&self) -> Type {
+        match self {
+            Self::Short(_) | Self::Int(_) | Self::Chunks(_) => Type::String,
+            Self::Object(Object::List(_)) => Type::List,
+            Self::Object(Object::Set(_)) => Type::Set,
+            Self::Object(Object::SortedSet(_)) => Type::SortedSet,
+            Self::Object(Object::Hash(_)) => Type::Hash,
+            Self::Object(Object::Stream(_)) => Type::Stream,
+        }
+    }
+}
+
 /// A value in its entry, to be read.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
