@@ -38,9 +38,12 @@ mod commands {
 mod config_file;
 /// The whole table beside real servers.
 mod differential;
+mod events;
 mod order;
 
 mod protocol;
+
+mod pubsub;
 
 /// Rules over the command table.
 mod table;

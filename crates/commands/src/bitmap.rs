@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS, at, range};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop};
 use russet_engine::number::parse_i64;
 use russet_engine::types::bitmap::{Bitmap, Combined, Operation, combine, set_bit};
 use russet_engine::{Entry, Value};
@@ -148,6 +148,7 @@ fn setbit(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     };
     let change = |entry: &mut Entry| set_bit(entry, offset, is_set).expect("a string, looked up");
     let old = cx.data.change_string(key, change)?;
+    cx.data.announce(Class::String, "setbit", key);
     cx.reply.integer(i64::from(old));
     Ok(())
 }
@@ -292,6 +293,9 @@ fn bitop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             len
         }
     };
+    if len > 0 {
+        cx.data.notify(Class::String, "set", target);
+    }
     cx.reply.integer(len as i64);
     Ok(())
 }

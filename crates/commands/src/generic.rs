@@ -10,7 +10,7 @@ mod sort;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::context::type_name;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, OW, RM, RO, RW, UPDATE, at, range};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop};
 use russet_engine::Entry;
 use russet_engine::number::parse_i64;
 
@@ -423,8 +423,7 @@ fn rename(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::NoSuchKey.into());
     }
     if source.bytes != target.bytes {
-        let db = cx.data.db;
-        cx.data.rename(source, target, db);
+        rename_found(cx, source, target);
     }
     cx.reply.ok();
     Ok(())
@@ -437,11 +436,17 @@ fn renamenx(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let is_free = !cx.data.exists(target);
     if is_free {
-        let db = cx.data.db;
-        cx.data.rename(source, target, db);
+        rename_found(cx, source, target);
     }
     cx.reply.integer(is_free.into());
     Ok(())
+}
+
+fn rename_found(cx: &mut Context<'_>, source: Key<'_>, target: Key<'_>) {
+    let db = cx.data.db;
+    cx.data.rename(source, target, db);
+    cx.data.notify(Class::Generic, "rename_from", source);
+    cx.data.notify(Class::Generic, "rename_to", target);
 }
 
 fn move_to_db(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -452,6 +457,8 @@ fn move_to_db(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let is_due = cx.data.exists(key) && !cx.data.in_db(db, |data| data.exists(key));
     if is_due {
         cx.data.rename(key, key, db);
+        cx.data.notify(Class::Generic, "move_from", key);
+        cx.data.in_db(db, |data| data.notify(Class::Generic, "move_to", key));
     }
     cx.reply.integer(is_due.into());
     Ok(())
@@ -478,6 +485,9 @@ fn copy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let is_free = may_replace || !cx.data.in_db(db, |data| data.exists(target));
     let is_copied = is_free && cx.data.copy(source, target, db);
+    if is_copied {
+        cx.data.in_db(db, |data| data.notify(Class::Generic, "copy_to", target));
+    }
     cx.reply.integer(is_copied.into());
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop, Text};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop, Text};
 use russet_engine::View;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::hash::{Hash, Pair, Rules};
@@ -230,11 +230,13 @@ fn set_pairs(cx: &mut Context<'_>, args: &mut Args<'_>) -> Result<usize, Error> 
         return Err(Error::arity(cx.row.command.name));
     }
     let (rules, pairs, count) = (rules(cx), pairs_of(*args), args.left() / 2);
-    cx.data.change(key, Hash::new, |hash| {
+    let created = cx.data.change(key, Hash::new, |hash| {
         hash.prepare(count, pairs.clone(), &rules);
         let created = pairs.filter(|(field, value)| hash.set(field, value, false, &rules)).count();
         (created, true)
-    })
+    })?;
+    cx.data.announce(Class::Hash, "hset", key);
+    Ok(created)
 }
 
 fn hset(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -259,6 +261,7 @@ fn hsetnx(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         hash.set(field, value, false, &rules);
         (true, true)
     })?;
+    cx.data.announce(Class::Hash, "hset", key);
     cx.reply.integer(i64::from(is_set));
     Ok(())
 }
@@ -308,6 +311,7 @@ fn hdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (removed, removed > 0)
     };
     let removed = cx.data.change_found(key, remove)?.unwrap_or(0);
+    cx.data.announce(Class::Hash, "hdel", key);
     cx.reply.integer(removed as i64);
     Ok(())
 }
@@ -359,6 +363,7 @@ fn hincrby(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut digits = [0; DIGITS_MAX];
     let text = write_i64(sum, &mut digits);
     cx.data.change(key, Hash::new, |hash| (hash.set(field, text, true, &rules), true))?;
+    cx.data.announce(Class::Hash, "hincrby", key);
     cx.reply.integer(sum);
     Ok(())
 }
@@ -385,6 +390,7 @@ fn hincrbyfloat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         hash.set(field, text.as_bytes(), true, &rules);
         (hash.expiry(field).flatten().is_some(), true)
     })?;
+    cx.data.announce(Class::Hash, "hincrbyfloat", key);
     if has_end {
         let words: [&[u8]; 7] =
             [b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", field, text.as_bytes()];

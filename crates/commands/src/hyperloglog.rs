@@ -2,7 +2,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, INSERT, RO, RW, at, range};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop, Text};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop, Text};
 use russet_engine::random::Random;
 use russet_engine::types::hyperloglog::{
     Corrupted, Form, LEN_MAX, Registers, Sketch, cached_count, count, forget_count, form_of,
@@ -115,6 +115,7 @@ fn pfadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let has_changed = added == Ok(true);
         (added, has_changed)
     })?;
+    cx.data.announce(Class::String, "pfadd", key);
     cx.reply.integer(i64::from(has_changed.map_err(corrupted)?));
     Ok(())
 }
@@ -213,6 +214,7 @@ fn pfmerge(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         store(entry, &sketch);
         ((), true)
     })?;
+    cx.data.announce(Class::String, "pfadd", target);
     cx.reply.ok();
     Ok(())
 }

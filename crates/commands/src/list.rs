@@ -9,7 +9,7 @@ mod position;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, at, counted, range};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop};
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::list::{List, ListMax};
 
@@ -353,6 +353,22 @@ impl End {
         }
     }
 
+    /// What has happened when something was pushed here.
+    const fn pushed(self) -> &'static str {
+        match self {
+            Self::Left => "lpush",
+            Self::Right => "rpush",
+        }
+    }
+
+    /// What has happened when something was taken from here.
+    const fn popped(self) -> &'static str {
+        match self {
+            Self::Left => "lpop",
+            Self::Right => "rpop",
+        }
+    }
+
     /// The command that pops here, for the journal.
     const fn pop_word(self) -> &'static [u8] {
         match self {
@@ -394,6 +410,7 @@ fn push(cx: &mut Context<'_>, args: &mut Args<'_>, end: End, makes: bool) -> Out
         args.by_ref().for_each(|element| end.push(list, element));
         (list.len(), true)
     })?;
+    cx.data.announce(Class::List, end.pushed(), key);
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -413,7 +430,7 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let key = args.key()?;
     let count =
         if args.is_empty() { None } else { Some(args.count().map_err(|_| Error::NotPositive)?) };
-    if cx.data.read_as::<List>(key)?.is_none() {
+    if cx.data.find_as::<List>(key)?.is_none() {
         if count.is_some() {
             cx.reply.null_array()
         } else {
@@ -447,6 +464,7 @@ fn pop_one(cx: &mut Context<'_>, key: Key<'_>, end: End) -> Result<(), Error> {
         list.has_shrunk(max);
         ((), true)
     })?;
+    cx.data.announce(Class::List, end.popped(), key);
     Ok(())
 }
 
@@ -467,6 +485,7 @@ fn pop_many(cx: &mut Context<'_>, key: Key<'_>, end: End, count: usize) -> Resul
         list.has_shrunk(max);
         (taken, true)
     })?;
+    cx.data.announce(Class::List, end.popped(), key);
     Ok(taken.unwrap_or(0))
 }
 
@@ -559,17 +578,21 @@ fn lset(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if is_there != Some(true) {
         return Err(Error::IndexOutOfRange.into());
     }
+    cx.data.announce(Class::List, "lset", key);
     cx.reply.ok();
     Ok(())
 }
 
 fn ltrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, start, stop, max) = (args.key()?, args.int()?, args.int()?, list_max(cx));
-    cx.data.change_found(key, |list: &mut List| {
+    let found = cx.data.change_found(key, |list: &mut List| {
         let gone = list.trim(start, stop);
         list.has_shrunk(max);
         ((), gone > 0)
     })?;
+    if found.is_some() {
+        cx.data.announce_anyway(Class::List, "ltrim", key);
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -263,8 +263,13 @@ fn spublish(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn send(cx: &mut Context<'_>, args: &mut Args<'_>, kind: Kind) -> Outcome {
     let (channel, message) = (args.next()?, args.next()?);
-    let stamp = if cx.data.is_followed() { cx.state.journal.end() } else { 0 };
-    let receivers = cx.state.publish(cx.thread, kind, channel, message, stamp);
+    let receivers = if cx.session.deny_blocking {
+        // In its place among what else the unit does.
+        cx.data.publish_later(kind, channel, message)
+    } else {
+        let stamp = if cx.data.is_followed() { cx.state.journal.end() } else { 0 };
+        cx.state.publish(cx.thread, kind, channel, message, stamp)
+    };
     cx.reply.integer(receivers as i64);
     Ok(())
 }

@@ -5,7 +5,7 @@ mod random;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, at, counted, range};
-use russet_dispatch::{Args, Command, Context, Group, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Group, Outcome, Stop};
 use russet_engine::Type;
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
@@ -270,6 +270,7 @@ fn sadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let added = args.by_ref().filter(|member| set.insert(member, &rules)).count();
         (added, added > 0)
     })?;
+    cx.data.announce(Class::Set, "sadd", key);
     cx.reply.integer(added as i64);
     Ok(())
 }
@@ -280,6 +281,7 @@ fn srem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let removed = args.by_ref().filter(|member| set.remove(member)).count();
         (removed, removed > 0)
     })?;
+    cx.data.announce(Class::Set, "srem", key);
     cx.reply.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }
@@ -328,8 +330,10 @@ fn smove(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     cx.data.find_as::<Set>(target)?;
     if is_there && source.bytes != target.bytes {
         cx.data.change_found(source, |set: &mut Set| ((), set.remove(member)))?;
+        cx.data.announce(Class::Set, "srem", source);
         let make = || Set::expecting(member, 1, &rules);
         cx.data.change(target, make, |set| ((), set.insert(member, &rules)))?;
+        cx.data.announce(Class::Set, "sadd", target);
     }
     cx.reply.integer(i64::from(is_there));
     Ok(())

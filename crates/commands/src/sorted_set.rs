@@ -11,7 +11,7 @@ pub mod store;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Group, Key, Outcome};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome};
 use russet_engine::types::sorted_set::{Rules, SortedSet, Update};
 use russet_resp::{Protocol, Writer};
 use smallvec::SmallVec;
@@ -279,7 +279,10 @@ pub(crate) fn add_pairs(
             Ok::<(), Error>(())
         });
         (result.map(|()| added), added.new + added.changed > 0)
-    })??;
+    })?;
+    let event = if options.is_increment { "zincr" } else { "zadd" };
+    cx.data.announce(Class::SortedSet, event, key);
+    let added = added?;
     match (options.is_increment, options.counts_changed) {
         (true, _) => match added.last {
             Some(score) => cx.reply.double(score),
@@ -364,6 +367,7 @@ fn zrem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let removed = args.by_ref().filter(|member| set.remove(member).is_some()).count();
         (removed, removed > 0)
     })?;
+    cx.data.announce(Class::SortedSet, "zrem", key);
     cx.reply.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }

@@ -11,7 +11,7 @@ mod trim;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, Begin, DELETE, Find, KeySpec, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::Told;
 use russet_engine::types::stream::{
     Element, Entry, ID_TEXT_MAX, Log, References, Stream, StreamId,
@@ -423,6 +423,7 @@ fn xdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let removed = ids.iter().filter(|id| stream.log.remove(**id)).count();
         (removed, if removed > 0 { Told::Watchers } else { Told::Nobody })
     })?;
+    cx.data.announce(Class::Stream, "xdel", key);
     cx.reply.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }
@@ -472,6 +473,9 @@ fn xdelex(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let has_changed = references == References::Drop || verdicts.contains(&1);
         (verdicts, if has_changed { Told::Watchers } else { Told::Nobody })
     })?;
+    if verdicts.as_ref().is_some_and(|verdicts| verdicts.contains(&1)) {
+        cx.data.notify(Class::Stream, "xdel", key);
+    }
     let none = || ids.iter().map(|_| -1).collect();
     reply_verdicts(&mut cx.reply, &verdicts.unwrap_or_else(none));
     Ok(())
@@ -501,6 +505,7 @@ fn xsetid(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (Ok(()), Told::Journal)
     })?;
     done.ok_or(Error::NoSuchKey)??;
+    cx.data.announce(Class::Stream, "xsetid", key);
     cx.reply.ok();
     Ok(())
 }

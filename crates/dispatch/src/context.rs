@@ -229,10 +229,11 @@ impl<'a> Data<'a> {
         self.find_and_mark(key, Some(access));
     }
 
-    /// Sets a key to a string.
+    /// Sets a key to a string, and tells that it was set.
     #[inline]
     pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expiry: Option<u64>) {
         self.set(key, string_value(bytes), expiry);
+        self.notify(Class::String, "set", key);
     }
 
     /// Changes a live entry in place.

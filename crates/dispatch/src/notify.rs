@@ -141,9 +141,13 @@ impl Data<'_> {
 
     #[cold]
     fn announce_wanted(&mut self, class: Class, name: &'static str, key: Key<'_>) {
-        if !self.unit.take_news() {
-            return;
+        if self.unit.take_news() {
+            self.announce_anyway(class, name, key);
         }
+    }
+
+    /// As [`Data::announce`], also where nothing was changed.
+    pub fn announce_anyway(&mut self, class: Class, name: &'static str, key: Key<'_>) {
         self.notify(class, name, key);
         if self.again(key).is_none() {
             self.notify(Class::Generic, "del", key);

@@ -2,7 +2,7 @@
 //!
 //! All steps are read first. If any of them writes, the string is extended to the farthest of those before the first is done.
 
-use russet_dispatch::{Args, Context, Error, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Outcome};
 use russet_engine::Entry;
 use russet_engine::number::parse_i64;
 use russet_engine::types::bitmap::{Bitmap, Field, Overflow, grow};
@@ -58,6 +58,7 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_write: bool) -> Outcome {
             (answers, has_changed)
         })?,
     };
+    cx.data.announce(Class::String, "setbit", key);
     cx.reply.array(answers.len());
     for answer in answers {
         match answer {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use russet_dispatch::clock::access_clock;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
-use russet_dispatch::{Args, Category, Command, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::list::ListMax;
 use russet_engine::types::{hash, set, sorted_set};
@@ -160,10 +160,15 @@ fn put(
     end: Option<u64>,
     options: &Options,
 ) {
+    if cx.data.exists(key) {
+        // What is replaced counts as removed before, without a word.
+        cx.data.notify(Class::New, "new", key);
+    }
     match content {
         Content::Text(text) => cx.data.set(key, string_value(&text), end),
         Content::Object(object) => cx.data.set(key, Value::Object(object), end),
     }
+    cx.data.notify(Class::Generic, "restore", key);
     if let Some(idle) = options.idle {
         let seconds = (cx.now() / 1000).saturating_sub(idle as u64);
         cx.data.set_access(key, access_clock(seconds * 1000));

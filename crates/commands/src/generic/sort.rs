@@ -11,7 +11,7 @@ use std::ops::Range;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::context::{Data, Text};
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at, option, patterns};
-use russet_dispatch::{Args, Category, Command, Context, Error, Key, Outcome, State, Stop};
+use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome, State, Stop};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::list::{List, ListMax};
 use russet_engine::{Entry, ObjectRef};
@@ -355,7 +355,11 @@ fn listed(elements: &[Cow<'_, [u8]>], gets: &[Pattern<'_>], others: Others<'_>) 
 
 fn store(cx: &mut Context<'_>, target: Key<'_>, mut list: List) -> Outcome {
     list.was_made(ListMax::of(cx.state.tunables.thresholds.list()));
-    cx.reply.integer(list.len() as i64);
+    let len = list.len();
     cx.data.put(target, list);
+    if len > 0 {
+        cx.data.notify(Class::List, "sortstore", target);
+    }
+    cx.reply.integer(len as i64);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, Begin, Find, KeySpec, OW, RO, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::Collection;
 use russet_engine::types::geo::{Place, Search, Shape};
 use russet_engine::types::sorted_set::{Bounds, ScoreBound, SortedSet};
@@ -442,7 +442,14 @@ fn answer(cx: &mut Context<'_>, source: Key<'_>, query: &Query<'_>) -> Outcome {
         unit = *metres;
     }
     match query.target {
-        Some(target) => store(cx, target, &found, query.stores_distance, unit),
+        Some(target) => {
+            store(cx, target, &found, query.stores_distance, unit);
+            if !found.is_empty() {
+                let is_search = cx.row.command.name == "geosearchstore";
+                let event = if is_search { "geosearchstore" } else { "georadiusstore" };
+                cx.data.notify(Class::SortedSet, event, target);
+            }
+        }
         None => {
             cx.reply.array(found.len());
             found.iter().for_each(|found| query.show(&mut cx.reply, found, unit));

@@ -5,7 +5,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Command, Context, Error, Key, Outcome};
 use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 use russet_engine::types::hash::Hash;
 
@@ -243,15 +243,18 @@ impl<'a> Effects<'a> {
         !self.changed.is_empty() || !self.removed.is_empty()
     }
 
-    /// Tells the journal: `head`, the number of fields and the changed ones, and HDEL of the removed.
-    fn record(&self, cx: &mut Context<'_>, key: Key<'_>, head: &[&[u8]]) {
+    /// Tells the journal: `head`, the number of fields and the changed ones, and HDEL of the removed; and who listens, that the former
+    /// have `event`.
+    fn record(&self, cx: &mut Context<'_>, key: Key<'_>, head: &[&[u8]], event: &'static str) {
         if !self.changed.is_empty() {
+            cx.data.notify(Class::Hash, event, key);
             let mut digits = [0; DIGITS_MAX];
             let count = write_i64(self.changed.len() as i64, &mut digits);
             let words = [head, &[b"FIELDS", count], &self.changed].concat();
             cx.data.effect(&words);
         }
         if !self.removed.is_empty() {
+            cx.data.announce_anyway(Class::Hash, "hdel", key);
             let words = [&[&b"HDEL"[..], key.bytes], &self.removed[..]].concat();
             cx.data.effect(&words);
         }
@@ -261,7 +264,7 @@ impl<'a> Effects<'a> {
     fn record_end(&self, cx: &mut Context<'_>, key: Key<'_>, end: u64) {
         let mut digits = [0; DIGITS_MAX];
         let end = write_i64(end as i64, &mut digits);
-        self.record(cx, key, &[b"HPEXPIREAT", key.bytes, end]);
+        self.record(cx, key, &[b"HPEXPIREAT", key.bytes, end], "hexpire");
     }
 }
 
@@ -363,11 +366,13 @@ fn hpersist(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
     cx.data.find_as::<Hash>(key)?;
     read_fields(args, Error::NumFieldsNotPositive)?;
-    Ok(each_field(cx, key, args, |hash, field| match hash.expiry(field) {
+    each_field(cx, key, args, |hash, field| match hash.expiry(field) {
         None => (NO_FIELD, false),
         Some(None) => (NO_END, false),
         Some(Some(_)) => (DONE, hash.set_expiry(field, None)),
-    })?)
+    })?;
+    cx.data.announce(Class::Hash, "hpersist", key);
+    Ok(())
 }
 
 /// What HGETEX does to the fields that it reads.
@@ -421,7 +426,7 @@ fn hgetex(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     })?;
     match change {
         Change::Nothing => {}
-        Change::Persist => effects.record(cx, key, &[b"HPERSIST", key.bytes]),
+        Change::Persist => effects.record(cx, key, &[b"HPERSIST", key.bytes], "hpersist"),
         Change::End(end) => effects.record_end(cx, key, end),
     }
     Ok(())
@@ -463,7 +468,7 @@ fn hgetdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         }
         is_removed
     })?;
-    effects.record(cx, key, &[]);
+    effects.record(cx, key, &[], "hdel");
     Ok(())
 }
 
@@ -557,7 +562,11 @@ fn hsetex(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let holds = options.hold(cx.data.find_as::<Hash>(key)?, args);
     if holds {
         match options.end {
-            Some(end) if end <= cx.now() => remove_pairs(cx, key, args)?,
+            // Redis sets the fields before it sees that they have ended.
+            Some(end) if end <= cx.now() => {
+                cx.data.notify(Class::Hash, "hset", key);
+                remove_pairs(cx, key, args)?;
+            }
             _ => set_pairs(cx, key, args, &options)?,
         }
     }
@@ -573,7 +582,7 @@ fn remove_pairs(cx: &mut Context<'_>, key: Key<'_>, args: &Args<'_>) -> Result<(
         effects.removed.extend(fields.filter(|field| hash.remove(field)));
         ((), effects.is_any())
     })?;
-    effects.record(cx, key, &[]);
+    effects.record(cx, key, &[], "hdel");
     Ok(())
 }
 
@@ -595,6 +604,10 @@ fn set_pairs(
         }
         ((), true)
     })?;
+    cx.data.notify(Class::Hash, "hset", key);
+    if options.end.is_some() {
+        cx.data.notify(Class::Hash, "hexpire", key);
+    }
     record_pairs(cx, key, args, options);
     Ok(())
 }

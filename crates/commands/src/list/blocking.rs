@@ -22,7 +22,7 @@ fn blocking_pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome 
     let keys = (1..args.left()).map(|_| args.key()).collect::<Result<Vec<_>, _>>()?;
     let timeout = read_timeout(cx, args)?;
     for key in &keys {
-        if cx.data.read_as::<List>(*key)?.is_some() {
+        if cx.data.find_as::<List>(*key)?.is_some() {
             cx.reply.array(2);
             cx.reply.bulk(key.bytes);
             pop_one(cx, *key, end)?;

@@ -1,6 +1,6 @@
 //! Elements that go from one list to another: LMOVE, RPOPLPUSH, LMOVEM.
 
-use russet_dispatch::{Args, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::list::List;
 
@@ -40,7 +40,7 @@ pub(super) fn move_one(
     from: End,
     to: End,
 ) -> Result<bool, Error> {
-    if cx.data.read_as::<List>(source)?.is_none() {
+    if cx.data.find_as::<List>(source)?.is_none() {
         return Ok(false);
     }
     cx.data.find_as::<List>(target)?;
@@ -63,8 +63,15 @@ pub(super) fn move_one(
         cx.data.change(target, List::new, push)?;
         cx.reply.bulk(&element);
     }
+    tell_moved(cx, source, target, from, to);
     cx.data.effect(&[b"LMOVE", source.bytes, target.bytes, from.word(), to.word()]);
     Ok(true)
+}
+
+/// Where it has arrived is told before where it has gone.
+fn tell_moved(cx: &mut Context<'_>, source: Key<'_>, target: Key<'_>, from: End, to: End) {
+    cx.data.notify(Class::List, to.pushed(), target);
+    cx.data.announce_anyway(Class::List, from.popped(), source);
 }
 
 /// Within one list: at no moment is the list empty.
@@ -137,7 +144,7 @@ pub(super) fn move_many(
     to: End,
     amount: Amount,
 ) -> Result<bool, Error> {
-    let taken = amount.of(cx.data.read_as::<List>(source)?.map_or(0, List::len));
+    let taken = amount.of(cx.data.find_as::<List>(source)?.map_or(0, List::len));
     if taken == 0 {
         return Ok(false);
     }
@@ -166,6 +173,7 @@ pub(super) fn move_many(
             ((), true)
         })?;
     }
+    tell_moved(cx, source, target, from, to);
     cx.reply.array(moved.len());
     moved.iter().for_each(|element| cx.reply.bulk(element));
     let mut digits = [0; DIGITS_MAX];

@@ -1,6 +1,6 @@
 //! What looks for elements: LPOS, LINSERT, LREM.
 
-use russet_dispatch::{Args, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Stop};
 use russet_engine::Collection;
 use russet_engine::types::list::List;
 
@@ -108,6 +108,7 @@ pub(super) fn linsert(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let is_done = list.insert(pivot, element, is_after);
         (if is_done { list.len() as i64 } else { -1 }, is_done)
     })?;
+    cx.data.announce(Class::List, "linsert", key);
     cx.reply.integer(len.unwrap_or(0));
     Ok(())
 }
@@ -121,6 +122,7 @@ pub(super) fn lrem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         list.has_shrunk(max);
         (gone, gone > 0)
     })?;
+    cx.data.announce(Class::List, "lrem", key);
     cx.reply.integer(gone.unwrap_or(0) as i64);
     Ok(())
 }

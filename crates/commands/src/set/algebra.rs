@@ -4,7 +4,7 @@
 //! than to take the members of all others out of a copy. Only unions, and that copy, need memory for what they have seen.
 
 use russet_dispatch::context::Data;
-use russet_dispatch::{Args, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
 use russet_engine::{Collection, SmallMax, View};
@@ -18,6 +18,17 @@ enum Operation {
     Union,
     Intersection,
     Difference,
+}
+
+impl Operation {
+    /// What has happened when a result was stored.
+    const fn stored(self) -> &'static str {
+        match self {
+            Self::Union => "sunionstore",
+            Self::Intersection => "sinterstore",
+            Self::Difference => "sdiffstore",
+        }
+    }
 }
 
 pub(super) fn sunion(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -101,6 +112,9 @@ fn store(cx: &mut Context<'_>, args: &mut Args<'_>, operation: Operation) -> Out
     let result = kept(&sets(&cx.data, &keys), operation, &rules);
     let len = result.len();
     cx.data.put(target, result);
+    if len > 0 {
+        cx.data.notify(Class::Set, operation.stored(), target);
+    }
     cx.reply.integer(len as i64);
     Ok(())
 }

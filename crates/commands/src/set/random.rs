@@ -6,7 +6,7 @@
 
 use hashbrown::HashSet;
 use russet_dispatch::state::Thread;
-use russet_dispatch::{Args, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
 use russet_resp::Writer;
@@ -144,6 +144,7 @@ fn pop_one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
     })?;
     match popped {
         Some(member) => {
+            cx.data.announce(Class::Set, "spop", key);
             cx.data.effect(&[b"SREM", key.bytes, &member]);
             cx.reply.bulk(&member);
         }
@@ -157,6 +158,7 @@ fn pop_all(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
         cx.reply.set(set.len());
         set.iter().for_each(|member| bulk(&mut cx.reply, member));
     }
+    cx.data.notify(Class::Set, "spop", key);
     cx.data.remove(key);
     cx.data.effect(&[b"DEL", key.bytes]);
     Ok(())
@@ -167,6 +169,7 @@ fn pop_some(cx: &mut Context<'_>, key: Key<'_>, count: usize) -> Outcome {
     let popped =
         cx.data.change_found(key, |set: &mut Set| (pop(set, count, thread, &rules), true))?;
     let popped = popped.unwrap_or_default();
+    cx.data.announce(Class::Set, "spop", key);
     cx.reply.set(popped.len());
     popped.iter().for_each(|member| cx.reply.bulk(member));
     if cx.data.is_followed() {

@@ -3,7 +3,7 @@
 use russet_dispatch::blocking::{OnTimeout, Wait, timeout_ms};
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, RW, at, counted, range};
-use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::Type;
 use russet_engine::types::sorted_set::SortedSet;
 use russet_resp::Protocol;
@@ -187,6 +187,8 @@ fn take(cx: &mut Context<'_>, key: Key<'_>, end: End, count: usize, shape: Shape
         }
         ((), true)
     })?;
+    let event = if end == End::Min { "zpopmin" } else { "zpopmax" };
+    cx.data.announce(Class::SortedSet, event, key);
     Ok(())
 }
 

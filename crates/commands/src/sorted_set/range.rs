@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, OW, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Outcome, Stop};
 use russet_engine::types::sorted_set::{Bounds, LexBound, ScoreBound, SortedSet};
 use russet_resp::number::parse_double;
 
@@ -366,6 +366,9 @@ fn zrangestore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         set.each(query.of(set), |name, score| stored.set(score, name, rules));
     }
     cx.data.put(target, stored);
+    if len > 0 {
+        cx.data.notify(Class::SortedSet, "zrangestore", target);
+    }
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -406,6 +409,12 @@ fn remove(cx: &mut Context<'_>, args: &mut Args<'_>, by: By) -> Outcome {
     if !found.is_empty() {
         let gone = found.clone();
         cx.data.change_found(key, |set: &mut SortedSet| (set.remove_range(gone), true))?;
+        let event = match by {
+            By::Rank => "zremrangebyrank",
+            By::Score => "zremrangebyscore",
+            By::Lex => "zremrangebylex",
+        };
+        cx.data.announce(Class::SortedSet, event, key);
     }
     cx.reply.integer(found.len() as i64);
     Ok(())

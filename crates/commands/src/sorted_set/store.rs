@@ -4,7 +4,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, KeySpec, OW, RO, UPDATE, at, counted};
-use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::types::set::Set;
 use russet_engine::types::sorted_set::{Rules, SortedSet};
 use russet_engine::{Entry, ObjectRef};
@@ -405,6 +405,14 @@ fn store(cx: &mut Context<'_>, args: &mut Args<'_>, operation: Operation) -> Out
     result.reduce(rules(cx));
     let len = result.len();
     cx.data.put(target, result);
+    if len > 0 {
+        let event = match operation {
+            Operation::Union => "zunionstore",
+            Operation::Inter => "zinterstore",
+            Operation::Diff => "zdiffstore",
+        };
+        cx.data.notify(Class::SortedSet, event, target);
+    }
     cx.reply.integer(len as i64);
     Ok(())
 }

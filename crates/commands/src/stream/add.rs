@@ -1,6 +1,6 @@
 //! XADD.
 
-use russet_dispatch::{Args, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::types::stream::{ENTRY_BYTES_MAX, ID_TEXT_MAX, NewId, Stream, StreamId};
 use smallvec::SmallVec;
 
@@ -14,6 +14,8 @@ struct Added {
     /// Nothing was added: the producer has said it before.
     is_duplicate: bool,
     name: Name,
+    /// How many entries trimming has taken.
+    trimmed: u64,
     /// What trimming with `~` came to.
     threshold: SmallVec<[u8; ID_TEXT_MAX]>,
 }
@@ -39,6 +41,10 @@ pub(super) fn xadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let has_changed = added.as_ref().is_ok_and(|added| !added.is_duplicate);
         (added, has_changed)
     })??;
+    cx.data.announce(Class::Stream, "xadd", key);
+    if added.trimmed > 0 {
+        cx.data.notify(Class::Stream, "xtrim", key);
+    }
     reply_id(&mut cx.reply, added.id);
     if !added.is_duplicate && cx.data.is_followed() && options.is_vague() {
         record(cx, args, key, &options, id_at, &added);
@@ -58,7 +64,7 @@ fn add(
     if let Some(said) = &options.said
         && let Some(id) = said.before(stream, &name, now)
     {
-        return Ok(Added { id, is_duplicate: true, name, threshold: SmallVec::new() });
+        return Ok(Added { id, is_duplicate: true, name, trimmed: 0, threshold: SmallVec::new() });
     }
     if stream.log.last_id() == StreamId::MAX {
         return Err(Error::StreamExhausted);
@@ -73,12 +79,12 @@ fn add(
     if let Some(said) = &options.said {
         said.record(stream, &name, id, now);
     }
-    let mut threshold = SmallVec::new();
+    let (mut trimmed, mut threshold) = (0, SmallVec::new());
     if options.trim.is_some() {
-        options.apply(stream, limits.entries);
+        trimmed = options.apply(stream, limits.entries);
         threshold = options.reached(stream);
     }
-    Ok(Added { id, is_duplicate: false, name, threshold })
+    Ok(Added { id, is_duplicate: false, name, trimmed, threshold })
 }
 
 /// Tells the journal what happened: the ID, the threshold, and under which name it was said.

@@ -1,7 +1,7 @@
 //! XCLAIM and XAUTOCLAIM: entries change hands.
 
 use russet_dispatch::context::Data;
-use russet_dispatch::{Args, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::Told;
 use russet_engine::types::stream::{Group, ID_TEXT_MAX, Log, Pending, Slot, Stream, StreamId};
 use russet_resp::Writer;
@@ -64,6 +64,16 @@ impl Changes {
     }
 }
 
+/// Tells the journal and who listens.
+fn tell(cx: &mut Context<'_>, changes: &Changes, key: Key<'_>, place: (&[u8], &[u8])) {
+    if changes.is_new {
+        cx.data.notify(Class::Stream, "xgroup-createconsumer", key);
+    }
+    if cx.data.is_followed() {
+        changes.record(&mut cx.data, key, place);
+    }
+}
+
 /// Tells the journal that an entry changed hands.
 pub(super) fn record_claim(
     data: &mut Data<'_>,
@@ -106,9 +116,7 @@ pub(super) fn xclaim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let told = changes.told();
         (changes, told)
     })?;
-    if cx.data.is_followed() {
-        changes.unwrap_or_default().record(&mut cx.data, key, (group, consumer));
-    }
+    tell(cx, &changes.unwrap_or_default(), key, (group, consumer));
     Ok(())
 }
 
@@ -251,9 +259,7 @@ pub(super) fn xautoclaim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let told = changes.told();
         (changes, told)
     })?;
-    if cx.data.is_followed() {
-        changes.unwrap_or_default().record(&mut cx.data, key, (group, consumer));
-    }
+    tell(cx, &changes.unwrap_or_default(), key, (group, consumer));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{DELETE, INSERT, RW, UPDATE, at};
-use russet_dispatch::{Args, Command, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Command, Context, Error, Key, Outcome};
 use russet_engine::Told;
 use russet_engine::types::stream::{Group, Log, References, Stream, StreamId};
 use smallvec::SmallVec;
@@ -143,6 +143,7 @@ fn create(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if !is_new {
         return Err(Error::BusyGroup.into());
     }
+    cx.data.announce(Class::Stream, "xgroup-create", key);
     cx.reply.ok();
     Ok(())
 }
@@ -176,6 +177,7 @@ fn set_id(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (Ok(()), true)
     })?;
     done?;
+    cx.data.announce(Class::Stream, "xgroup-setid", key);
     cx.reply.ok();
     Ok(())
 }
@@ -186,6 +188,7 @@ fn create_consumer(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let (_, is_new) = group.find_or_add(consumer, now);
         (is_new, is_new)
     })?;
+    cx.data.announce(Class::Stream, "xgroup-createconsumer", key);
     cx.reply.integer(i64::from(is_new));
     Ok(())
 }
@@ -196,6 +199,7 @@ fn delete_consumer(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let pending = group.remove_consumer(consumer);
         (pending.unwrap_or(0), pending.is_some())
     })?;
+    cx.data.announce(Class::Stream, "xgroup-delconsumer", key);
     cx.reply.integer(pending as i64);
     Ok(())
 }
@@ -207,6 +211,7 @@ fn destroy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let is_removed = stream.groups.remove(name);
         (is_removed, is_removed)
     })?;
+    cx.data.announce(Class::Stream, "xgroup-destroy", key);
     cx.reply.integer(i64::from(removed.ok_or(Error::GroupNeedsKey)?));
     Ok(())
 }
@@ -241,6 +246,9 @@ pub(super) fn xackdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let has_changed = verdicts.iter().any(|verdict| *verdict > 0);
         (verdicts, if has_changed { Told::Watchers } else { Told::Nobody })
     })?;
+    if verdicts.as_ref().is_some_and(|verdicts| verdicts.contains(&1)) {
+        cx.data.notify(Class::Stream, "xdel", key);
+    }
     let none = || ids.iter().map(|_| -1).collect();
     reply_verdicts(&mut cx.reply, &verdicts.unwrap_or_else(none));
     Ok(())

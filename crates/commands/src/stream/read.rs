@@ -5,7 +5,7 @@
 
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::{OnTimeout, Wait};
-use russet_dispatch::{Args, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Stop};
 use russet_engine::types::stream::{Entry, Group, ID_TEXT_MAX, Log, Slot, Stream, StreamId};
 use russet_engine::{Told, Type};
 use russet_resp::{Protocol, Writer};
@@ -332,7 +332,11 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             let told = if given.has_changed() { Told::Journal } else { Told::Nobody };
             (given, told)
         })?;
-        if let Some(given) = given.filter(|_| is_followed) {
+        let Some(given) = given else { continue };
+        if given.is_new {
+            cx.data.notify(Class::Stream, "xgroup-createconsumer", *key);
+        }
+        if is_followed {
             record(&mut cx.data, *key, &options, now, &given);
         }
     }

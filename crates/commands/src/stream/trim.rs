@@ -1,6 +1,6 @@
 //! MAXLEN and MINID, of XADD and XTRIM, and what else stands before the ID that XADD adds.
 
-use russet_dispatch::{Args, Context, Error, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Outcome};
 use russet_engine::Told;
 use russet_engine::types::stream::{ID_TEXT_MAX, NewId, References, Stream, StreamId, Trim};
 use smallvec::SmallVec;
@@ -184,6 +184,7 @@ pub(super) fn xtrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         ((count, options.reached(stream)), told)
     })?;
     let (count, threshold) = trimmed.unwrap_or_default();
+    cx.data.announce(Class::Stream, "xtrim", key);
     if count > 0 && options.is_approximate && cx.data.is_followed() {
         cx.data.effect(&options.effect(args, None, &threshold));
     }

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use russet_dispatch::{Args, Context, Error, Key, Outcome, Text};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Text};
 use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 use russet_engine::{Value, View, raw_value};
 use russet_resp::Protocol;
@@ -45,6 +45,7 @@ fn add(cx: &mut Context<'_>, key: Key<'_>, increment: i64) -> Outcome {
     } else {
         cx.data.set(key, Value::Int(sum), None);
     }
+    cx.data.notify(Class::String, "incrby", key);
     cx.reply.integer(sum);
     Ok(())
 }
@@ -69,6 +70,7 @@ pub(super) fn incrbyfloat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     let text = sum.ok_or(Error::NanOrInfinity)?.print();
     let expiry = cx.data.expiry(key).flatten();
     cx.data.set(key, raw_value(text.as_bytes()), expiry);
+    cx.data.notify(Class::String, "incrbyfloat", key);
     record_set(&mut cx.data, key, text.as_bytes(), End::Kept);
     cx.reply.bulk(text.as_bytes());
     Ok(())
@@ -260,6 +262,13 @@ fn count(
         End::Kept => old,
         End::Unsaid | End::Never => None,
     };
+    let event = if matches!(value, Value::Int(_)) { "incrby" } else { "incrbyfloat" };
     cx.data.set(key, value, expiry);
+    cx.data.notify(Class::String, event, key);
+    match end {
+        End::At(_) => cx.data.notify(Class::Generic, "expire", key),
+        End::Never if old.is_some() => cx.data.notify(Class::Generic, "persist", key),
+        End::Never | End::Kept | End::Unsaid => {}
+    }
     record_set(&mut cx.data, key, text, end);
 }

@@ -4,7 +4,7 @@
 //! kept as it was written until [`Life::settle`].
 
 use russet_dispatch::context::{Data, Text};
-use russet_dispatch::{Args, Error, Key};
+use russet_dispatch::{Args, Class, Error, Key};
 use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -253,7 +253,10 @@ pub(super) fn store(data: &mut Data<'_>, key: Key<'_>, value: &[u8], end: End) {
             data.set_string(key, value, expiry);
         }
         End::At(at) if at <= data.now => return remove(data, key),
-        End::At(at) => data.set_string(key, value, Some(at)),
+        End::At(at) => {
+            data.set_string(key, value, Some(at));
+            data.notify(Class::Generic, "expire", key);
+        }
     }
     record_set(data, key, value, end);
 }

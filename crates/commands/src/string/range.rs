@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_dispatch::{Args, Context, Error, Key, Outcome, Text};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Text};
 use russet_engine::collections::chunks::Chunks;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::string::{append as append_to, write_at};
-use russet_engine::{View, raw_value};
+use russet_engine::{View, raw_value, string_value};
 
 /// A part of a large string from this length on is given by reference, a shorter one is copied.
 const REFERENCE_MIN: usize = 4096;
@@ -72,6 +72,7 @@ pub(super) fn setrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.data.set(key, raw_value(b""), None);
     }
     let len = cx.data.update_found(key, |entry| write_at(entry, offset, bytes)).flatten();
+    cx.data.notify(Class::String, "setrange", key);
     cx.reply.integer(len.expect("a string, looked up or made above") as i64);
     Ok(())
 }
@@ -82,9 +83,10 @@ pub(super) fn append(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let len = if let Some(len) = cx.data.string_to_change(key)?.map(Text::len) {
         extend(cx, key, len, bytes)?
     } else {
-        cx.data.set_string(key, bytes, None);
+        cx.data.set(key, string_value(bytes), None);
         bytes.len()
     };
+    cx.data.notify(Class::String, "append", key);
     cx.reply.integer(len as i64);
     Ok(())
 }
