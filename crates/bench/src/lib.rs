@@ -17,6 +17,7 @@
 //! * [`pauses`]: the scenes of the third
 #![forbid(unsafe_code)]
 
+pub mod audience;
 pub mod compare;
 pub mod load;
 pub mod loadgen;

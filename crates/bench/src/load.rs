@@ -17,6 +17,7 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::audience::Audience;
 use crate::request::{Batch, Numbers, Template};
 use crate::scan::Scanner;
 use crate::usage;
@@ -57,6 +58,8 @@ pub struct Plan {
     pub mix: Vec<(u32, Template)>,
     /// The numbers that fill them.
     pub numbers: Numbers,
+    /// How many others listen to the channel that the requests publish on.
+    pub listeners: usize,
 }
 
 /// What came of it.
@@ -104,13 +107,15 @@ struct Load {
 pub fn run(plan: Plan) -> io::Result<Outcome> {
     let mut poll = Poll::new()?;
     let mut connections = connect(&plan, &poll)?;
+    let mut audience = Audience::gather(&plan, &poll)?;
     let cpu_before = usage::cpu(process::id())?;
     let start = Instant::now();
     let mut load = Load::new(plan, start);
     for connection in &mut connections {
         load.begin(connection, Instant::now())?;
     }
-    load.drive(&mut poll, &mut connections)?;
+    load.drive(&mut poll, &mut connections, &mut audience)?;
+    load.hear_out(&mut poll, &mut audience)?;
     let elapsed = start.elapsed();
     let own_cpu = usage::cpu(process::id())?.saturating_sub(cpu_before);
     Ok(Outcome {
@@ -190,18 +195,38 @@ impl Load {
         }
     }
 
-    fn drive(&mut self, poll: &mut Poll, connections: &mut [Connection]) -> io::Result<()> {
+    fn drive(
+        &mut self,
+        poll: &mut Poll,
+        connections: &mut [Connection],
+        audience: &mut Audience,
+    ) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while self.active > 0 {
             wait(poll, &mut events)?;
             for event in &events {
-                let connection = &mut connections[event.token().0];
+                let Some(connection) = connections.get_mut(event.token().0) else {
+                    audience.hear(event.token(), &mut self.buffer)?;
+                    continue;
+                };
                 if event.is_writable() && !connection.unsent.is_empty() {
                     connection.flush()?;
                 }
                 if event.is_readable() {
                     self.receive(connection)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every listener has heard what was published.
+    fn hear_out(&mut self, poll: &mut Poll, audience: &mut Audience) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while audience.has_to_hear(self.requests) {
+            wait(poll, &mut events)?;
+            for event in &events {
+                audience.hear(event.token(), &mut self.buffer)?;
             }
         }
         Ok(())
@@ -313,6 +338,7 @@ mod tests {
             until,
             mix: vec![(1, Template::parse("PING", 0))],
             numbers: Numbers::random(1, 1),
+            listeners: 0,
         })
         .unwrap()
     }

@@ -140,6 +140,7 @@ fn fill(options: &Options, address: SocketAddr, kind: Fill) -> io::Result<Report
         until: Until::Requests(u64::from(options.keys)),
         mix: vec![(1, Template::parse(&line, options.value_bytes))],
         numbers: Numbers::in_order(options.keys),
+        listeners: 0,
     };
     measure("fill".to_owned(), plan)
 }
@@ -158,6 +159,7 @@ fn send(options: &Options, address: SocketAddr) -> io::Result<Report> {
             true => Numbers::in_order(options.keys),
             false => Numbers::random(options.keys, options.seed),
         },
+        listeners: workload::find(&name).map_or(0, |workload| workload.listeners),
     };
     measure(name, plan)
 }

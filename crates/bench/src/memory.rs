@@ -82,7 +82,7 @@ pub fn measure(results: &Results) -> io::Result<Vec<Memory>> {
     let kinds = match options.suite {
         Suite::Keys => KEYS,
         Suite::Types => TYPES,
-        Suite::Heavy => &[],
+        Suite::Heavy | Suite::Messages => &[],
     };
     let mut measured = Vec::new();
     for &Kind { stored, ref line, times, each, goal } in kinds {

@@ -19,6 +19,7 @@ pub fn page(results: &Results) -> String {
         Suite::Keys => "keys",
         Suite::Types => "the types",
         Suite::Heavy => "many elements at once",
+        Suite::Messages => "messages",
     };
     let mut text = format!("# Benchmarks: {title}\n\n");
     text.push_str(&head(results));

@@ -120,6 +120,7 @@ fn send(address: SocketAddr, step: Step) -> io::Result<()> {
         until: Until::Requests(u64::from(step.times)),
         mix: vec![(1, Template::parse(step.line, VALUE_BYTES))],
         numbers: Numbers::in_order(u32::MAX / 2),
+        listeners: 0,
     };
     match load::run(plan)?.first_error {
         Some(error) => Err(io::Error::other(error)),

@@ -33,12 +33,14 @@ pub struct Workload {
     pub steps: &'static [Step],
     /// It uses up what it finds: the steps come before every run, which ends after so many requests.
     pub requests: Option<u64>,
+    /// How many clients listen to the channel [`CHANNEL`] meanwhile, each request being a message to all of them.
+    pub listeners: usize,
     /// Weight and command line, with the placeholders of [`crate::request`].
     pub commands: &'static [(u32, &'static str)],
 }
 
 const fn row(name: &'static str, commands: &'static [(u32, &'static str)]) -> Workload {
-    Workload { name, steps: &[], requests: None, commands }
+    Workload { name, steps: &[], requests: None, listeners: 0, commands }
 }
 
 impl Workload {
@@ -49,7 +51,14 @@ impl Workload {
     const fn using_up(self, requests: u64) -> Self {
         Self { requests: Some(requests), ..self }
     }
+
+    const fn heard_by(self, listeners: usize) -> Self {
+        Self { listeners, ..self }
+    }
 }
+
+/// What the listeners of a workload are subscribed to.
+pub const CHANNEL: &str = "feed";
 
 const LIST: Step = step(1_000_000, "RPUSH mylist __value__");
 const HASH: Step = step(1_000_000, "HSET myhash fld:__rand_digits__ __value__");
@@ -123,6 +132,7 @@ pub const WORKLOADS: &[Workload] = &[
     ]),
     row("sort10k", &[(1, "SORT numbers")])
         .on(&[Step { is_random: true, ..step(10_000, "RPUSH numbers __rand_int__") }]),
+    row("publish100", &[(1, "PUBLISH feed __value__")]).heard_by(100),
 ];
 
 const MSET10: &str = "MSET __rand_key__ __value__ __rand_key__ __value__ __rand_key__ __value__ \
@@ -141,6 +151,8 @@ pub enum Suite {
     Types,
     /// Commands that take many elements at once.
     Heavy,
+    /// Messages to many clients.
+    Messages,
 }
 
 /// A workload at a pipeline depth, and how much CPU time a request may take, over Valkey's.
@@ -187,13 +199,14 @@ impl Suite {
                 ("pfmerge", 1, 1.0),
                 ("sort10k", 1, 1.0),
             ],
+            Self::Messages => &[("publish100", 1, 0.66), ("publish100", 16, 0.66)],
         }
     }
 }
 
 /// How much CPU time a request of that workload may take at that pipeline depth, over Valkey's.
 pub fn goal(name: &str, pipeline: usize) -> Option<f64> {
-    let goals = [Suite::Keys, Suite::Types, Suite::Heavy].map(Suite::goals);
+    let goals = [Suite::Keys, Suite::Types, Suite::Heavy, Suite::Messages].map(Suite::goals);
     let mut goals = goals.into_iter().flatten();
     goals.find(|goal| (goal.0, goal.1) == (name, pipeline)).map(|goal| goal.2)
 }
