@@ -455,7 +455,7 @@ impl Connection {
     fn count_cut(&self, io: &IoThread, waiting: usize) {
         io.executor.borrow().thread.counters.output_limit_cuts.add(1);
         let id = self.session.client.id;
-        tracing::warn!(id, waiting, "closing a client that does not read what it is sent");
+        tracing::warn!(id, waiting, "closing a client that does not read its replies");
     }
 
     /// How much may wait to be taken.
