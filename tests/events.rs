@@ -185,17 +185,8 @@ fn events_of_a_transaction_come_in_order_with_its_messages() {
     }
     listener.commands.cmd(&["EXEC"]);
     let expected = [
-        "a set",
-        "set a",
-        "m x",
-        "l lpush",
-        "lpush l",
-        "l rpop",
-        "rpop l",
-        "l del",
-        "del l",
-        "a del",
-        "del a",
+        "a set", "set a", "m x", "l lpush", "lpush l", "l rpop", "rpop l", "l del", "del l",
+        "a del", "del a",
     ];
     assert_eq!(listener.heard(), expected);
 }
@@ -207,10 +198,7 @@ fn a_served_waiter_tells_what_it_took() {
     let mut waiting = server.client();
     waiting.send(&["BLMOVE", "from", "to", "LEFT", "RIGHT", "0"]).unwrap();
     while !listener.commands.cmd(&["INFO", "clients"]).to_string().contains("blocked_clients:1") {}
-    assert_eq!(
-        listener.told("RPUSH from x"),
-        ["rpush from", "rpush to", "lpop from", "del from"]
-    );
+    assert_eq!(listener.told("RPUSH from x"), ["rpush from", "rpush to", "lpop from", "del from"]);
     assert_eq!(waiting.recv().unwrap().to_string(), "x");
 }
 

@@ -145,10 +145,7 @@ pub(super) const SCRIPT: &[Step] = &[
     step("ZREMRANGEBYLEX z [x [y", ""),
     step("ZREMRANGEBYLEX z - +", "zremrangebylex z, del z"),
     step("GEOADD geo 13.361389 38.115556 Palermo 15.087269 37.502669 Catania", "zadd geo"),
-    step(
-        "GEOSEARCHSTORE geo2 geo FROMLONLAT 15 37 BYRADIUS 200 km ASC",
-        "geosearchstore geo2",
-    ),
+    step("GEOSEARCHSTORE geo2 geo FROMLONLAT 15 37 BYRADIUS 200 km ASC", "geosearchstore geo2"),
     step("GEOSEARCHSTORE geo2 geo FROMLONLAT 50 50 BYRADIUS 1 km ASC", "del geo2"),
     step("GEORADIUS geo 15 37 200 km STORE geo2", "georadiusstore geo2"),
     step("GEORADIUSBYMEMBER geo Palermo 200 km STOREDIST geo2", "georadiusstore geo2"),
@@ -225,9 +222,18 @@ pub(super) const SCRIPT: &[Step] = &[
     step("SORT tosort STORE sorted", "sortstore sorted"),
     step("SORT nosuch STORE sorted", "del sorted"),
     step(r#"RESTORE r 0 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce""#, "restore r"),
-    step(r#"RESTORE r 0 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce" REPLACE"#, "restore r"),
-    step(r#"RESTORE r 1 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce" REPLACE ABSTTL"#, "del r"),
-    step(r#"RESTORE-ASKING r 0 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce""#, "restore r"),
+    step(
+        r#"RESTORE r 0 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce" REPLACE"#,
+        "restore r",
+    ),
+    step(
+        r#"RESTORE r 1 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce" REPLACE ABSTTL"#,
+        "del r",
+    ),
+    step(
+        r#"RESTORE-ASKING r 0 "\x00\x01\x76\x0a\x00\x91\x08\xce\xb2\x19\x38\x8a\xce""#,
+        "restore r",
+    ),
     step("EXPIRE k4 0", "del k4"),
     step("DEL k3 nosuch", "del k3"),
     step("SET k v", "set k"),

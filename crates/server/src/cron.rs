@@ -12,6 +12,9 @@ use crate::clock;
 /// A round's removals of ended keys at most: some milliseconds of one core, spread over many short holds.
 const REMOVALS_PER_ROUND: usize = 100_000;
 
+/// How often at least what has ended is looked for. A look at every shard takes some tens of microseconds.
+const EXPIRY_PERIOD_MS: u64 = 50;
+
 /// Buckets of growing tables moved per shard and round.
 const BUCKETS_PER_ROUND: usize = 128;
 
@@ -22,13 +25,9 @@ pub(crate) async fn run(state: &'static State) {
     let mut last = Rates::default();
     loop {
         let hz = state.tunables.hz.load(Ordering::Relaxed).clamp(10, 500) as u64;
-        tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
-        state.clock.advance(clock::now_ms());
+        expire_meanwhile(state, &thread, 1000 / hz).await;
         if state.is_cron_paused.load(Ordering::Relaxed) {
             continue;
-        }
-        if expire::is_on(state) {
-            expire_due(state, &thread).await;
         }
         state.pause_holds();
         if round.is_multiple_of(hz / 10) {
@@ -41,6 +40,18 @@ pub(crate) async fn run(state: &'static State) {
             settle(state).await;
         }
         round += 1;
+    }
+}
+
+/// Spends the time of a round, and removes meanwhile what ends: events of it are due within a tenth of a second.
+async fn expire_meanwhile(state: &'static State, thread: &Thread, period_ms: u64) {
+    let looks = period_ms.div_ceil(EXPIRY_PERIOD_MS).max(1);
+    for _ in 0..looks {
+        tokio::time::sleep(Duration::from_millis(period_ms / looks)).await;
+        state.clock.advance(clock::now_ms());
+        if expire::is_on(state) && !state.is_cron_paused.load(Ordering::Relaxed) {
+            expire_due(state, thread).await;
+        }
     }
 }
 
