@@ -9,7 +9,6 @@ use russet_dispatch::keys::{NOT_KEY, at, range};
 use russet_dispatch::pubsub::Kind;
 use russet_dispatch::session::mode;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
-use russet_resp::Output;
 
 use crate::help;
 
@@ -235,7 +234,7 @@ fn end_one(cx: &mut Context<'_>, kind: Kind, word: &str, name: &[u8]) {
 /// Writes what is in the client's mailbox before the reply under way, unless that is a part of another.
 pub(crate) fn drain(cx: &mut Context<'_>) {
     if !cx.session.deny_blocking && cx.session.client.has_mail() {
-        let mailed = cx.session.client.take_mail(Output::default());
+        let mailed = cx.session.client.take_mail();
         cx.session.stamp = cx.session.stamp.max(mailed.stamp);
         cx.reply.out.append(mailed.out);
     }

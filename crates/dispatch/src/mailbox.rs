@@ -140,12 +140,11 @@ impl Client {
         if self.has_mail() { self.mailbox.contents.lock().mail.out.len() } else { 0 }
     }
 
-    /// Takes everything out of the mailbox, and leaves `room` for more there: an empty output.
-    pub fn take_mail(&self, room: Output) -> Mailed {
-        let empty = Mailed { out: room, ..Mailed::default() };
+    /// Takes everything out of the mailbox, its buffer too: an idle subscriber keeps none.
+    pub fn take_mail(&self) -> Mailed {
         let mut contents = self.mailbox.contents.lock();
         self.mailbox.has_mail.store(self.is_killed(), Ordering::Release);
-        std::mem::replace(&mut contents.mail, empty)
+        std::mem::take(&mut contents.mail)
     }
 
     /// Leaves a waker, for every mail and kill from now on. Whoever leaves it looks at [`Client::has_mail`] afterwards.

@@ -138,7 +138,7 @@ impl Local {
         loop {
             self.session.client.listen(&waker());
             if self.session.client.has_mail() {
-                let mailed = self.session.client.take_mail(Output::default());
+                let mailed = self.session.client.take_mail();
                 if mailed.has_reply {
                     self.state.unregister(blocked);
                     return Reply::decode(&mailed.out.into_bytes()).expect("a reply is one frame");

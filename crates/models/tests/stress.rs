@@ -14,7 +14,6 @@ use russet_dispatch::{State, expire};
 use russet_engine::Patience;
 use russet_journal::Reader;
 use russet_models::{Local, state};
-use russet_resp::Output;
 use russet_testkit::record::{Ask, record};
 use russet_testkit::{Random, Reply};
 
@@ -49,7 +48,7 @@ fn a_served_reply_is_posted_behind_its_record() {
     let (mut waiter, mut pusher) = (Local::new(state), Local::new(state));
     let wait = blocked(&mut waiter, &["BLPOP", "k", "0"]);
     pusher.ask(&["RPUSH", "k", "x"]);
-    let mail = waiter.client().take_mail(Output::default());
+    let mail = waiter.client().take_mail();
     assert!(mail.has_reply, "the waiter is served");
     assert_eq!(mail.stamp, state.journal.end(), "the reply's stamp covers the unit that served it");
     assert!(!wait.claim(), "it has been claimed by its server");
@@ -82,7 +81,7 @@ fn a_kill_is_not_overlooked_by_who_takes_mail_at_that_moment() {
         let killed = Arc::clone(&client);
         let killer = std::thread::spawn(move || killed.kill());
         while !killer.is_finished() {
-            client.take_mail(Output::default());
+            client.take_mail();
         }
         killer.join().expect("no panic");
         assert!(client.has_mail() && client.is_killed());

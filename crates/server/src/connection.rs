@@ -152,7 +152,7 @@ impl Connection {
                     }
                     return Poll::Ready(Turn::Close);
                 }
-                self.take_mail(io);
+                self.take_mail(io.state);
             }
             // Judged before it is sent and after: what is too large is so however fast it is taken, and what is left over may be.
             if !self.output.is_empty()
@@ -467,21 +467,16 @@ impl Connection {
     }
 
     /// Takes what others have sent, behind what is to be written already.
-    fn take_mail(&mut self, io: &IoThread) {
-        let mailed = self.session.client.take_mail(io.spare_output());
+    fn take_mail(&mut self, state: &State) {
+        let mailed = self.session.client.take_mail();
         self.session.stamp = self.session.stamp.max(mailed.stamp);
-        if self.output.is_empty() {
-            io.put_back(std::mem::replace(&mut self.output, mailed.out));
-            self.sent = 0;
-        } else {
-            self.output.append(mailed.out);
-        }
+        self.output.append(mailed.out);
         self.note_output();
         if mailed.has_reply
             && let Waiting::Keys(blocked, _) =
                 std::mem::replace(&mut self.waiting, Waiting::Nothing)
         {
-            io.state.unregister(&blocked);
+            state.unregister(&blocked);
             self.session.count_answered();
             self.has_more = !self.input.is_empty();
         }
