@@ -417,3 +417,82 @@ fn sec_11_buffers_that_grow_and_shrink_while_messages_come_lose_nothing() {
         assert_eq!(messages, expected);
     }
 }
+
+/// The slow twin: who is subscribed to what, by the names themselves.
+#[derive(Default)]
+struct Twin {
+    channels: Vec<String>,
+    patterns: Vec<String>,
+    /// What should have come, in this order.
+    expected: Vec<String>,
+}
+
+impl Twin {
+    fn toggle(names: &mut Vec<String>, name: &str) -> bool {
+        let was_there = names.iter().position(|other| other == name).map(|at| names.remove(at));
+        if was_there.is_none() {
+            names.push(name.to_owned());
+            names.sort();
+        }
+        was_there.is_none()
+    }
+
+    /// Takes note of a message; answers how often it comes.
+    fn publish(&mut self, channel: &str, text: &str) -> i64 {
+        let before = self.expected.len();
+        if self.channels.iter().any(|name| name == channel) {
+            self.expected.push(format!(">[message, {channel}, {text}]"));
+        }
+        let prefix = |pattern: &str| pattern.trim_end_matches('*').to_owned();
+        let matching = self.patterns.iter().filter(|name| channel.starts_with(&prefix(name)));
+        let messages = matching.map(|name| format!(">[pmessage, {name}, {channel}, {text}]"));
+        self.expected.extend(messages.collect::<Vec<_>>());
+        (self.expected.len() - before) as i64
+    }
+}
+
+#[test]
+fn random_subscriptions_and_messages_agree_with_the_slow_twin() {
+    let server = server();
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let mut clients: Vec<(Client, Twin)> = (0..4)
+            .map(|_| {
+                let mut client = server.client();
+                client.hello3();
+                (client, Twin::default())
+            })
+            .collect();
+        for step in 0..300_u32 {
+            let (who, letter) =
+                (random.below(4) as usize, char::from(b'a' + random.below(3) as u8));
+            let name = format!("{letter}{}", random.below(2));
+            match random.below(5) {
+                0 => {
+                    let (client, twin) = &mut clients[who];
+                    let is_new = Twin::toggle(&mut twin.channels, &name);
+                    client.cmd(&[if is_new { "SUBSCRIBE" } else { "UNSUBSCRIBE" }, &name]);
+                }
+                1 => {
+                    let (client, twin) = &mut clients[who];
+                    let pattern = format!("{letter}*");
+                    let is_new = Twin::toggle(&mut twin.patterns, &pattern);
+                    client.cmd(&[if is_new { "PSUBSCRIBE" } else { "PUNSUBSCRIBE" }, &pattern]);
+                }
+                _ => {
+                    let text = step.to_string();
+                    let receivers: i64 =
+                        clients.iter_mut().map(|(_, twin)| twin.publish(&name, &text)).sum();
+                    let sent = clients[who].0.cmd(&["PUBLISH", &name, &text]);
+                    assert_eq!(sent.int(), Some(receivers), "seed {seed}, step {step}");
+                }
+            }
+        }
+        for (client, twin) in &mut clients {
+            for expected in &twin.expected {
+                assert_eq!(client.push().unwrap().to_string(), *expected, "seed {seed}");
+            }
+            client.cmd(&["RESET"]);
+        }
+    }
+}
