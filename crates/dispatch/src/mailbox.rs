@@ -239,3 +239,88 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+    use crate::session::Peer;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn client() -> (Client, Arc<Count>) {
+        let (client, count) = (Client::new(1, Peer::Internal, -1, 0), Arc::<Count>::default());
+        client.listen(&Waker::from(Arc::clone(&count)));
+        (client, count)
+    }
+
+    fn mail(len: usize, stamp: Lsn) -> Mail {
+        Mail { bytes: vec![b'x'; len].into(), stamp, is_reply: false }
+    }
+
+    #[test]
+    fn only_the_first_mail_since_the_last_look_wakes() {
+        let (client, woken) = client();
+        for stamp in [1, 5, 3] {
+            client.post(&mail(10, stamp));
+        }
+        assert_eq!(woken.get(), 1);
+        let mailed = client.take_mail();
+        assert_eq!((mailed.out.len(), mailed.stamp, mailed.has_reply), (30, 5, false));
+        assert!(!client.has_mail());
+        client.post(&Mail { is_reply: true, ..mail(1, 0) });
+        assert_eq!(woken.get(), 2);
+        assert!(client.take_mail().has_reply);
+    }
+
+    #[test]
+    fn what_does_not_fit_ends_the_client_and_keeps_nothing() {
+        let (client, woken) = client();
+        client.output_bytes.store(50, Ordering::Relaxed);
+        drop(client.put(&mail(50, 0), 100));
+        assert!(!client.is_killed());
+        drop(client.put(&mail(1, 0), 100));
+        assert!(client.is_killed() && client.has_overflowed() && client.has_mail());
+        assert_eq!(client.mail_bytes(), 0);
+        assert!(client.put(&mail(1, 0), 100).is_none(), "nobody is woken for a client that ends");
+        assert_eq!(woken.get(), 0, "put leaves waking to the caller");
+    }
+
+    #[test]
+    fn many_clients_of_a_thread_are_one_ring_of_its_bell() {
+        let home = Arc::<Home>::default();
+        let bell = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&bell));
+        let cx = Context::from_waker(&waker);
+        assert!(home.answer(&cx).is_pending());
+        let clients: Vec<_> = (0..5).map(|_| client()).collect();
+        let mut calls = Calls::default();
+        for (client, _) in &clients {
+            client.home.get_or_init(|| Arc::clone(&home));
+            let waker = client.put(&mail(1, 0), 100).expect("nobody has been told");
+            calls.add(client, waker);
+        }
+        assert_eq!(bell.get(), 0);
+        calls.make();
+        calls.make();
+        assert_eq!(bell.get(), 1);
+        assert!(clients.iter().all(|(_, woken)| woken.get() == 0), "their own thread wakes them");
+        assert!(home.answer(&cx).is_ready() && home.answer(&cx).is_pending());
+        assert!(clients.iter().all(|(_, woken)| woken.get() == 1));
+    }
+}
