@@ -497,3 +497,16 @@ fn random_subscriptions_and_messages_agree_with_the_slow_twin() {
         }
     }
 }
+
+#[test]
+fn sec_16_hostile_patterns_of_subscribers_cost_pattern_times_channel() {
+    let server = server();
+    let (mut t, mut client) = (Transcript::new(server.client()), server.client());
+    client.hello3();
+    for pattern in ["a*".repeat(30) + "b", "*?".repeat(500_000), "[".repeat(100_000)] {
+        client.cmd(&["PSUBSCRIBE", &pattern]);
+    }
+    let (channel, started) = ("a".repeat(64), Instant::now());
+    assert_eq!(t.client.cmd(&["PUBLISH", &channel, "x"]).int(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
