@@ -69,7 +69,7 @@ fn every_name_is_confirmed_with_the_number_of_subscriptions() {
     t.check("SUNSUBSCRIBE", ">[sunsubscribe, (nil), 0]");
     t.check("PUNSUBSCRIBE x", ">[punsubscribe, x, 0]");
     let mut plain = subscriber(&server, false);
-    plain.strict("UNSUBSCRIBE", "[$unsubscribe, $-1, :0]");
+    plain.strict("UNSUBSCRIBE", "[$unsubscribe, (nil), :0]");
 }
 
 #[test]
