@@ -7,6 +7,11 @@
 //! In CI the crowds are small and the bounds of time wide, for others use the machine too. `RUSSET_LONG_TESTS=1` makes both as the goals
 //! say them, for a release build on an idle machine.
 
+mod arguments;
+mod data;
+mod samples;
+mod waiting;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

@@ -32,12 +32,32 @@ fn check(library: &str, programs: &[&str], probe: [&str; 2], script: &str) {
     );
 }
 
+#[track_caller]
+fn check_redis_py(script: &str) {
+    check("redis-py", &["python3", "/usr/bin/python3"], ["-c", "import redis"], script);
+}
+
+#[track_caller]
+fn check_ioredis(script: &str) {
+    check("ioredis", &["node"], ["-e", "require('ioredis')"], script);
+}
+
 #[test]
 fn redis_py_works() {
-    check("redis-py", &["python3", "/usr/bin/python3"], ["-c", "import redis"], "redis_py.py");
+    check_redis_py("redis_py.py");
+}
+
+#[test]
+fn redis_py_uses_every_family() {
+    check_redis_py("families.py");
 }
 
 #[test]
 fn ioredis_works() {
-    check("ioredis", &["node"], ["-e", "require('ioredis')"], "ioredis.js");
+    check_ioredis("ioredis.js");
+}
+
+#[test]
+fn ioredis_uses_every_family() {
+    check_ioredis("families.js");
 }

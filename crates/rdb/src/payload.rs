@@ -31,10 +31,15 @@ pub enum PayloadError {
 pub fn pack(value: View<'_>, style: Style) -> Vec<u8> {
     let mut out = Vec::new();
     let version = encode(value, style, &mut out);
-    out.extend_from_slice(&version.to_le_bytes());
-    let checksum = CHECKSUM.checksum(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
+    seal(&mut out, version);
     out
+}
+
+/// Adds the version and the checksum to a type and its contents, whatever they are.
+pub fn seal(body: &mut Vec<u8>, version: u16) {
+    body.extend_from_slice(&version.to_le_bytes());
+    let checksum = CHECKSUM.checksum(body);
+    body.extend_from_slice(&checksum.to_le_bytes());
 }
 
 /// Unpacks a value. O(n).
