@@ -153,6 +153,34 @@ fn object_shows_where_and_how_a_value_is_kept() {
 }
 
 #[test]
+fn long_lists_tell_of_their_rows_and_big_collections_of_their_tables() {
+    let (_server, mut t) = transcript();
+    t.check("RPUSH short a", "1");
+    assert!(!t.run("DEBUG OBJECT short").to_string().contains("ql_nodes"));
+    for n in 0..3 {
+        t.check(&format!("RPUSH long {}", "x".repeat(5000)), &(n + 1).to_string());
+    }
+    let shown = t.run("DEBUG OBJECT long").to_string();
+    let fields = " ql_nodes:3 ql_avg_node:1.00 ql_listpack_max:-2 ql_compressed:0 ql_uncompressed_size:15042";
+    assert!(shown.contains(fields), "{shown}");
+    assert!(!t.run("DEBUG OBJECT long FAST").to_string().contains("ql_uncompressed_size"));
+    for n in 0..600 {
+        t.run(&format!("SADD set member:{n}"));
+        t.run(&format!("ZADD zset {n} member:{n}"));
+        t.run(&format!("HSET hash member:{n} 1"));
+    }
+    for key in ["set", "zset", "hash"] {
+        let sizes = t.run(&format!("DEBUG HTSTATS-KEY {key}")).to_string();
+        assert!(sizes.contains("number of elements: 600"), "{sizes}");
+    }
+    t.check(
+        "DEBUG HTSTATS-KEY short",
+        "-ERR The value stored at the specified key is not represented using an hash table",
+    );
+    t.check("DEBUG HTSTATS-KEY none", "-ERR no such key");
+}
+
+#[test]
 fn small_tools_do_what_they_say() {
     let (_server, mut t) = transcript();
     t.check("DEBUG ERROR \"MYCODE text\"", "-MYCODE text");

@@ -209,6 +209,22 @@ fn restore_heeds_its_options() {
 }
 
 #[test]
+fn restored_keys_have_the_frequency_that_they_are_told() {
+    let server = Server::with(&["--maxmemory-policy", "allkeys-lfu"]);
+    let mut client = server.client();
+    client.cmd(&["SET", "k", "v"]);
+    let payload = dump(&mut client, "k");
+    let mut restore = |options: [&[u8]; 2], expected: &str| {
+        let words = [&b"RESTORE"[..], b"n", b"0", &payload, b"REPLACE", options[0], options[1]];
+        assert_eq!(client.cmd(&words).to_string(), "OK");
+        assert_eq!(client.cmd(&["OBJECT", "FREQ", "n"]).to_string(), expected);
+    };
+    restore([b"FREQ", b"100"], "100");
+    // What the policy does not go by is forgotten, and what was there before counts for nothing.
+    restore([b"IDLETIME", b"1000"], "5");
+}
+
+#[test]
 fn fields_keep_their_ends() {
     let server = server();
     let mut t = Transcript::new(server.client());

@@ -7,6 +7,7 @@ use russet_testkit::{Reply, Transcript, check};
 use crate::{Server, server};
 
 mod expire;
+mod import;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 

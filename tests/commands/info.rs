@@ -183,3 +183,37 @@ fn shutdown_ends_every_connection() {
     assert_eq!(t.client.read_until_closed(Duration::from_secs(5)).unwrap(), b"");
     assert_eq!(other.read_until_closed(Duration::from_secs(5)).unwrap(), b"");
 }
+
+#[test]
+fn changes_are_counted_as_elements() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    let changes = || -> u64 {
+        let info = server.client().cmd(&["INFO", "persistence"]).to_string();
+        let (_, rest) = info.split_once("rdb_changes_since_last_save:").expect("a field");
+        let digits = rest.chars().take_while(char::is_ascii_digit);
+        digits.collect::<String>().parse().expect("a number")
+    };
+    let mut before = changes();
+    for (command, count) in [
+        ("RPUSH l a b c", 3),
+        ("LMOVE l k LEFT RIGHT", 1),
+        ("LPOP l 2", 2),
+        ("SADD s a b a", 2),
+        ("SADD s a", 0),
+        ("SREM s a b", 2),
+        ("HSET h a 1 b 2", 2),
+        ("HDEL h a b c", 2),
+        ("ZADD z 1 a 2 b", 2),
+        ("ZADD z 1 a 3 b", 1),
+        ("ZREM z a b", 2),
+        ("XADD x 1-1 a b", 1),
+        ("SET k v", 1),
+        ("GET k", 0),
+    ] {
+        t.run(command);
+        let after = changes();
+        assert_eq!(after - before, count, "{command}");
+        before = after;
+    }
+}

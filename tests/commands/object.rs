@@ -71,7 +71,55 @@ fn frequencies_need_a_policy_that_counts() {
     t.check("SET k v", "OK");
     t.check("OBJECT IDLETIME k", "-ERR An LFU maxmemory policy is selected...");
     t.check("OBJECT IDLETIME none", "(nil)");
-    t.check("OBJECT FREQ k", "(any)");
+    t.check("OBJECT FREQ k", "5");
+}
+
+#[test]
+fn uses_are_counted_and_forgotten() {
+    let server =
+        Server::with(&["--maxmemory-policy", "allkeys-lfu", "--enable-debug-command", "yes"]);
+    let mut t = Transcript::new(server.client());
+    t.check("CONFIG SET lfu-log-factor 0", "OK");
+    t.check("SET k v", "OK");
+    t.check("HSET h f v", "1");
+    for use_of in ["GET k", "SET k w", "APPEND k x", "TOUCH k"] {
+        t.run(use_of);
+    }
+    t.check("OBJECT FREQ k", "9");
+    for use_of in ["HGET h f", "HSET h f w", "HINCRBY h n 1", "HDEL h n"] {
+        t.run(use_of);
+    }
+    t.check("OBJECT FREQ h", "9");
+    for look in ["TTL k", "TYPE k", "EXISTS k", "DEBUG OBJECT k", "OBJECT ENCODING k"] {
+        t.run(look);
+    }
+    t.check("CLIENT NO-TOUCH ON", "OK");
+    t.check("GET k", "wx");
+    t.check("OBJECT FREQ k", "9");
+    t.check("COPY k k2", "1");
+    t.check("RENAME k k3", "OK");
+    t.check("OBJECT FREQ k2", "5");
+    t.check("OBJECT FREQ k3", "9");
+    // Three minutes later each has lost three.
+    server.state().clock.advance(server.state().clock.now() + 180_000);
+    t.check("OBJECT FREQ k3", "6");
+    t.check("CONFIG SET lfu-decay-time 0", "OK");
+    t.check("OBJECT FREQ k3", "9");
+    let shown = t.run("DEBUG OBJECT k3").to_string();
+    assert!(shown.contains(" lfu_freq:9 lfu_access_time_minutes:"), "{shown}");
+}
+
+#[test]
+fn the_more_uses_the_less_one_more_counts() {
+    let server = Server::with(&["--maxmemory-policy", "volatile-lfu"]);
+    let mut t = Transcript::new(server.client());
+    t.check("SET k v", "OK");
+    (0..100).for_each(|_| drop(t.run("GET k")));
+    let after_100: u64 = t.run("OBJECT FREQ k").to_string().parse().unwrap();
+    (0..900).for_each(|_| drop(t.run("GET k")));
+    let after_1000: u64 = t.run("OBJECT FREQ k").to_string().parse().unwrap();
+    assert!((6..=20).contains(&after_100), "{after_100}");
+    assert!((12..=30).contains(&after_1000), "{after_1000}");
 }
 
 fn text(reply: &Reply) -> String {

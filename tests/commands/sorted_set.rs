@@ -320,3 +320,31 @@ fn an_offset_before_the_beginning_counts_from_the_end_of_a_large_set() {
     t.check("ZREVRANGEBYSCORE z +inf -inf LIMIT -2 5", "[b, a]");
     t.check("ZRANGEBYSCORE z -inf +inf LIMIT -6 5", "[]");
 }
+
+#[test]
+fn zeros_that_meet_in_a_union_have_the_sign_of_their_sum() {
+    // A listpack has no zero below zero.
+    for (entries, negative) in [("128", "0"), ("0", "-0")] {
+        let server = Server::with(&["--zset-max-listpack-entries", entries]);
+        let mut t = transcript(&server);
+        t.check("ZADD a -0 x", "1");
+        t.check("ZADD b 0 x", "1");
+        t.check("ZSCORE a x", negative);
+        t.check("ZUNION 2 a b WITHSCORES", "[x, 0]");
+        t.check("ZUNION 2 a a WITHSCORES", &format!("[x, {negative}]"));
+        t.check("ZINTER 2 a b WITHSCORES", "[x, 0]");
+        t.check("ZUNIONSTORE c 2 a b", "1");
+        t.check("ZSCORE c x", "0");
+    }
+}
+
+#[test]
+fn a_negative_count_asks_for_no_more_than_there_is_room_for() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("ZADD z 1 a", "1");
+    t.check("ZRANDMEMBER z -3 WITHSCORES", "[a, 1, a, 1, a, 1]");
+    t.check("ZRANDMEMBER z -16777217", "-ERR value is out of range");
+    t.check("ZRANDMEMBER z -9223372036854775807", "-ERR value is out of range");
+    t.check("ZRANDMEMBER none -16777217", "[]");
+}

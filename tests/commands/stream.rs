@@ -280,6 +280,36 @@ fn trimming_may_heed_groups() {
 }
 
 #[test]
+fn trimming_passes_over_what_groups_need() {
+    let server = server();
+    let mut t = transcript(&server);
+    five(&mut t);
+    t.check("XREADGROUP GROUP g a STREAMS s >", "(any)");
+    t.check("XACK s g 2-1 4-1 5-1", "3");
+    t.check("XTRIM s MAXLEN 3 ACKED", "2");
+    t.check("XRANGE s - +", "[[1-1, [n, 1]], [3-1, [n, 3]], [5-1, [n, 5]]]");
+    t.check("XTRIM s MINID 9 ACKED", "1");
+    t.check("XLEN s", "2");
+}
+
+#[test]
+fn whole_blocks_lose_what_no_group_needs() {
+    let server = server();
+    let mut t = transcript(&server);
+    t.check("CONFIG SET stream-node-max-entries 2", "OK");
+    five(&mut t);
+    t.check("XREADGROUP GROUP g a COUNT 4 STREAMS s >", "(any)");
+    t.check("XACK s g 1-1 2-1 4-1", "3");
+    // Two to a block: the first goes, the second keeps what is pending, the last is not all below.
+    t.check("XTRIM s MINID ~ 6-0 LIMIT 1 ACKED", "0");
+    t.check("XTRIM s MINID ~ 5-0 ACKED", "3");
+    t.check("XRANGE s - +", "[[3-1, [n, 3]], [5-1, [n, 5]]]");
+    t.check("XTRIM s MAXLEN ~ 1 ACKED", "0");
+    t.check("XADD s MAXLEN ~ 1 ACKED 6-1 n 6", "6-1");
+    t.check("XLEN s", "3");
+}
+
+#[test]
 fn what_a_producer_says_twice_is_added_once() {
     let server = server();
     let mut t = transcript(&server);
@@ -390,6 +420,49 @@ fn what_no_reader_gains_from_wakes_none() {
     t.check("XTRIM s MAXLEN 0", "4");
     t.check("XADD s 9-1 n 9", "9-1");
     expect(&mut waiter, "[[s, [[9-1, [n, 9]]]]]");
+}
+
+/// An entry that was delivered once before, for however long it was idle.
+#[track_caller]
+fn expect_claimed(waiter: &mut Client, n: u32) {
+    let reply = waiter.recv().expect("a reply").to_string();
+    let head = format!("[[s, [[{n}-1, [n, {n}], ");
+    assert!(reply.starts_with(&head) && reply.ends_with(", 1]]]]"), "{reply}");
+}
+
+#[test]
+fn who_claims_is_woken_when_an_entry_has_been_idle_for_long_enough() {
+    let server = server();
+    let mut t = transcript(&server);
+    five(&mut t);
+    t.check("XREADGROUP GROUP g a COUNT 2 STREAMS s >", "(any)");
+    t.check("XGROUP SETID s g $", "OK");
+    let began = Instant::now();
+    let claim = |name: &str, idle: &str, timeout: &str| {
+        let words = ["XREADGROUP", "GROUP", "g", name, "COUNT", "1", "BLOCK", timeout];
+        block(&server, &[&words[..], &["CLAIM", idle, "STREAMS", "s", ">"]].concat())
+    };
+    let mut first = claim("b", "300", "0");
+    let mut second = claim("c", "300", "0");
+    let mut late = claim("d", "100000", "50");
+    expect(&mut late, "(nil)");
+    expect_claimed(&mut first, 1);
+    expect_claimed(&mut second, 2);
+    assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    t.check("XPENDING s g - + 10", "[[1-1, b, (any), 2], [2-1, c, (any), 2]]");
+}
+
+#[test]
+fn who_claims_hears_of_what_others_were_given_meanwhile() {
+    let server = server();
+    let mut t = transcript(&server);
+    five(&mut t);
+    t.check("XGROUP SETID s g $", "OK");
+    let words =
+        ["XREADGROUP", "GROUP", "g", "b", "BLOCK", "0", "CLAIM", "150", "STREAMS", "s", ">"];
+    let mut waiter = block(&server, &words);
+    t.check("XCLAIM s g a 0 3-1 FORCE JUSTID", "[3-1]");
+    expect_claimed(&mut waiter, 3);
 }
 
 /// Runs commands, and all that reached the journal on another server; both must hold the same.

@@ -15,6 +15,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "lmovem",
             "blmovem",
             "hexpire",
+            "himport",
             "hexpireat",
             "hexpiretime",
             "hpexpire",

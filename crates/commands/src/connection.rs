@@ -172,6 +172,7 @@ fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let session = &mut *cx.session;
     session.end_multi();
     session.unwatch(&cx.state.keyspace);
+    session.fieldsets = None;
     session.select(0);
     session.speak(Protocol::Resp2);
     session.replies = Replies::On;

@@ -11,12 +11,13 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use russet_dispatch::clock::idle_seconds;
+use russet_config::{Config, id};
 use russet_dispatch::command::{Flag::*, Handler};
 use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::random::Random;
-use russet_engine::{Busy, Entry, Name};
+use russet_engine::types::list::List;
+use russet_engine::{Access, Busy, Entry, Name, ObjectRef};
 use russet_rdb::Style;
 
 use crate::generic::dump::style;
@@ -99,6 +100,13 @@ const TOPICS: &[Topic] = &[
         summary: "Tells how large the tables of a database are.",
         words: 1..=2,
         run: table_sizes,
+    },
+    Topic {
+        name: "htstats-key",
+        syntax: "<key> [full]",
+        summary: "Tells how large the table of a big hash, set or sorted set is.",
+        words: 1..=2,
+        run: table_size,
     },
     Topic {
         name: "loadaof",
@@ -290,20 +298,48 @@ fn look<R>(
         .visit(spot.shard, |shard| shard.get(name).filter(|entry| !entry.is_expired(now)).map(look))
 }
 
+/// The bits of use are read both ways, as Redis does: the policy says which of them means something.
 fn object(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let (now, style) = (cx.now(), style(cx));
+    let (config, now, style) = (cx.state.config.load(), cx.now(), style(cx));
     let (key, is_fast) = (args.next()?, args.flag("fast"));
-    let describe = |entry: &Entry| {
+    let decay = config.integer(const { id("lfu-decay-time") }) as u32;
+    let described = look(cx, key, |entry| {
         let (address, encoding, access) = (entry.address(), entry.encoding(), entry.access());
-        let idle = idle_seconds(now, access);
+        let idle = Access::recency(now).idle_seconds(access).unwrap_or_default();
+        let count = Access::frequency(now, 0, decay).count(access).unwrap_or_default();
         let length = if is_fast { String::new() } else { serialized_length(entry, style) };
+        let rows = list_of(entry).map(|list| rows(list, &config, is_fast)).unwrap_or_default();
         format!(
-            "Value at:{address:p} refcount:1 encoding:{encoding}{length} lru:{access} lru_seconds_idle:{idle}"
+            "Value at:{address:p} refcount:1 encoding:{encoding}{length} lru:{access} lru_seconds_idle:{idle} \
+             lfu_freq:{count} lfu_access_time_minutes:{}{rows}",
+            access >> 8
         )
-    };
-    let described = look(cx, key, describe)?;
+    })?;
     cx.reply.simple(&described.ok_or(Error::NoSuchKey)?);
     Ok(())
+}
+
+/// The list of an entry, if it is one that Redis would keep in several listpacks.
+fn list_of(entry: &Entry) -> Option<&List> {
+    match entry.object()? {
+        ObjectRef::List(list) if entry.encoding() == "quicklist" => Some(list),
+        _ => None,
+    }
+}
+
+/// What Redis tells of the nodes of a long list; ours are its rows. Whether they are compressed is whether they would be: ours never are.
+fn rows(list: &List, config: &Config, is_fast: bool) -> String {
+    let (rows, max) = (list.rows(), config.integer(const { id("list-max-listpack-size") }));
+    let is_compressed = config.integer(const { id("list-compress-depth") }) != 0;
+    let mut text = format!(
+        " ql_nodes:{rows} ql_avg_node:{:.2} ql_listpack_max:{max} ql_compressed:{}",
+        list.len() as f64 / rows as f64,
+        u8::from(is_compressed)
+    );
+    if !is_fast {
+        text.push_str(&format!(" ql_uncompressed_size:{}", list.quicklist_bytes()));
+    }
+    text
 }
 
 /// How long the contents of a dump are, without the type.
@@ -327,6 +363,18 @@ fn table_sizes(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let text = format!(
         "[Dictionary HT]\nHash table 0 stats (main hash table):\n table size: {buckets}\n number of elements: {keys}\n\
          [Expires HT]\nHash table 0 stats (main hash table):\n number of elements: {volatile}\n"
+    );
+    cx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+/// For a set that is a page, for the others a bucket.
+fn table_size(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let of = |entry: &Entry| entry.object().and_then(|it| Some((it.buckets()?, it.len())));
+    let found = look(cx, args.next()?, of)?.ok_or(Error::NoSuchKey)?;
+    let (buckets, elements) = found.ok_or(Error::NoHashTable)?;
+    let text = format!(
+        "Hash table 0 stats (main hash table):\n table size: {buckets}\n number of elements: {elements}\n"
     );
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())

@@ -5,7 +5,9 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop, Text};
+use russet_dispatch::{
+    Args, Class, Command, Context, Error, Group, Key, Outcome, Prefetch, Stop, Text,
+};
 use russet_engine::View;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::hash::{Hash, Pair, Rules};
@@ -14,6 +16,7 @@ use russet_resp::Writer;
 use crate::long_double::LongDouble;
 
 pub mod expire;
+mod import;
 mod random;
 mod scan;
 
@@ -31,6 +34,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[Write, Fast],
         keys: &[at(1, RW | DELETE)],
+        prefetch: Prefetch::Element(2),
         history: &[("2.4.0", "Takes several fields.")],
         run: hdel,
         ..HASH
@@ -43,6 +47,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO)],
+        prefetch: Prefetch::Element(2),
         run: hexists,
         ..HASH
     },
@@ -54,6 +59,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO | ACCESS)],
+        prefetch: Prefetch::Element(2),
         run: hget,
         ..HASH
     },
@@ -78,6 +84,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | ACCESS | UPDATE)],
+        prefetch: Prefetch::Element(2),
         run: hincrby,
         ..HASH
     },
@@ -89,6 +96,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | ACCESS | UPDATE)],
+        prefetch: Prefetch::Element(2),
         run: hincrbyfloat,
         ..HASH
     },
@@ -125,6 +133,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO | ACCESS)],
+        prefetch: Prefetch::Element(2),
         run: hmget,
         ..HASH
     },
@@ -137,10 +146,12 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | UPDATE)],
+        prefetch: Prefetch::Element(2),
         deprecated: Some(("4.0.0", "`HSET` with multiple field-value pairs")),
         run: hmset,
         ..HASH
     },
+    import::HIMPORT,
     random::HRANDFIELD,
     scan::HSCAN,
     Command {
@@ -152,6 +163,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | UPDATE)],
+        prefetch: Prefetch::Element(2),
         history: &[("4.0.0", "Takes several fields and values.")],
         run: hset,
         ..HASH
@@ -164,6 +176,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | INSERT)],
+        prefetch: Prefetch::Element(2),
         run: hsetnx,
         ..HASH
     },
@@ -175,6 +188,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO)],
+        prefetch: Prefetch::Element(2),
         run: hstrlen,
         ..HASH
     },
@@ -201,10 +215,19 @@ fn rules(cx: &Context<'_>) -> Rules {
     Rules { max: cx.state.tunables.thresholds.hash(), seed: cx.state.keyspace.seed() }
 }
 
-/// Sends a command that visits `fields` fields to a worker if that takes long and may be done there.
-fn leave_if_long(cx: &mut Context<'_>, fields: usize) -> Result<(), Stop> {
-    let may_move = !cx.is_worker && !cx.session.deny_blocking;
-    if may_move && fields > AT_ONCE_MAX { Err(Stop::Elsewhere) } else { Ok(()) }
+/// Whether a command may go on at a worker.
+#[derive(Clone, Copy)]
+struct MayLeave(bool);
+
+fn may_leave(cx: &Context<'_>) -> MayLeave {
+    MayLeave(!cx.is_worker && !cx.session.deny_blocking)
+}
+
+impl MayLeave {
+    /// Sends a command that visits `fields` fields to a worker if that takes long and may be done there.
+    const fn if_long(self, fields: usize) -> Result<(), Stop> {
+        if self.0 && fields > AT_ONCE_MAX { Err(Stop::Elsewhere) } else { Ok(()) }
+    }
 }
 
 /// Replies with a field or a value, or with nothing.
@@ -236,6 +259,7 @@ fn set_pairs(cx: &mut Context<'_>, args: &mut Args<'_>) -> Result<usize, Error> 
         (created, true)
     })?;
     cx.data.announce(Class::Hash, "hset", key);
+    cx.data.count_as(count);
     Ok(created)
 }
 
@@ -312,60 +336,82 @@ fn hdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     };
     let removed = cx.data.change_found(key, remove)?.unwrap_or(0);
     cx.data.announce(Class::Hash, "hdel", key);
+    cx.data.count_as(removed);
     cx.reply.integer(removed as i64);
     Ok(())
 }
 
 fn hgetall(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let key = args.key()?;
-    let len = cx.data.read_as::<Hash>(key)?.map_or(0, Hash::len);
-    leave_if_long(cx, len)?;
-    cx.reply.map(len);
-    reply_all(cx, key, |reply, pair| {
-        Text::from(pair.field).reply(reply);
-        Text::from(pair.value).reply(reply);
-    })
+    reply_all(
+        cx,
+        args,
+        |reply, len| reply.map(len),
+        |reply, pair| {
+            Text::from(pair.field).reply(reply);
+            Text::from(pair.value).reply(reply);
+        },
+    )
 }
 
 fn hkeys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let key = args.key()?;
-    let len = cx.data.read_as::<Hash>(key)?.map_or(0, Hash::len);
-    leave_if_long(cx, len)?;
-    cx.reply.array(len);
-    reply_all(cx, key, |reply, pair| Text::from(pair.field).reply(reply))
+    reply_all(
+        cx,
+        args,
+        |reply, len| reply.array(len),
+        |reply, pair| Text::from(pair.field).reply(reply),
+    )
 }
 
 fn hvals(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let key = args.key()?;
-    let len = cx.data.read_as::<Hash>(key)?.map_or(0, Hash::len);
-    leave_if_long(cx, len)?;
-    cx.reply.array(len);
-    reply_all(cx, key, |reply, pair| Text::from(pair.value).reply(reply))
+    reply_all(
+        cx,
+        args,
+        |reply, len| reply.array(len),
+        |reply, pair| Text::from(pair.value).reply(reply),
+    )
 }
 
-/// Shows every field to `show`.
+/// Shows every field to `show`, after a head that says how many there are.
 fn reply_all(
     cx: &mut Context<'_>,
-    key: Key<'_>,
+    args: &mut Args<'_>,
+    head: impl Fn(&mut Writer<'_>, usize),
     show: impl Fn(&mut Writer<'_>, Pair<'_>),
 ) -> Outcome {
-    if let Some(hash) = cx.data.find_as::<Hash>(key)? {
-        hash.iter().for_each(|pair| show(&mut cx.reply, pair));
-    }
+    let (key, may_leave) = (args.key()?, may_leave(cx));
+    let hash = cx.data.read_as::<Hash>(key)?;
+    let len = hash.map_or(0, Hash::len);
+    may_leave.if_long(len)?;
+    head(&mut cx.reply, len);
+    hash.into_iter().flat_map(Hash::iter).for_each(|pair| show(&mut cx.reply, pair));
     Ok(())
 }
 
 fn hincrby(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, field, increment, rules) = (args.key()?, args.next()?, args.int()?, rules(cx));
-    let old = cx.data.find_as::<Hash>(key)?.and_then(|hash| hash.get(field));
-    let old = old.map(|value| Text::from(value).int().ok_or(Error::HashNotInteger)).transpose()?;
-    let sum = old.unwrap_or(0).checked_add(increment).ok_or(Error::Overflow)?;
-    let mut digits = [0; DIGITS_MAX];
-    let text = write_i64(sum, &mut digits);
-    cx.data.change(key, Hash::new, |hash| (hash.set(field, text, true, &rules), true))?;
+    let sum = change_field(cx, key, |hash| {
+        let old = hash.get(field).map(|value| Text::from(value).int().ok_or(Error::HashNotInteger));
+        let old = old.transpose()?.unwrap_or(0);
+        let sum = old.checked_add(increment).ok_or(Error::Overflow)?;
+        hash.set(field, write_i64(sum, &mut [0; DIGITS_MAX]), true, &rules);
+        Ok(sum)
+    })?;
     cx.data.announce(Class::Hash, "hincrby", key);
     cx.reply.integer(sum);
     Ok(())
+}
+
+/// Changes a hash, which is made if it is not there, unless `change` fails.
+fn change_field<R>(
+    cx: &mut Context<'_>,
+    key: Key<'_>,
+    change: impl FnOnce(&mut Hash) -> Result<R, Error>,
+) -> Result<R, Error> {
+    cx.data.change(key, Hash::new, |hash| {
+        let result = change(hash);
+        let has_changed = result.is_ok();
+        (result, has_changed)
+    })?
 }
 
 fn float_of(value: View<'_>) -> Result<LongDouble, Error> {
@@ -382,13 +428,12 @@ fn hincrbyfloat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if !increment.is_finite() {
         return Err(Error::FloatNotFinite.into());
     }
-    let old = cx.data.find_as::<Hash>(key)?.and_then(|hash| hash.get(field));
-    let old = old.map(float_of).transpose()?.unwrap_or(LongDouble::ZERO);
-    let sum = old.plus(increment).filter(|sum| sum.is_finite()).ok_or(Error::NanOrInfinity)?;
-    let text = sum.print();
-    let has_end = cx.data.change(key, Hash::new, |hash| {
+    let (text, has_end) = change_field(cx, key, |hash| {
+        let old = hash.get(field).map(float_of).transpose()?.unwrap_or(LongDouble::ZERO);
+        let sum = old.plus(increment).filter(|sum| sum.is_finite()).ok_or(Error::NanOrInfinity)?;
+        let text = sum.print();
         hash.set(field, text.as_bytes(), true, &rules);
-        (hash.expiry(field).flatten().is_some(), true)
+        Ok((text, hash.expiry(field).flatten().is_some()))
     })?;
     cx.data.announce(Class::Hash, "hincrbyfloat", key);
     if has_end {

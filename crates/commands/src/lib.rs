@@ -22,6 +22,7 @@ mod long_double;
 pub mod memory;
 pub mod object;
 pub mod pubsub;
+mod repeats;
 pub mod replication;
 pub mod server;
 pub mod set;

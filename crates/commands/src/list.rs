@@ -405,12 +405,14 @@ fn push(cx: &mut Context<'_>, args: &mut Args<'_>, end: End, makes: bool) -> Out
         cx.reply.integer(0);
         return Ok(());
     }
+    let pushed = args.left();
     let len = cx.data.change(key, List::new, |list| {
         list.will_grow(max, (*args).map(<[u8]>::len).sum(), args.left());
         args.by_ref().for_each(|element| end.push(list, element));
         (list.len(), true)
     })?;
     cx.data.announce(Class::List, end.pushed(), key);
+    cx.data.count_as(pushed);
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -486,7 +488,9 @@ fn pop_many(cx: &mut Context<'_>, key: Key<'_>, end: End, count: usize) -> Resul
         (taken, true)
     })?;
     cx.data.announce(Class::List, end.popped(), key);
-    Ok(taken.unwrap_or(0))
+    let taken = taken.unwrap_or(0);
+    cx.data.count_as(taken);
+    Ok(taken)
 }
 
 /// What LMPOP and BLMPOP read behind the timeout: the keys, the end and how many.

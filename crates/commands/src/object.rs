@@ -1,11 +1,9 @@
 //! OBJECT: how values are kept.
 
-use russet_dispatch::clock::idle_seconds;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{RO, at};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
 use russet_engine::{Entry, View};
-use std::sync::atomic::Ordering;
 
 use crate::help;
 
@@ -95,20 +93,14 @@ fn encoding(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn is_lfu(cx: &Context<'_>) -> bool {
-    cx.state.tunables.is_lfu.load(Ordering::Relaxed)
-}
-
-/// Frequencies are not tracked: under an LFU policy every key counts as never used.
 fn freq(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let is_lfu = is_lfu(cx);
-    answer(cx, args, |_| if is_lfu { Ok(0) } else { Err(Error::NotLfu) })
+    let access = cx.data.access;
+    answer(cx, args, |entry| access.count(entry.access()).map(i64::from).ok_or(Error::NotLfu))
 }
 
 fn idletime(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let (is_lfu, now) = (is_lfu(cx), cx.now());
-    let idle = |entry: &Entry| i64::from(idle_seconds(now, entry.access()));
-    answer(cx, args, |entry| if is_lfu { Err(Error::IsLfu) } else { Ok(idle(entry)) })
+    let access = cx.data.access;
+    answer(cx, args, |entry| access.idle_seconds(entry.access()).map(i64::from).ok_or(Error::IsLfu))
 }
 
 fn refcount(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -5,7 +5,7 @@ mod random;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, at, counted, range};
-use russet_dispatch::{Args, Class, Command, Context, Group, Outcome, Stop};
+use russet_dispatch::{Args, Class, Command, Context, Group, Outcome, Prefetch, Stop};
 use russet_engine::Type;
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
@@ -58,6 +58,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | INSERT)],
+        prefetch: Prefetch::Element(2),
         history: &[("2.4.0", "Takes several members.")],
         run: sadd,
         ..SET
@@ -120,6 +121,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO)],
+        prefetch: Prefetch::Element(2),
         run: sismember,
         ..SET
     },
@@ -144,6 +146,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO | ACCESS)],
+        prefetch: Prefetch::Element(2),
         run: smismember,
         ..SET
     },
@@ -191,6 +194,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[Write, Fast],
         keys: &[at(1, RW | DELETE)],
+        prefetch: Prefetch::Element(2),
         history: &[("2.4.0", "Takes several members.")],
         run: srem,
         ..SET
@@ -271,6 +275,7 @@ fn sadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (added, added > 0)
     })?;
     cx.data.announce(Class::Set, "sadd", key);
+    cx.data.count_as(added);
     cx.reply.integer(added as i64);
     Ok(())
 }
@@ -282,7 +287,9 @@ fn srem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (removed, removed > 0)
     })?;
     cx.data.announce(Class::Set, "srem", key);
-    cx.reply.integer(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    cx.data.count_as(removed);
+    cx.reply.integer(removed as i64);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ pub mod store;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, RO, RW, UPDATE, at};
-use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome};
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Prefetch};
 use russet_engine::types::sorted_set::{Rules, SortedSet, Update};
 use russet_resp::{Protocol, Writer};
 use smallvec::SmallVec;
@@ -30,6 +30,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | UPDATE)],
+        prefetch: Prefetch::Element(3),
         history: &[
             ("2.4.0", "Accepts multiple elements."),
             ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
@@ -58,6 +59,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 4,
         flags: &[Write, DenyOom, Fast],
         keys: &[at(1, RW | ACCESS | UPDATE)],
+        prefetch: Prefetch::Element(3),
         run: zincrby,
         ..SORTED_SET
     },
@@ -70,6 +72,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO | ACCESS)],
+        prefetch: Prefetch::Element(2),
         run: zmscore,
         ..SORTED_SET
     },
@@ -89,6 +92,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[Write, Fast],
         keys: &[at(1, RW | DELETE)],
+        prefetch: Prefetch::Element(2),
         history: &[("2.4.0", "Accepts multiple elements.")],
         run: zrem,
         ..SORTED_SET
@@ -109,6 +113,7 @@ pub const COMMANDS: &[Command] = &[
         arity: 3,
         flags: &[ReadOnly, Fast],
         keys: &[at(1, RO | ACCESS)],
+        prefetch: Prefetch::Element(2),
         run: zscore,
         ..SORTED_SET
     },
@@ -121,6 +126,7 @@ const RANK: Command = Command {
     arity: -3,
     flags: &[ReadOnly, Fast],
     keys: &[at(1, RO | ACCESS)],
+    prefetch: Prefetch::Element(2),
     history: &[("7.2.0", "Added the optional `WITHSCORE` argument.")],
     ..SORTED_SET
 };
@@ -283,6 +289,7 @@ pub(crate) fn add_pairs(
     let event = if options.is_increment { "zincr" } else { "zadd" };
     cx.data.announce(Class::SortedSet, event, key);
     let added = added?;
+    cx.data.count_as(added.new + added.changed);
     match (options.is_increment, options.counts_changed) {
         (true, _) => match added.last {
             Some(score) => cx.reply.double(score),
@@ -368,6 +375,8 @@ fn zrem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (removed, removed > 0)
     })?;
     cx.data.announce(Class::SortedSet, "zrem", key);
-    cx.reply.integer(removed.unwrap_or(0) as i64);
+    let removed = removed.unwrap_or(0);
+    cx.data.count_as(removed);
+    cx.reply.integer(removed as i64);
     Ok(())
 }

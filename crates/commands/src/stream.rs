@@ -338,7 +338,7 @@ fn reply_content(reply: &mut Writer<'_>, entry: &Entry<'_>) {
     reply.array(pieces.len());
     for piece in pieces {
         match piece {
-            Element::Text(text) => reply.bulk(text),
+            Element::Bytes(text) => reply.bulk(text),
             Element::Int(number) => reply.bulk_int(number),
         }
     }

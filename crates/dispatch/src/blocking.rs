@@ -9,6 +9,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use russet_engine::{NameBuf, Spot, Type, Waiter};
 use russet_resp::Protocol;
@@ -32,6 +33,8 @@ pub struct Wait {
     pub timeout_ms: u64,
     /// The reply when time is up.
     pub on_timeout: OnTimeout,
+    /// When there may be something though nobody changes a key, in milliseconds since 1970: its command runs again then.
+    pub again_ms: Option<u64>,
     /// Whether its command runs again also when a key is gone or holds something else, to say so.
     pub on_loss: bool,
     /// What runs again, where the client's own words would mean something else by then.
@@ -56,13 +59,29 @@ impl Wait {
         on_timeout: OnTimeout,
     ) -> Self {
         let keys = keys.map(|key| (key.bytes.into(), key.spot)).collect();
-        Self { keys, target: None, kind, timeout_ms, on_timeout, on_loss: false, request: None }
+        Self {
+            keys,
+            target: None,
+            kind,
+            timeout_ms,
+            on_timeout,
+            again_ms: None,
+            on_loss: false,
+            request: None,
+        }
     }
 
     /// Says that the client is to be told when a key is gone or holds something else.
     #[must_use]
     pub fn or_loss(mut self) -> Self {
         self.on_loss = true;
+        self
+    }
+
+    /// Says when there may be something by the mere passing of time.
+    #[must_use]
+    pub const fn again_at(mut self, again_ms: Option<u64>) -> Self {
+        self.again_ms = again_ms;
         self
     }
 
@@ -91,6 +110,8 @@ pub struct Blocked {
     pub db: u32,
     /// For what.
     pub wait: Wait,
+    /// What [`Wait::again_ms`] is by now; 0 for none.
+    pub(crate) again_ms: AtomicU64,
     /// The request, to be run again.
     pub request: OwnedRequest,
     /// Its row.
@@ -112,7 +133,17 @@ impl Blocked {
         protocol: Protocol,
         no_touch: bool,
     ) -> Self {
-        Self { claim: Claim::new(), client, db, wait, request, row, protocol, no_touch }
+        let again_ms = AtomicU64::new(match wait.again_ms {
+            Some(at) => at,
+            None => 0,
+        });
+        let claim = Claim::new();
+        Self { claim, client, db, wait, again_ms, request, row, protocol, no_touch }
+    }
+
+    /// When its command is to run again if nothing has happened by then, in milliseconds since 1970.
+    pub fn again_ms(&self) -> Option<u64> {
+        Some(self.again_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 
     /// Claims the waiter for good: true for exactly one caller; see [`Claim`].

@@ -45,14 +45,3 @@ impl Clock {
         }
     }
 }
-
-/// The 24-bit access clock of entries: seconds, as Redis' LRU clock at its usual resolution.
-#[inline]
-pub const fn access_clock(now_ms: u64) -> u32 {
-    (now_ms / 1000) as u32 & 0x00ff_ffff
-}
-
-/// Seconds since an access.
-pub const fn idle_seconds(now_ms: u64, access: u32) -> u32 {
-    access_clock(now_ms).wrapping_sub(access) & 0x00ff_ffff
-}

@@ -55,6 +55,8 @@ pub struct Command {
     pub not: &'static [Category],
     /// Which arguments are keys.
     pub keys: &'static [KeySpec],
+    /// What to bring towards the cache beyond the keys' entries, when the command comes in a pipeline.
+    pub prefetch: Prefetch,
     /// Tips for clients, as COMMAND INFO prints them.
     pub tips: &'static [&'static str],
     /// Version and what changed.
@@ -83,6 +85,7 @@ impl Command {
         also: &[],
         not: &[],
         keys: &[],
+        prefetch: Prefetch::Nothing,
         tips: &[],
         history: &[],
         deprecated: None,
@@ -95,6 +98,15 @@ impl Command {
 /// The handler of a container called by itself; the arity check comes first, so nobody gets here.
 fn needs_subcommand(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     Err(Stop::Error(Error::Syntax))
+}
+
+/// What a command with one key touches besides its entry. A hint: a word that names something else does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefetch {
+    /// Nothing that can be told beforehand.
+    Nothing,
+    /// The element of a collection that the word with this index names, the command's own name being 0.
+    Element(usize),
 }
 
 /// What a command may do, and when it may run.

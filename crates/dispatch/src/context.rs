@@ -3,14 +3,14 @@
 //! Handlers never lock. They see only keys that their row declares, through [`Data`], whose methods are the one way to them: they hide
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
+use russet_engine::shard::Met;
 use russet_engine::{
-    Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Told, Type, Value, View,
-    raw_value, string_value,
+    Access, Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Told, Type, Value,
+    View, raw_value, string_value,
 };
 use russet_resp::Writer;
 
 use crate::args::Key;
-use crate::clock::access_clock;
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
 use crate::notify::{Class, Note};
@@ -59,8 +59,10 @@ pub struct Data<'a> {
     pub now: u64,
     /// The database that keys are looked up in.
     pub db: u32,
-    /// The access clock to mark what is looked up with.
-    pub(crate) access: Option<u32>,
+    /// How uses of entries are noted.
+    pub access: Access,
+    /// Whether what is looked up counts as used.
+    pub(crate) is_touching: bool,
     /// A waiter is being served: keys whose shard is not held count as absent.
     pub(crate) is_serving: bool,
 }
@@ -74,8 +76,17 @@ impl<'a> Data<'a> {
         session: &Session,
         now: u64,
     ) -> Self {
-        let access = (!session.no_touch).then(|| access_clock(now));
-        Self { held, state, thread, unit, now, db: session.db, access, is_serving: false }
+        Self {
+            held,
+            state,
+            thread,
+            unit,
+            now,
+            db: session.db,
+            access: state.tunables.access(now),
+            is_touching: !session.no_touch,
+            is_serving: false,
+        }
     }
 
     #[inline]
@@ -100,24 +111,30 @@ impl<'a> Data<'a> {
     /// The live entry of a key, marked as accessed.
     #[inline]
     pub fn find(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.find_and_mark(key, self.access)
+        self.find_and_mark(key, self.use_of())
+    }
+
+    /// What a lookup notes of itself.
+    #[inline]
+    fn use_of(&self) -> Option<Access> {
+        self.is_touching.then_some(self.access)
     }
 
     #[inline]
-    fn find_and_mark(&mut self, key: Key<'_>, access: Option<u32>) -> Option<&Entry> {
-        let (name, now) = (self.name(key), self.now);
+    fn find_and_mark(&mut self, key: Key<'_>, access: Option<Access>) -> Option<&Entry> {
+        let (name, now, thread) = (self.name(key), self.now, self.thread);
         let shard = self.shard(key)?;
         let has_deadlines = shard.database(name.db)?.has_deadlines();
         if has_deadlines && shard.get(name).is_some_and(|entry| entry.is_due(now)) {
             self.expire(key);
         }
-        self.shard(key)?.get_for_access(name, access)
+        self.shard(key)?.get_for_access(name, access, || thread.random())
     }
 
     /// As [`Data::find`], counted as a hit or a miss: for commands that read.
     #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.tell_miss(key, self.access);
+        self.tell_miss(key);
         let counters = &self.thread.counters;
         let found = self.find(key);
         if found.is_some() {
@@ -135,7 +152,7 @@ impl<'a> Data<'a> {
 
     /// As [`Data::inspect`], counted as a hit or a miss: for TTL, TYPE and others that ask about a key and not for its value.
     pub fn peek(&mut self, key: Key<'_>) -> Option<&Entry> {
-        self.tell_miss(key, None);
+        self.tell_miss(key);
         let counters = &self.thread.counters;
         let found = self.inspect(key);
         if found.is_some() {
@@ -148,17 +165,17 @@ impl<'a> Data<'a> {
 
     /// Tells that a key is asked for which is not there, if anybody wants to know.
     #[inline]
-    fn tell_miss(&mut self, key: Key<'_>, access: Option<u32>) {
-        if self.wants(Class::Miss) && self.find_and_mark(key, access).is_none() {
+    fn tell_miss(&mut self, key: Key<'_>) {
+        if self.wants(Class::Miss) && self.inspect(key).is_none() {
             self.notify(Class::Miss, "keymiss", key);
         }
     }
 
     /// As [`Data::read`], and marked even where CLIENT NO-TOUCH holds. Says whether the key is there.
     pub fn touch(&mut self, key: Key<'_>) -> bool {
-        let access = self.access.replace(access_clock(self.now));
+        let is_touching = std::mem::replace(&mut self.is_touching, true);
         let exists = self.read(key).is_some();
-        self.access = access;
+        self.is_touching = is_touching;
         exists
     }
 
@@ -217,16 +234,19 @@ impl<'a> Data<'a> {
     #[inline]
     pub fn set(&mut self, key: Key<'_>, value: Value<'_>, expiry: Option<u64>) {
         self.notify_before(key, || value.kind());
-        let (name, access) = (self.name(key), access_clock(self.now));
+        let (name, access, thread) = (self.name(key), self.access, self.thread);
         self.unit.changed();
         if let Some(shard) = self.shard(key) {
-            shard.set(name, value, expiry, access);
+            shard.set(name, value, expiry, access, || thread.random());
         }
     }
 
-    /// Sets the access clock of a live key. Nobody is told.
-    pub fn set_access(&mut self, key: Key<'_>, access: u32) {
-        self.find_and_mark(key, Some(access));
+    /// Sets the bits that say how a key has been used. Nobody is told.
+    pub fn set_access(&mut self, key: Key<'_>, bits: u32) {
+        let name = self.name(key);
+        if let Some(shard) = self.shard(key) {
+            shard.set_access(name, bits);
+        }
     }
 
     /// Sets a key to a string, and tells that it was set.
@@ -267,10 +287,10 @@ impl<'a> Data<'a> {
         if is_new {
             self.notify_before(key, || Type::String);
         }
-        let (name, access) = (self.name(key), access_clock(self.now));
+        let (name, access, thread) = (self.name(key), self.access, self.thread);
         let shard = self.shard(key).expect("a handler that changes strings waits for nobody");
         if is_new {
-            shard.set(name, raw_value(b""), None, access);
+            shard.set(name, raw_value(b""), None, access, || thread.random());
         }
         let change = |entry: &mut Entry| {
             let (result, has_changed) = change(entry);
@@ -310,12 +330,14 @@ impl<'a> Data<'a> {
         make: impl FnOnce() -> T,
         change: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<R, Error> {
-        if self.find_as::<T>(key)?.is_some() {
-            return Ok(self.change_there(key, change));
+        let mut change = Some(telling(change));
+        if let Some(result) = self.change_live(key, &mut change)? {
+            return Ok(result);
         }
+        let change = change.expect("nothing was there to be changed");
         let mut made = make();
-        let (result, has_changed) = change(&mut made);
-        if has_changed && !made.is_gone() {
+        let (result, told) = change(&mut made);
+        if told != Told::Nobody && !made.is_gone() {
             self.set(key, Value::Object(made.wrap()), None);
         }
         Ok(result)
@@ -327,10 +349,7 @@ impl<'a> Data<'a> {
         key: Key<'_>,
         change: impl FnOnce(&mut T) -> (R, bool),
     ) -> Result<Option<R>, Error> {
-        if self.find_as::<T>(key)?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.change_there(key, change)))
+        self.change_live(key, &mut Some(telling(change)))
     }
 
     /// As [`Data::change_found`], where `change` says who is to be told.
@@ -339,45 +358,56 @@ impl<'a> Data<'a> {
         key: Key<'_>,
         change: impl FnOnce(&mut T) -> (R, Told),
     ) -> Result<Option<R>, Error> {
-        if self.find_as::<T>(key)?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(self.change_there_telling(key, change)))
+        self.change_live(key, &mut Some(change))
     }
 
-    /// Changes a collection that has just been found.
-    fn change_there<T: Collection, R>(
+    /// Changes the collection of a key, if it is there: found, judged and changed in one look, and looked for again only where something
+    /// has ended. `change` is taken if it was called.
+    fn change_live<T: Collection, R>(
         &mut self,
         key: Key<'_>,
-        change: impl FnOnce(&mut T) -> (R, bool),
-    ) -> R {
-        self.change_there_telling(key, |it| {
-            let (result, has_changed) = change(it);
-            (result, Told::from(has_changed))
-        })
-    }
-
-    fn change_there_telling<T: Collection, R>(
-        &mut self,
-        key: Key<'_>,
-        change: impl FnOnce(&mut T) -> (R, Told),
-    ) -> R {
-        let name = self.name(key);
-        let shard = self.shard(key).expect("found there");
-        let (result, told, is_gone) = shard
-            .change_telling(name, |entry| {
-                let it = entry.object_mut().and_then(T::of_mut).expect("found there");
-                let (result, told) = change(it);
-                ((result, told, it.is_gone()), told)
-            })
-            .expect("found there");
-        if told != Told::Nobody {
-            if is_gone {
-                shard.remove(name);
+        change: &mut Option<impl FnOnce(&mut T) -> (R, Told)>,
+    ) -> Result<Option<R>, Error> {
+        let (name, now, access, thread) = (self.name(key), self.now, self.use_of(), self.thread);
+        loop {
+            let Some(shard) = self.shard(key) else { return Ok(None) };
+            let met = shard.change_live(
+                name,
+                now,
+                access,
+                || thread.random(),
+                |entry| {
+                    let Some(it) = entry.object_mut().and_then(T::of_mut) else {
+                        return (Err(Error::WrongType), Told::Nobody);
+                    };
+                    let change = change.take().expect("an entry is met once");
+                    let (result, told) = change(it);
+                    (Ok((result, told, it.is_gone())), told)
+                },
+            );
+            match met {
+                Met::Absent => return Ok(None),
+                Met::Due => self.expire(key),
+                Met::Changed(met) => {
+                    let (result, told, is_gone) = met?;
+                    self.end_change(key, told, is_gone);
+                    return Ok(Some(result));
+                }
             }
-            self.unit.changed();
         }
-        result
+    }
+
+    /// Counts a change of a collection, which goes if it is empty.
+    #[inline]
+    fn end_change(&mut self, key: Key<'_>, told: Told, is_gone: bool) {
+        if told == Told::Nobody {
+            return;
+        }
+        self.unit.changed();
+        if is_gone {
+            let name = self.name(key);
+            self.shard(key).expect("found there").remove(name);
+        }
     }
 
     /// Sets a key to a whole collection, whatever it was; to nothing if the collection is empty. Says whether there is a key now or was one.
@@ -443,7 +473,7 @@ impl<'a> Data<'a> {
 
     /// Puts a copy of a live value under another key and database, over whatever is there. The expiry is copied too.
     pub fn copy(&mut self, from: Key<'_>, to: Key<'_>, to_db: u32) -> bool {
-        let access = access_clock(self.now);
+        let access = self.access.first();
         let target = Name { db: to_db, ..self.name(to) };
         let Some(mut entry) = self.find(from).map(|entry| entry.copied(to.bytes)) else {
             return false;
@@ -544,9 +574,27 @@ impl<'a> Data<'a> {
         self.unit.changed();
     }
 
+    /// Says how many changes the command has made by Redis' count, where that is not the number of keys it changed: for INFO's
+    /// `rdb_changes_since_last_save`, and what follows from it. Nothing is said if there were none.
+    #[inline]
+    pub fn count_as(&mut self, changes: usize) {
+        if changes > 0 {
+            self.unit.count_as(changes as u64);
+        }
+    }
+
     /// Whether anybody reads the journal: if not, effects need not be spelled out.
     pub fn is_followed(&self) -> bool {
         self.unit.is_followed
+    }
+}
+
+/// A change that tells everybody or nobody.
+#[inline]
+fn telling<T, R>(change: impl FnOnce(&mut T) -> (R, bool)) -> impl FnOnce(&mut T) -> (R, Told) {
+    |it| {
+        let (result, has_changed) = change(it);
+        (result, Told::from(has_changed))
     }
 }
 

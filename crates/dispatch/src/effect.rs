@@ -26,6 +26,8 @@ pub struct Unit {
     has_news: bool,
     /// What is published when the unit ends.
     pub(crate) notes: Vec<Note>,
+    /// How many there were when the command that runs began.
+    changes_before: u64,
 }
 
 impl Unit {
@@ -40,6 +42,7 @@ impl Unit {
             has_more: false,
             has_news: false,
             notes: Vec::new(),
+            changes_before: 0,
         }
     }
 
@@ -61,6 +64,7 @@ impl Unit {
         self.has_changed = false;
         self.has_news = false;
         self.is_explicit = false;
+        self.changes_before = self.changes;
     }
 
     #[inline]
@@ -79,6 +83,12 @@ impl Unit {
     pub(crate) fn note(&mut self, note: Note) {
         self.has_more = true;
         self.notes.push(note);
+    }
+
+    /// Says how many changes the command that runs has made, whatever it touched.
+    #[inline]
+    pub(crate) const fn count_as(&mut self, changes: u64) {
+        self.changes = self.changes_before + changes;
     }
 
     pub(crate) fn effect(&mut self, db: u32, argv: &[&[u8]]) {

@@ -396,6 +396,16 @@ errors! {
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
     /// DEBUG RELOAD and kin.
     NeedsPersistence = "ERR DEBUG RELOAD and LOADAOF are not supported: this server has no persistence yet",
+    /// HIMPORT PREPARE with a field that was named already.
+    FieldTwice = "ERR duplicate field name",
+    /// HIMPORT PREPARE beyond what a connection may keep.
+    FieldsetsTooLarge = "ERR the fieldsets of this connection take too much memory",
+    /// HIMPORT SET without HIMPORT PREPARE.
+    NoSuchFieldset = "ERR no such fieldset",
+    /// HIMPORT SET with more or fewer values than fields.
+    FieldsetMismatch = "ERR value count does not match the number of fields in the fieldset",
+    /// DEBUG HTSTATS-KEY of a value without a table.
+    NoHashTable = "ERR The value stored at the specified key is not represented using an hash table",
     /// DEBUG PROTOCOL with another word.
     NoSuchReplyType = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
     /// A reply that RESP2 has no words for.

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::args::{Args, OwnedRequest, Spots};
 use crate::blocking::{Blocked, OnTimeout, Wait};
-use crate::command::{Flag, Group};
+use crate::command::Flag;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
@@ -86,8 +86,19 @@ struct Prepared {
     row: Option<&'static Row>,
     /// The only key's argument, or where the keys stand in `spots`.
     keys: KeySet,
-    /// Whether it looks for a field of a hash.
-    in_hash: bool,
+}
+
+impl Prepared {
+    /// Where the element is looked for that one of the words names, if the command's row says that one does.
+    #[inline]
+    fn element<'a>(self, input: &'a [u8], spans: &[Span]) -> Option<(Spot, &'a [u8])> {
+        match (self.keys, self.row) {
+            (KeySet::One(_, spot), Some(row)) if row.element > 0 => {
+                Some((spot, spans.get(row.element)?.of(input)))
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -230,14 +241,16 @@ impl Executor {
     ) {
         self.prepared.clear();
         self.spots.clear();
+        let mut has_elements = false;
         for at in from..until {
             let prepared = self.look_up(state, input, batch.request(at));
+            has_elements |= prepared.row.is_some_and(|row| row.element > 0);
             self.prepared.push(prepared);
         }
         if until - from > 1 || self.spots.len() > 1 {
             self.prefetch_entries(state);
         }
-        if until - from > 1 && self.prepared.iter().any(|prepared| prepared.in_hash) {
+        if until - from > 1 && has_elements {
             self.prefetch_elements(state, input, batch, from, Step::Place);
             self.prefetch_elements(state, input, batch, from, Step::Element);
         }
@@ -245,10 +258,9 @@ impl Executor {
 
     fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
         let Some(row) = find_row(state, input, spans) else {
-            return Prepared { row: None, keys: KeySet::None, in_hash: false };
+            return Prepared { row: None, keys: KeySet::None };
         };
-        let keys = self.key_set(state, row, input, spans);
-        Prepared { row: Some(row), keys, in_hash: row.command.group == Group::Hash }
+        Prepared { row: Some(row), keys: self.key_set(state, row, input, spans) }
     }
 
     /// Hashes the keys of a request.
@@ -298,7 +310,7 @@ impl Executor {
         visit(state, spots.map(|spot| (spot, spot)), |shard, spot| shard.prefetch_entry(spot.hash));
     }
 
-    /// The same for what commands like HGET look for in a collection: the word behind the key.
+    /// The same for what commands like HGET look for in a collection.
     fn prefetch_elements(
         &self,
         state: &'static State,
@@ -307,16 +319,13 @@ impl Executor {
         from: usize,
         step: Step,
     ) {
-        let element = |(nth, prepared): (usize, &Prepared)| match prepared.keys {
-            KeySet::One(at, spot) if prepared.in_hash => {
-                let span = batch.request(from + nth).get(at + 1)?;
-                Some((spot, (spot, span.of(input))))
-            }
-            _ => None,
+        let element = |(nth, prepared): (usize, &Prepared)| {
+            let (spot, element) = prepared.element(input, batch.request(from + nth))?;
+            Some((spot, (spot.hash, element)))
         };
         let elements = self.prepared.iter().enumerate().filter_map(element);
-        visit(state, elements, |shard, (spot, element)| {
-            shard.prefetch_element(spot.hash, element, step);
+        visit(state, elements, |shard, (hash, element)| {
+            shard.prefetch_element(hash, element, step)
         });
     }
 
@@ -525,6 +534,28 @@ impl Executor {
         let halt = self.run_one(state, session, input, spans, prepared, out);
         self.thread.call();
         halt
+    }
+
+    /// Runs the commands of all who wait for the keys that one of them waits for: what it waits for may have come about by the mere
+    /// passing of time.
+    pub fn look_again(&mut self, state: &'static State, blocked: &Blocked) -> Result<(), Busy> {
+        let shards = sorted(blocked.names().map(|(_, shard)| shard));
+        let held = state.keyspace.hold(&shards, Patience::SHORT)?;
+        let mut held = close_over_targets(state, held, Patience::SHORT)?;
+        for (name, shard) in blocked.names() {
+            let shard = held.get_mut(shard).expect("held above");
+            if shard.interest().is_some() {
+                shard.interest_mut().make_ready(name);
+            }
+        }
+        self.unit.begin(state.journal.is_followed());
+        let session = Session::new(Arc::clone(&blocked.client), true);
+        let now = state.clock.now();
+        let mut data = Data::new(state, &self.thread, held, &mut self.unit, &session, now);
+        finish_touched(&mut data);
+        drop(data);
+        self.thread.call();
+        Ok(())
     }
 
     /// Does one slice of a walk; `Ok(true)` when its reply is written.
@@ -779,9 +810,13 @@ fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Bloc
 /// Ends a unit: serves whoever waited for what changed, appends the effects, and marks the shards whole.
 #[inline]
 pub(crate) fn finish(data: &mut Data<'_>) {
-    if !data.unit.has_touched() {
-        return;
+    if data.unit.has_touched() {
+        finish_touched(data);
     }
+}
+
+/// As [`finish`], for a unit that may have something for those who wait.
+fn finish_touched(data: &mut Data<'_>) {
     let is_awaited = data.held.iter().any(|shard| shard.interest().is_some());
     let served = if is_awaited { crate::serve::serve(data) } else { Vec::new() };
     data.thread.counters.changes.add(data.unit.changes);

@@ -20,6 +20,7 @@ pub mod effect;
 pub mod error;
 pub mod execute;
 pub mod expire;
+pub mod fieldsets;
 pub mod keys;
 pub mod mailbox;
 pub mod notify;
@@ -36,7 +37,7 @@ pub mod thresholds;
 pub mod transaction;
 
 pub use args::{Args, Key};
-pub use command::{Category, Command, Flag, Group};
+pub use command::{Category, Command, Flag, Group, Prefetch};
 pub use context::{Context, Outcome, Text};
 pub use error::{Error, Stop};
 pub use execute::{Executor, Halt};

@@ -8,6 +8,7 @@
 //! may have ended.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use russet_engine::{Held, Name, NameBuf, Shard, Waiter};
@@ -124,6 +125,7 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
         now: data.now,
         db: blocked.db,
         access: data.access,
+        is_touching: data.is_touching,
         is_serving: true,
     };
     let reply = Writer { out, protocol: session.protocol };
@@ -143,6 +145,10 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
             cx.reply.out.clear();
             failed(&mut cx, &error);
             true
+        }
+        Err(Stop::Wait(wait)) => {
+            blocked.again_ms.store(wait.again_ms.unwrap_or(0), Ordering::Relaxed);
+            false
         }
         Err(_) => false,
     };

@@ -13,6 +13,7 @@ use russet_journal::Lsn;
 use russet_resp::Protocol;
 
 use crate::blocking::Blocked;
+use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::pubsub::Subscriptions;
 use crate::transaction::{Multi, Watching};
@@ -222,6 +223,8 @@ pub struct Session {
     pub multi: Option<Box<Multi>>,
     /// WATCH's keys.
     pub watching: Option<Box<Watching>>,
+    /// HIMPORT's lists of fields.
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// CLIENT REPLY.
     pub replies: Replies,
     /// CLIENT NO-TOUCH.
@@ -252,6 +255,7 @@ impl Session {
             auth_failures: 0,
             multi: None,
             watching: None,
+            fieldsets: None,
             replies: Replies::On,
             no_touch: false,
             deny_blocking: false,

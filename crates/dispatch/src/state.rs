@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use russet_config::{Config, Id, OutputBufferLimit, SetError, event, id};
 use russet_engine::random::Random;
-use russet_engine::{Guard, Keyspace, Patience, Shard, Waiter};
+use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 
 use crate::blocking::Blocked;
@@ -156,8 +156,8 @@ pub struct Tunables {
     pub clients_max: AtomicUsize,
     /// `maxmemory`.
     pub memory_max: AtomicU64,
-    /// Whether `maxmemory-policy` is one of the LFU policies.
-    pub is_lfu: AtomicBool,
+    /// How uses of keys are noted: zero by recency, else [`IS_LFU`], `lfu-log-factor` from bit 31 on, `lfu-decay-time` below.
+    access: AtomicU64,
     /// `rdbcompression`.
     pub compresses: AtomicBool,
     /// Whether a password is needed.
@@ -179,6 +179,12 @@ pub struct Tunables {
     /// What makes a collection big.
     pub thresholds: Thresholds,
 }
+
+/// Among the bits of how uses are noted: `maxmemory-policy` is one of the LFU policies.
+const IS_LFU: u64 = 1 << 63;
+
+/// Bits of one of its parameters.
+const LFU_BITS: u32 = 31;
 
 /// How much may wait to be sent to a client of one class.
 #[derive(Debug, Default)]
@@ -220,6 +226,18 @@ impl Tunables {
             (0, 0) => *OUTPUT_MAX.end(),
             (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
             (hard, _) => hard,
+        }
+    }
+
+    /// How uses of keys are noted at this millisecond since 1970.
+    #[inline]
+    pub fn access(&self, now: u64) -> Access {
+        match self.access.load(Ordering::Relaxed) {
+            0 => Access::recency(now),
+            bits => {
+                let parameter = |shift: u32| (bits >> shift) as u32 & (u32::MAX >> 1);
+                Access::frequency(now, parameter(LFU_BITS), parameter(0))
+            }
         }
     }
 }
@@ -357,7 +375,13 @@ impl State {
         let needs_password = !config.text(const { id("requirepass") }).is_empty();
         tunables.needs_password.store(needs_password, Ordering::Relaxed);
         let policy = config.choice(const { id("maxmemory-policy") });
-        tunables.is_lfu.store(policy.ends_with("lfu"), Ordering::Relaxed);
+        let number = |id| config.integer(id) as u64;
+        let (log_factor, decay) =
+            (number(const { id("lfu-log-factor") }), number(const { id("lfu-decay-time") }));
+        let frequency = IS_LFU | log_factor << LFU_BITS | decay;
+        tunables
+            .access
+            .store(if policy.ends_with("lfu") { frequency } else { 0 }, Ordering::Relaxed);
         let [normal, _, pubsub] = config.output_buffer_limits();
         tunables.output_normal.apply(normal);
         tunables.output_pubsub.apply(pubsub);

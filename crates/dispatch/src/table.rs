@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::command::{Category, Command, Flag, categories};
+use crate::command::{Category, Command, Flag, Prefetch, categories};
 use crate::keys::{Begin, Find, KeySpec, NOT_KEY, has_patterns};
 
 /// A row with what follows from it, ready for use.
@@ -20,6 +20,8 @@ pub struct Row {
     pub categories: u32,
     /// Which shards it takes.
     pub locks: Locks,
+    /// Index of the word that names an element to be prefetched; 0 for none.
+    pub element: usize,
     /// Rows of a container's subcommands.
     pub subcommands: Vec<&'static Self>,
     /// Whether this is a subcommand.
@@ -97,6 +99,10 @@ impl Row {
             flags: command.flags.iter().fold(0, |bits, flag| bits | flag.bit()),
             categories: categories(command),
             locks: locks(command),
+            element: match command.prefetch {
+                Prefetch::Nothing => 0,
+                Prefetch::Element(at) => at,
+            },
             subcommands,
             is_sub: parent.is_some(),
         }))

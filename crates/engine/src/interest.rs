@@ -102,7 +102,8 @@ impl Interest {
         }
     }
 
-    fn make_ready(&mut self, name: NameBuf) {
+    /// Has those who wait for a name looked at, though nothing touched it.
+    pub fn make_ready(&mut self, name: NameBuf) {
         if !self.ready.contains(&name) {
             self.ready.push(name);
         }

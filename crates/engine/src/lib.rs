@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 #[expect(clippy::disallowed_methods, reason = "the one thing that a leaf does on another thread")]
+pub mod access;
 mod aside;
 pub mod collections {
     //! Containers that have never heard of Redis.
@@ -57,6 +58,7 @@ pub mod types {
 pub mod value;
 mod whereabouts;
 
+pub use access::Access;
 pub use entry::{Entry, INLINE_MAX, raw_value, string_value};
 pub use interest::{Interest, NameBuf, Waiter, Watch};
 pub use keyspace::{Keyspace, Spot};

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
+use crate::access::Access;
 use crate::entry::{Entry, Large};
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
@@ -178,16 +179,25 @@ impl Shard {
         self.database(name.db)?.table.get(name.hash, name.key)
     }
 
-    /// The entry of a name for marking an access. What a snapshot or the accounting would have to see does not change through this.
+    /// The entry of a name, its use being noted if it is one; `dice` gives random numbers. What a snapshot or the accounting would have
+    /// to see does not change through this.
     #[inline]
-    pub fn get_for_access(&mut self, name: Name<'_>, access: Option<u32>) -> Option<&Entry> {
+    pub fn get_for_access(
+        &mut self,
+        name: Name<'_>,
+        access: Option<Access>,
+        dice: impl FnOnce() -> u64,
+    ) -> Option<&Entry> {
         let entry = self.databases.get_mut(name.db as usize)?.table.get_mut(name.hash, name.key)?;
-        if let Some(access) = access
-            && entry.access() != access
-        {
-            entry.set_access(access);
-        }
+        note(entry, access, dice);
         Some(entry)
+    }
+
+    /// Sets the bits of an entry's access. Says whether there is one.
+    pub fn set_access(&mut self, name: Name<'_>, bits: u32) -> bool {
+        let database = self.databases.get_mut(name.db as usize);
+        let entry = database.and_then(|database| database.table.get_mut(name.hash, name.key));
+        entry.map(|entry| entry.set_access(bits)).is_some()
     }
 
     /// Brings the entry of a hash towards the cache, for the database that most clients use.
@@ -206,8 +216,11 @@ impl Shard {
         else {
             return;
         };
-        if let Some(ObjectRef::Hash(hash)) = entry.object() {
-            hash.prefetch(element, step);
+        match entry.object() {
+            Some(ObjectRef::Hash(hash)) => hash.prefetch(element, step),
+            Some(ObjectRef::Set(set)) => set.prefetch(element, step),
+            Some(ObjectRef::SortedSet(set)) => set.prefetch(element, step),
+            _ => {}
         }
     }
 
@@ -242,15 +255,23 @@ impl Shard {
         self.half_changed
     }
 
-    /// Sets a value, over an old one or anew. A large old value goes to the bin.
+    /// Sets a value, over an old one or anew, the one being a use of the entry and the other its first. A large old value goes to the
+    /// bin.
     #[inline]
-    pub fn set(&mut self, name: Name<'_>, value: Value<'_>, expiry: Option<u64>, access: u32) {
+    pub fn set(
+        &mut self,
+        name: Name<'_>,
+        value: Value<'_>,
+        expiry: Option<u64>,
+        access: Access,
+        dice: impl FnOnce() -> u64,
+    ) {
         self.touch(name);
         let db = name.db as usize;
         if let Some(database) = self.databases.get_mut(db)
             && let Some(entry) = database.table.get_mut(name.hash, name.key)
         {
-            entry.set_access(access);
+            note(entry, Some(access), dice);
             if entry.replace_alike(&value, expiry) {
                 return;
             }
@@ -264,7 +285,7 @@ impl Shard {
             return;
         }
         let mut entry = Entry::new(name.key, value, expiry);
-        entry.set_access(access);
+        entry.set_access(access.first());
         self.add(name, entry);
     }
 
@@ -316,8 +337,32 @@ impl Shard {
         name: Name<'_>,
         change: impl FnOnce(&mut Entry) -> (R, Told),
     ) -> Option<R> {
-        let database = self.databases.get_mut(name.db as usize)?;
-        let entry = database.table.get_mut(name.hash, name.key)?;
+        match self.change_live(name, 0, None, || 0, change) {
+            Met::Changed(result) => Some(result),
+            Met::Absent | Met::Due => None,
+        }
+    }
+
+    /// As [`Shard::change_telling`], the use of the entry being noted, unless it is due at `now`: then nothing is done. One look into the
+    /// table is all.
+    #[inline]
+    pub fn change_live<R>(
+        &mut self,
+        name: Name<'_>,
+        now: u64,
+        access: Option<Access>,
+        dice: impl FnOnce() -> u64,
+        change: impl FnOnce(&mut Entry) -> (R, Told),
+    ) -> Met<R> {
+        let Some(database) = self.databases.get_mut(name.db as usize) else { return Met::Absent };
+        let may_be_due = database.has_deadlines();
+        let Some(entry) = database.table.get_mut(name.hash, name.key) else {
+            return Met::Absent;
+        };
+        if may_be_due && entry.is_due(now) {
+            return Met::Due;
+        }
+        note(entry, access, dice);
         let was_changed = std::mem::replace(&mut self.half_changed, true);
         let old = Kept::of(entry);
         let (result, told) = change(entry);
@@ -328,7 +373,7 @@ impl Shard {
         } else {
             self.notify(name, told);
         }
-        Some(result)
+        Met::Changed(result)
     }
 
     /// Changes when an entry ends. Says whether there is one.
@@ -459,6 +504,29 @@ impl Shard {
     }
 }
 
+/// What a change has met.
+#[derive(Debug)]
+pub enum Met<R> {
+    /// An entry, which was shown to it.
+    Changed(R),
+    /// No entry.
+    Absent,
+    /// An entry that has ended, or has fields that have.
+    Due,
+}
+
+/// Notes that an entry is used, if this is to be noted. A store only where the bits differ.
+#[inline]
+fn note(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
+    if let Some(access) = access {
+        let old = entry.access();
+        let new = access.hit(old, dice);
+        if new != old {
+            entry.set_access(new);
+        }
+    }
+}
+
 /// How far prefetching has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -553,7 +621,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Set(k, len, at) => {
-                        shard.set(name(&[k]), string_value(&vec![b'v'; len]), at, 0);
+                        shard.set(name(&[k]), string_value(&vec![b'v'; len]), at, Access::recency(0), || 0);
                         twin.insert(k, at);
                     }
                     Step::Expire(k, at) => {

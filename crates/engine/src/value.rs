@@ -154,6 +154,11 @@ pub trait Collection: Sized {
     /// About how many allocations freeing it costs.
     fn free_cost(&self) -> usize;
 
+    /// How many buckets its elements are spread over by their hashes, if they are.
+    fn buckets(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether nothing is in it.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -216,6 +221,11 @@ impl ObjectRef<'_> {
     /// About how many allocations freeing this costs.
     pub fn free_cost(self) -> usize {
         each!(Self, self, it => it.free_cost())
+    }
+
+    /// How many buckets its elements are spread over by their hashes, if they are.
+    pub fn buckets(self) -> Option<usize> {
+        each!(Self, self, it => it.buckets())
     }
 
     /// Number of elements.

@@ -53,9 +53,42 @@ enum Waiting {
     /// Nothing: it reads on.
     Nothing,
     /// Keys, until a time.
-    Keys(Arc<Blocked>, Option<Pin<Box<tokio::time::Sleep>>>),
+    Keys(Arc<Blocked>, Timers),
     /// Something that takes its time: a shard, a pause, a worker, the shell.
     Work(Pin<Box<dyn Future<Output = Done>>>),
+}
+
+/// What goes on while keys are waited for.
+#[derive(Default)]
+struct Timers {
+    /// The end of the wait.
+    timeout: Timer,
+    /// When there may be something by the mere passing of time.
+    again: Timer,
+}
+
+type Timer = Option<Pin<Box<tokio::time::Sleep>>>;
+
+fn timer(milliseconds: u64) -> Timer {
+    Some(Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))))
+}
+
+fn is_due(timer: &mut Timer, cx: &mut Context<'_>) -> bool {
+    timer.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
+}
+
+/// When a waiter is to be looked at again.
+fn again(state: &State, blocked: &Blocked) -> Timer {
+    timer(blocked.again_ms()?.saturating_sub(state.clock.now()).max(1))
+}
+
+/// Looks at what a waiter waits for whenever it says so.
+fn look_again(io: &IoThread, blocked: &Blocked, timer_again: &mut Timer, cx: &mut Context<'_>) {
+    while is_due(timer_again, cx) {
+        io.state.clock.advance(crate::clock::now_ms());
+        let is_busy = io.executor.borrow_mut().look_again(io.state, blocked).is_err();
+        *timer_again = if is_busy { timer(1) } else { again(io.state, blocked) };
+    }
 }
 
 /// What came of waiting.
@@ -493,9 +526,9 @@ impl Connection {
             Halt::Again | Halt::Mail => return,
             Halt::Wait(blocked) => {
                 let milliseconds = blocked.wait.timeout_ms;
-                let sleep = (milliseconds > 0)
-                    .then(|| Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))));
-                Waiting::Keys(blocked, sleep)
+                let timeout = if milliseconds > 0 { timer(milliseconds) } else { None };
+                let again = again(state, &blocked);
+                Waiting::Keys(blocked, Timers { timeout, again })
             }
             Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
             Halt::Paused => {
@@ -527,16 +560,16 @@ impl Connection {
     fn wait(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.waiting {
             Waiting::Nothing => return Poll::Ready(Ok(())),
-            Waiting::Keys(blocked, sleep) => {
-                let is_over =
-                    sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+            Waiting::Keys(blocked, timers) => {
+                look_again(io, blocked, &mut timers.again, cx);
+                let is_over = is_due(&mut timers.timeout, cx);
                 if is_over && blocked.claim() {
                     let blocked = Arc::clone(blocked);
                     self.time_out(io.state, &blocked);
                     return Poll::Ready(Ok(()));
                 }
                 if is_over {
-                    *sleep = None;
+                    timers.timeout = None;
                 }
             }
             Waiting::Work(work) => {

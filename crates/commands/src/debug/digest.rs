@@ -81,7 +81,7 @@ impl Digest {
         for entry in stream.log.range(StreamId::MIN, StreamId::MAX) {
             self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
             for piece in entry.pieces() {
-                self.mix(piece.bytes(&mut [0; DIGITS_MAX]));
+                self.mix(piece.text(&mut [0; DIGITS_MAX]));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! DEBUG POPULATE: many keys at once.
 
-use russet_dispatch::clock::access_clock;
 use russet_dispatch::{Args, Context, Outcome, Stop};
 use russet_engine::{Busy, Name, string_value};
 
@@ -43,10 +42,11 @@ fn value(number: usize, size: Option<usize>) -> Vec<u8> {
 fn make(cx: &mut Context<'_>, key: &[u8], value: &[u8]) -> Result<(), Busy> {
     let spot = cx.state.keyspace.locate(key);
     let (name, now) = (Name { db: cx.data.db, key, hash: spot.hash }, cx.now());
+    let access = cx.data.access;
     cx.data.visit_mut(spot.shard, |shard| {
         let is_there = shard.get(name).is_some_and(|entry| !entry.is_expired(now));
         if !is_there {
-            shard.set(name, string_value(value), None, access_clock(now));
+            shard.set(name, string_value(value), None, access, || 0);
         }
     })
 }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_dispatch::clock::access_clock;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
 use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome, Stop};
@@ -82,10 +81,10 @@ fn dump(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 struct Options {
     replaces: bool,
     is_absolute: bool,
-    /// Seconds since the last access.
+    /// Seconds since the last use.
     idle: Option<i64>,
-    /// Frequencies are not tracked, so this is checked and forgotten.
-    has_frequency: bool,
+    /// How often it was used.
+    frequency: Option<u8>,
 }
 
 impl Options {
@@ -97,13 +96,13 @@ impl Options {
                 options.replaces = true;
             } else if args.flag("ABSTTL") {
                 options.is_absolute = true;
-            } else if left > 1 && !options.has_frequency && args.flag("IDLETIME") {
+            } else if left > 1 && options.frequency.is_none() && args.flag("IDLETIME") {
                 let idle = args.int()?;
                 options.idle = Some(idle).filter(|idle| *idle >= 0);
                 options.idle.ok_or(Error::InvalidIdleTime)?;
             } else if left > 1 && options.idle.is_none() && args.flag("FREQ") {
-                u8::try_from(args.int()?).map_err(|_| Error::InvalidFrequency)?;
-                options.has_frequency = true;
+                let frequency = u8::try_from(args.int()?).map_err(|_| Error::InvalidFrequency)?;
+                options.frequency = Some(frequency);
             } else {
                 return Err(Error::Syntax);
             }
@@ -169,10 +168,10 @@ fn put(
         Content::Object(object) => cx.data.set(key, Value::Object(object), end),
     }
     cx.data.notify(Class::Generic, "restore", key);
-    if let Some(idle) = options.idle {
-        let seconds = (cx.now() / 1000).saturating_sub(idle as u64);
-        cx.data.set_access(key, access_clock(seconds * 1000));
-    }
+    // What the policy does not go by is forgotten, and how the key that was there was used.
+    let idle = options.idle.and_then(|idle| cx.data.access.idle_for(idle as u64));
+    let bits = idle.or_else(|| options.frequency.and_then(|count| cx.data.access.counted(count)));
+    cx.data.set_access(key, bits.unwrap_or_else(|| cx.data.access.first()));
 }
 
 /// Says in the journal when the key ends, whatever the time is then.

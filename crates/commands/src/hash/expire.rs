@@ -219,6 +219,19 @@ fn read_fields(args: &mut Args<'_>, wrong_number: Error) -> Result<(), Error> {
     if count as u64 == args.left() as u64 { Ok(()) } else { Err(Error::NumFieldsMismatch) }
 }
 
+/// What the arguments came to. That the key holds something else is said before what is wrong with them; where nothing is, the key is
+/// not looked up here.
+fn unless_wrong_type<T>(
+    cx: &mut Context<'_>,
+    key: Key<'_>,
+    read: Result<T, Error>,
+) -> Result<T, Error> {
+    if read.is_err() {
+        cx.data.find_as::<Hash>(key)?;
+    }
+    read
+}
+
 /// What became of fields, for the journal.
 #[derive(Default)]
 struct Effects<'a> {
@@ -284,12 +297,22 @@ fn hpexpireat(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     set_ends(cx, args, Unit::Milliseconds, Start::Epoch)
 }
 
-fn set_ends(cx: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, from: Start) -> Outcome {
-    let key = args.key()?;
-    cx.data.find_as::<Hash>(key)?;
+fn read_end_and_condition(
+    cx: &Context<'_>,
+    args: &mut Args<'_>,
+    unit: Unit,
+    from: Start,
+) -> Result<(u64, Condition), Error> {
     let end = read_end(cx, args.next()?, unit, from)?;
     let condition = Condition::read(args);
     read_fields(args, Error::NumFieldsZero)?;
+    Ok((end, condition))
+}
+
+fn set_ends(cx: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, from: Start) -> Outcome {
+    let key = args.key()?;
+    let read = read_end_and_condition(cx, args, unit, from);
+    let (end, condition) = unless_wrong_type(cx, key, read)?;
     let (mut effects, now) = (Effects::default(), cx.now());
     each_field(cx, key, args, |hash, field| {
         let code = match hash.expiry(field) {
@@ -346,8 +369,7 @@ fn hpexpiretime(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 /// Seconds are rounded up.
 fn tell_ends(cx: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, from: Start) -> Outcome {
     let key = args.key()?;
-    cx.data.find_as::<Hash>(key)?;
-    read_fields(args, Error::NumFieldsNotPositive)?;
+    unless_wrong_type(cx, key, read_fields(args, Error::NumFieldsNotPositive))?;
     let start = if from == Start::Now { cx.now() } else { 0 };
     let hash = cx.data.read_as::<Hash>(key)?;
     cx.reply.array(args.left());
@@ -364,8 +386,7 @@ fn tell_ends(cx: &mut Context<'_>, args: &mut Args<'_>, unit: Unit, from: Start)
 
 fn hpersist(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
-    cx.data.find_as::<Hash>(key)?;
-    read_fields(args, Error::NumFieldsNotPositive)?;
+    unless_wrong_type(cx, key, read_fields(args, Error::NumFieldsNotPositive))?;
     each_field(cx, key, args, |hash, field| match hash.expiry(field) {
         None => (NO_FIELD, false),
         Some(None) => (NO_END, false),
@@ -416,9 +437,11 @@ impl Change {
 
 fn hgetex(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
-    cx.data.find_as::<Hash>(key)?;
-    let change = Change::read(cx, args)?;
-    read_fields(args, Error::NumFieldsNotPositive)?;
+    let read = Change::read(cx, args).and_then(|change| {
+        read_fields(args, Error::NumFieldsNotPositive)?;
+        Ok(change)
+    });
+    let change = unless_wrong_type(cx, key, read)?;
     let (mut effects, now) = (Effects::default(), cx.now());
     reply_and_change(cx, key, args, |hash, field| {
         change.apply(hash, field, now, &mut effects);
@@ -458,8 +481,7 @@ fn reply_and_change<'a>(
 
 fn hgetdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
-    cx.data.find_as::<Hash>(key)?;
-    read_fields(args, Error::NumFieldsNotPositive)?;
+    unless_wrong_type(cx, key, read_fields(args, Error::NumFieldsNotPositive))?;
     let mut effects = Effects::default();
     reply_and_change(cx, key, args, |hash, field| {
         let is_removed = hash.remove(field);

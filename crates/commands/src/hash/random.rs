@@ -12,7 +12,8 @@ use russet_engine::number::parse_i64;
 use russet_engine::types::hash::{Hash, Pair};
 use russet_resp::{Protocol, Writer};
 
-use super::{HASH, leave_if_long};
+use super::{HASH, may_leave};
+use crate::repeats::Room;
 
 /// The row.
 pub(super) const HRANDFIELD: Command = Command {
@@ -33,13 +34,6 @@ pub(super) const HRANDFIELD: Command = Command {
 /// Where a hash has more than so many times the fields that are wanted, dice are thrown.
 const FEW: usize = 3;
 
-/// How many fields a negative count may ask for. A few bytes of a request can ask for more than any memory holds, so there is a bound
-/// that Redis lacks.
-const REPEATS_MAX: usize = 1 << 24;
-
-/// And what they may be together, in bytes.
-const REPLY_MAX: usize = 1 << 30;
-
 fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let key = args.key()?;
     if args.is_empty() {
@@ -51,24 +45,21 @@ fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     }
     let (count, with_values) = options(args)?;
-    let Some(len) = cx.data.read_as::<Hash>(key)?.map(Hash::len) else {
+    let may_leave = may_leave(cx);
+    let Some(hash) = cx.data.read_as::<Hash>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
     let wanted = usize::try_from(count.unsigned_abs()).expect("a usize has 64 bits");
-    if count < 0 && wanted > REPEATS_MAX {
-        return Err(Error::OutOfRange.into());
-    }
-    let wanted = if count < 0 { wanted } else { wanted.min(len) };
-    leave_if_long(cx, wanted.max(len.min(wanted.saturating_mul(FEW))))?;
+    let room = if count < 0 { Some(Room::new(wanted, cx.state, &cx.reply)?) } else { None };
+    let wanted = if count < 0 { wanted } else { wanted.min(hash.len()) };
+    may_leave.if_long(wanted.max(hash.len().min(wanted.saturating_mul(FEW))))?;
     let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
     cx.reply.array(wanted << u32::from(is_flat));
-    let hash = cx.data.find_as::<Hash>(key)?.expect("found above");
     let mut show = Show { reply: &mut cx.reply, with_values };
-    if count < 0 {
-        any(hash, wanted, cx.thread, &mut show)?;
-    } else {
-        different(hash, wanted, cx.thread, &mut show);
+    match room {
+        Some(room) => any(hash, wanted, cx.thread, &mut show, room)?,
+        None => different(hash, wanted, cx.thread, &mut show),
     }
     Ok(())
 }
@@ -106,17 +97,20 @@ impl Show<'_, '_> {
 }
 
 /// So many fields, some of them perhaps several times.
-fn any(hash: &Hash, wanted: usize, thread: &Thread, show: &mut Show<'_, '_>) -> Result<(), Error> {
+fn any(
+    hash: &Hash,
+    wanted: usize,
+    thread: &Thread,
+    show: &mut Show<'_, '_>,
+    room: Room,
+) -> Result<(), Error> {
     let all: Vec<Pair<'_>> =
         if hash.is_small() && wanted > FEW { hash.iter().collect() } else { Vec::new() };
-    let until = show.reply.out.len().saturating_add(REPLY_MAX);
     for _ in 0..wanted {
         let gathered = all.get(thread.random_below(all.len() as u64) as usize).copied();
         let pair = gathered.or_else(|| hash.sample(|| thread.random()));
         show.pair(pair.expect("a hash that is there has fields"));
-        if show.reply.out.len() > until {
-            return Err(Error::OutOfRange);
-        }
+        room.check(show.reply)?;
     }
     Ok(())
 }

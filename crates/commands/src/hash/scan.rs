@@ -10,7 +10,7 @@ use russet_engine::Type;
 use russet_engine::types::hash::{Hash, Pair};
 use russet_resp::Writer;
 
-use super::{HASH, leave_if_long};
+use super::{HASH, may_leave};
 use crate::generic::scan::options::{Options, cursor};
 
 /// The row.
@@ -49,16 +49,16 @@ fn show(options: &Options, reply: &mut Writer<'_>, pair: Pair<'_>) -> usize {
 /// Options are not looked at where there is no key, as in Redis.
 fn hscan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, cursor) = (args.key()?, cursor(args.next()?)?);
-    let Some(len) = cx.data.read_as::<Hash>(key)?.map(Hash::len) else {
+    let may_leave = may_leave(cx);
+    let Some(hash) = cx.data.read_as::<Hash>(key)? else {
         cx.reply.array(2);
         cx.reply.bulk(b"0");
         cx.reply.array(0);
         return Ok(());
     };
     let options = Options::read(args, Some(Type::Hash))?;
-    leave_if_long(cx, len.min(options.count as usize))?;
+    may_leave.if_long(hash.len().min(options.count as usize))?;
     let start = cx.reply.out.mark();
-    let hash = cx.data.find_as::<Hash>(key)?.expect("found above");
     let (next, shown) = walk(hash, cursor, &options, &mut cx.reply);
     let next = next.to_string();
     let head = format!("*2\r\n${}\r\n{next}\r\n*{shown}\r\n", next.len());

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use russet_config::{REDIS_VERSION, SERVER_NAME, SERVER_VERSION, id};
 use russet_dispatch::Client;
-use russet_dispatch::clock::access_clock;
 use russet_dispatch::pubsub::Kind;
 use russet_dispatch::state::{Gauges, rule};
+use russet_engine::Access;
 
 use super::Field;
 use super::facts::{Facts, input_bytes, output_bytes};
@@ -32,7 +32,7 @@ pub(super) const SERVER: &[Field] = &[
     ("uptime_in_days", |f| (uptime(f) / 86_400).to_string()),
     ("hz", |f| f.state.tunables.hz.load(Ordering::Relaxed).to_string()),
     ("configured_hz", |f| f.config.integer(const { id("hz") }).to_string()),
-    ("lru_clock", |f| access_clock(f.now).to_string()),
+    ("lru_clock", |f| Access::recency(f.now).first().to_string()),
     ("executable", |f| f.state.identity.executable.clone()),
     ("config_file", |f| f.state.identity.config_file.clone()),
     ("io_threads_active", |f| u8::from(f.state.identity.io_threads > 1).to_string()),

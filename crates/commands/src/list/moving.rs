@@ -65,6 +65,7 @@ pub(super) fn move_one(
     }
     tell_moved(cx, source, target, from, to);
     cx.data.effect(&[b"LMOVE", source.bytes, target.bytes, from.word(), to.word()]);
+    cx.data.count_as(1);
     Ok(true)
 }
 
@@ -181,6 +182,7 @@ pub(super) fn move_many(
     let (from, to) = (from.word(), to.word());
     let words = [b"LMOVEM", source.bytes, target.bytes, from, to, b"EXACTLY", count, order];
     cx.data.effect(&words);
+    cx.data.count_as(moved.len());
     Ok(true)
 }
 

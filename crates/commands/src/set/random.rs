@@ -6,19 +6,13 @@
 
 use hashbrown::HashSet;
 use russet_dispatch::state::Thread;
-use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, State};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
 use russet_resp::Writer;
 
 use super::{bulk, here, rules};
-
-/// How many members a negative count may ask for. A few bytes of a request can ask for more than any memory holds, so there is a bound
-/// that Redis lacks.
-const REPEATS_MAX: usize = 1 << 24;
-
-/// And what they may be together, in bytes.
-const REPLY_MAX: usize = 1 << 30;
+use crate::repeats::Room;
 
 /// Above a third of a set it is cheaper to go through it.
 const FEW: usize = 3;
@@ -49,7 +43,7 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
         return Ok(());
     };
     if repeats {
-        return Ok(repeat(set, count, cx.thread, &mut cx.reply)?);
+        return Ok(repeat(set, count, cx.state, cx.thread, &mut cx.reply)?);
     }
     cx.reply.array(count.min(len));
     choose(set, count.min(len), cx.thread, |member| bulk(&mut cx.reply, member));
@@ -57,17 +51,18 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
 }
 
 /// So many members, some of them perhaps several times.
-fn repeat(set: &Set, count: usize, thread: &Thread, reply: &mut Writer<'_>) -> Result<(), Error> {
-    if count > REPEATS_MAX {
-        return Err(Error::OutOfRange);
-    }
+fn repeat(
+    set: &Set,
+    count: usize,
+    state: &State,
+    thread: &Thread,
+    reply: &mut Writer<'_>,
+) -> Result<(), Error> {
+    let room = Room::new(count, state, reply)?;
     reply.array(count);
-    let until = reply.out.len().saturating_add(REPLY_MAX);
     for member in (0..count).filter_map(|_| set.sample(dice(thread))) {
         bulk(reply, member);
-        if reply.out.len() > until {
-            return Err(Error::OutOfRange);
-        }
+        room.check(reply)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use russet_engine::number::parse_i64;
 use russet_engine::types::sorted_set::SortedSet;
 
 use super::{SORTED_SET, head, is_elsewhere, member};
+use crate::repeats::Room;
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[Command {
@@ -46,20 +47,21 @@ fn zrandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     }
+    let room = if count < 0 { Some(Room::new(wanted, cx.state, &cx.reply)?) } else { None };
     if is_elsewhere(cx, wanted) {
         return Err(Stop::Elsewhere);
     }
     head(&mut cx.reply, wanted, with_scores);
-    if count < 0 {
+    if room.is_some() {
         let dice = cx.thread;
         let drawn = (0..wanted).map(|_| dice.random_below(len as u64) as usize);
-        return show(cx, key, drawn, with_scores);
+        return show(cx, key, drawn, with_scores, room);
     }
     if wanted == len {
-        return show(cx, key, 0..len, with_scores);
+        return show(cx, key, 0..len, with_scores, None);
     }
     let chosen = choose(cx, wanted, len);
-    show(cx, key, chosen.into_iter(), with_scores)
+    show(cx, key, chosen.into_iter(), with_scores, None)
 }
 
 fn one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
@@ -73,17 +75,19 @@ fn one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
     Ok(())
 }
 
-/// Replies with the members at these positions.
+/// Replies with the members at these positions, as far as there is room.
 fn show(
     cx: &mut Context<'_>,
     key: Key<'_>,
     positions: impl Iterator<Item = usize>,
     with_scores: bool,
+    room: Option<Room>,
 ) -> Outcome {
     let (reply, set) = (&mut cx.reply, cx.data.find_as::<SortedSet>(key)?);
     let Some(set) = set else { return Ok(()) };
     for at in positions {
         set.each(at..at + 1, |name, score| member(reply, name, with_scores.then_some(score)));
+        room.map_or(Ok(()), |room| room.check(reply))?;
     }
     Ok(())
 }

@@ -310,11 +310,9 @@ impl<'a> Query<'a> {
         for (source, weight) in sources {
             source.all(|name, score| {
                 let score = self.aggregate.weighted(score, *weight);
-                let join = |old: Option<f64>| {
-                    let joined = old.map_or(score, |old| self.aggregate.join(old, score));
-                    Ok::<_, std::convert::Infallible>(Some(joined))
-                };
-                let Ok(_) = result.update(name, rules, join);
+                result.join(name, rules, |old| {
+                    old.map_or(score, |old| self.aggregate.join(old, score))
+                });
                 true
             });
         }

@@ -277,6 +277,9 @@ fn without_dollars(args: &Args<'_>, options: &Options<'_>, behind: &[StreamId]) 
     }))
 }
 
+/// Who waits for entries that others leave lying looks after them at least this seldom, in milliseconds.
+const UNFORESEEN_MS: u64 = 100;
+
 /// What a consumer was given of one stream, for the journal.
 #[derive(Debug, Default)]
 struct Given {
@@ -324,11 +327,13 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let (now, is_followed) = (cx.now(), cx.data.is_followed());
     let mut reply = Reply::new(&mut cx.reply, &options);
+    let mut again_ms = None;
     for (key, from) in keys.iter().zip(&froms) {
         let ask = Ask { options: &options, from: *from, now, is_followed };
         let given = cx.data.change_telling(*key, |stream: &mut Stream| {
             let mut given = Given::default();
             ask.serve(stream, *key, &mut reply, &mut given);
+            again_ms = again_ms.into_iter().chain(ask.next_idle(stream)).min();
             let told = if given.has_changed() { Told::Journal } else { Told::Nobody };
             (given, told)
         })?;
@@ -348,7 +353,7 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     };
     let wait = Wait::new(keys.into_iter(), Type::Stream, timeout_ms, OnTimeout::NullArray);
-    Err(Stop::Wait(Box::new(wait.or_loss())))
+    Err(Stop::Wait(Box::new(wait.or_loss().again_at(again_ms))))
 }
 
 fn read_from(text: &[u8]) -> Result<From, Error> {
@@ -460,6 +465,21 @@ impl Ask<'_> {
             self.give_fresh(log, group, slot, left, reply, given);
         }
         reply.end(mark);
+    }
+
+    /// When the next entry will have been pending for as long as CLAIM says, in milliseconds since 1970, or might have been, if it is
+    /// given to somebody now. O(n) for what is pending.
+    fn next_idle(&self, stream: &Stream) -> Option<u64> {
+        let (min_ms, (name, _)) = (self.options.claim_ms?, self.options.reader?);
+        self.options.block_ms?;
+        if self.from != From::New {
+            return None;
+        }
+        let group = stream.groups.get(name)?;
+        let pending = group.pending(StreamId::MIN, StreamId::MAX);
+        let times = pending.map(|(_, pending)| pending.delivered_ms.saturating_add(min_ms));
+        let unforeseen = self.now.saturating_add(min_ms.max(UNFORESEEN_MS));
+        Some(times.filter(|at| *at > self.now).min().unwrap_or(unforeseen).min(unforeseen))
     }
 
     /// The entries that have been pending for as long as CLAIM says, longest first. Those that are gone are pending no more.

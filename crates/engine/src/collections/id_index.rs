@@ -21,6 +21,7 @@
 
 use smallvec::SmallVec;
 
+use crate::prefetch::prefetch;
 use crate::size_class::usable;
 use crate::table::next_cursor;
 
@@ -121,6 +122,11 @@ impl IdIndex {
         self.len == 0
     }
 
+    /// How many buckets there are, but for those that full ones go on in.
+    pub const fn buckets(&self) -> usize {
+        self.buckets
+    }
+
     /// Bytes on the heap. O(1).
     pub fn heap_bytes(&self) -> usize {
         let last = self.segments.last().map_or(0, |last| usable(last.capacity() * 64));
@@ -183,6 +189,14 @@ impl IdIndex {
         }
     }
 
+    /// Asks for the bucket of a hash.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if self.buckets > 0 {
+            prefetch(std::ptr::from_ref(self.bucket(Place::Home(self.home(hash)))).cast());
+        }
+    }
+
     /// Adds an id with this hash.
     pub fn insert(&mut self, hash: u64, id: u32, hashes: &impl Hashes) {
         if self.len >= self.buckets * LOAD {
@@ -190,6 +204,22 @@ impl IdIndex {
         }
         self.put(hash, id);
         self.len += 1;
+    }
+
+    /// Puts an id in the place of another one with the same hash. Says whether that was there.
+    pub fn replace(&mut self, hash: u64, old: u32, new: u32) -> bool {
+        if self.buckets == 0 {
+            return false;
+        }
+        let (tag, mut place) = (tag_of(hash), Place::Home(self.home(hash)));
+        loop {
+            if let Some(found) = self.bucket(place).find(tag, &mut |id| id == old) {
+                self.bucket_mut(place).ids[found] = new;
+                return true;
+            }
+            let Some(next) = self.next(place) else { return false };
+            place = next;
+        }
     }
 
     fn put(&mut self, hash: u64, id: u32) {

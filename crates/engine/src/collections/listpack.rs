@@ -25,19 +25,19 @@
 //! * The buffer's capacity is a size class of the allocator, the smallest that holds it.
 
 mod element;
-mod encoding;
+pub(crate) mod encoding;
 
 pub use element::Element;
 
 use crate::size_class::usable;
-use encoding::{Encoded, decode, entry_size, length_behind, length_size, whole_entry};
+use encoding::{Encoded, before, decode, decode_at, entry_size, skip, whole_entry};
 use std::iter::FusedIterator;
 
 /// Bytes before the first entry.
 const HEADER: usize = 6;
 
 /// Ends a listpack.
-const END: u8 = 0xff;
+pub(crate) const END: u8 = 0xff;
 
 /// Bytes of an empty listpack.
 const EMPTY: usize = HEADER + 1;
@@ -248,11 +248,7 @@ impl Listpack {
     #[inline]
     pub fn previous(&self, position: Position) -> Option<Position> {
         let at = position.at();
-        if at == HEADER {
-            return None;
-        }
-        let size = length_behind(&self.0[..at]);
-        Some(Position::new(at - size - length_size(size)))
+        (at > HEADER).then(|| Position::new(before(&self.0, at)))
     }
 
     /// The element with this index; -1 is the last. O(n) from the nearer end.
@@ -281,7 +277,7 @@ impl Listpack {
         let (number, end) = (crate::number::parse_i64(needle), self.end());
         let mut position = from;
         while position < end {
-            let (element, size) = decode(&self.0[position.at()..]);
+            let (element, next) = decode_at(&self.0, position.at());
             let is_it = match element {
                 Element::Int(found) => number == Some(found),
                 Element::Bytes(bytes) => bytes == needle,
@@ -289,7 +285,7 @@ impl Listpack {
             if is_it {
                 return Some(position);
             }
-            position = Position::new(position.at() + size + length_size(size));
+            position = Position::new(next);
             for _ in 0..skip {
                 if position < end {
                     position = self.skip(position);
@@ -318,8 +314,7 @@ impl Listpack {
     /// The position behind the element at `position`, which is not the end.
     #[inline]
     fn skip(&self, position: Position) -> Position {
-        let size = decode(&self.0[position.at()..]).1;
-        Position::new(position.at() + size + length_size(size))
+        Position::new(skip(&self.0, position.at()))
     }
 
     /// Makes the bytes from `from` to `until` `size` bytes long.
@@ -417,8 +412,8 @@ impl<'a> Iterator for Iter<'a> {
         if self.front >= self.back {
             return None;
         }
-        let (element, size) = decode(&self.listpack.0[self.front.at()..]);
-        self.front = Position::new(self.front.at() + size + length_size(size));
+        let (element, next) = decode_at(&self.listpack.0, self.front.at());
+        self.front = Position::new(next);
         Some(element)
     }
 }

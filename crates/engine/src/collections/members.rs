@@ -29,7 +29,8 @@ mod page;
 use smallvec::SmallVec;
 
 use crate::entry::Entry;
-use crate::shard::Seed;
+use crate::prefetch::prefetch;
+use crate::shard::{Seed, Step};
 use crate::size_class::usable;
 use crate::table::{Table, next_cursor};
 use crate::value::Value;
@@ -112,6 +113,11 @@ impl Members {
         segments + self.page_bytes + self.long.as_deref().map_or(0, long)
     }
 
+    /// How many pages there are.
+    pub const fn pages(&self) -> usize {
+        self.pages
+    }
+
     /// About how many allocations there are.
     pub fn free_cost(&self) -> usize {
         self.pages + self.long_len()
@@ -121,6 +127,19 @@ impl Members {
     #[inline]
     pub fn contains(&self, member: &[u8]) -> bool {
         self.is_there(self.seed.hash(member), member)
+    }
+
+    /// Brings a member a step nearer to the cache: first where its page is, then what the page begins with.
+    #[inline]
+    pub fn prefetch(&self, member: &[u8], step: Step) {
+        if self.pages == 0 {
+            return;
+        }
+        let page = self.page(self.home(self.seed.hash(member)));
+        match step {
+            Step::Place => prefetch(std::ptr::from_ref(page).cast()),
+            Step::Element => page.prefetch(),
+        }
     }
 
     /// Adds a member; `false` if it is there already.

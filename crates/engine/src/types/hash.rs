@@ -306,6 +306,13 @@ impl Collection for Hash {
             Form::Big(big) => big.len(),
         }
     }
+
+    fn buckets(&self) -> Option<usize> {
+        match &self.0 {
+            Form::Small(_) => None,
+            Form::Big(big) => Some(big.buckets()),
+        }
+    }
 }
 
 #[cfg(test)]

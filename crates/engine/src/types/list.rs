@@ -83,6 +83,11 @@ impl List {
         self.len
     }
 
+    /// In how many rows they stand.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Whether there are none.
     #[inline]
     pub const fn is_empty(&self) -> bool {

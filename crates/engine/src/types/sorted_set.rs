@@ -14,7 +14,8 @@ use big::Big;
 use small::Small;
 
 use crate::collections::listpack::Listpack;
-use crate::shard::Seed;
+use crate::prefetch::prefetch;
+use crate::shard::{Seed, Step};
 use crate::size_class::usable;
 use crate::value::{Collection, SmallMax, collection};
 
@@ -61,6 +62,13 @@ impl Collection for SortedSet {
         match &self.0 {
             Form::Small(_) => 1,
             Form::Big(big) => big.allocations(),
+        }
+    }
+
+    fn buckets(&self) -> Option<usize> {
+        match &self.0 {
+            Form::Small(_) => None,
+            Form::Big(big) => Some(big.buckets()),
         }
     }
 }
@@ -218,6 +226,16 @@ impl SortedSet {
         }
     }
 
+    /// Brings a member a step nearer to the cache.
+    #[inline]
+    pub fn prefetch(&self, member: &[u8], step: Step) {
+        match &self.0 {
+            Form::Small(small) if step == Step::Place => prefetch(small.list().as_bytes().as_ptr()),
+            Form::Small(_) => {}
+            Form::Big(big) => big.prefetch(member, step),
+        }
+    }
+
     /// How many members stand before a member, and its score. O(log n).
     #[inline]
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
@@ -259,6 +277,12 @@ impl SortedSet {
             _ => {}
         }
         Ok(Update { old, new })
+    }
+
+    /// Gives a member the score that `join` makes of the one it has, to the bit: where two zeros meet, the sign is that of their sum. The
+    /// set becomes large. O(log n).
+    pub fn join(&mut self, member: &[u8], rules: Rules, join: impl FnOnce(Option<f64>) -> f64) {
+        self.enlarge(rules.seed).join(member, join);
     }
 
     /// Gives a member this score, whether it is there or not. O(log n).

@@ -1,7 +1,7 @@
 //! Streams: a log of entries under ascending IDs, and the groups that read it.
 //!
 //! ```text
-//! Stream ─ Log ──── blocks by ID: one listpack each, to the byte what Redis keeps      (log, block, element)
+//! Stream ─ Log ──── blocks by ID: one listpack each, to the byte what Redis keeps      (log, block)
 //!        ├ Groups ─ by name: what is pending by ID; consumers by name, each with its IDs (group)
 //!        └ Idempotence ─ what producers have said already, if any says it               (idempotence)
 //! ```
@@ -10,14 +10,13 @@
 //! block; the block goes with its last entry.
 
 pub mod block;
-pub mod element;
 pub mod group;
 pub mod id;
 pub mod idempotence;
 pub mod log;
 
+pub use crate::collections::listpack::Element;
 pub use block::{Block, Entry};
-pub use element::Element;
 pub use group::{Consumer, Group, Groups, Pending, Slot};
 pub use id::{ID_TEXT_MAX, NewId, StreamId};
 pub use idempotence::Idempotence;
@@ -94,7 +93,7 @@ impl Stream {
             References::Keep => self.log.trim(trim, whole_blocks, limit),
             _ if self.groups.is_empty() => self.log.trim(trim, whole_blocks, limit),
             References::Drop => self.trim_and_forget(trim, whole_blocks, limit),
-            References::Need => self.trim_unneeded(trim, limit),
+            References::Need => self.trim_unneeded(trim, whole_blocks, limit),
         }
     }
 
@@ -108,17 +107,25 @@ impl Stream {
         removed
     }
 
-    /// Removes entries from the front that no group needs, one by one.
-    fn trim_unneeded(&mut self, trim: Trim, limit: u64) -> u64 {
-        let mut ids = self.log.trimmed_by(trim);
-        ids.retain(|id| self.groups.are_done_with(*id));
-        if limit > 0 {
-            ids.truncate(limit as usize);
+    /// Removes entries from the front that no group needs, block by block. Those that stay do not count: it goes on until there are few
+    /// enough. With `whole_blocks` only in blocks all of which is to go.
+    fn trim_unneeded(&mut self, trim: Trim, whole_blocks: bool, limit: u64) -> u64 {
+        let (before, mut behind) = (self.log.len(), None);
+        while let Some((block, ids)) = self.log.trimmable(trim, whole_blocks, behind) {
+            if limit > 0 && before - self.log.len() + ids.len() as u64 > limit {
+                break;
+            }
+            for id in ids {
+                if matches!(trim, Trim::ToLen(max) if self.log.len() <= max) {
+                    break;
+                }
+                if self.groups.are_done_with(id) {
+                    self.log.remove_unmarked(id);
+                }
+            }
+            behind = Some(block);
         }
-        ids.iter().for_each(|id| {
-            self.log.remove_unmarked(*id);
-        });
-        ids.len() as u64
+        before - self.log.len()
     }
 
     /// Removes an entry as `references` says. `None` if there is none; else whether it was removed.

@@ -62,7 +62,7 @@ fn elements(content: Content<'_>) -> Vec<String> {
         Object::Stream(stream) => {
             let entries = stream.log.range(StreamId::MIN, StreamId::MAX);
             let shown = |entry: StreamEntry<'_>| {
-                let pieces = entry.pieces().map(|piece| shown(piece.bytes(&mut [0; 20])));
+                let pieces = entry.pieces().map(|piece| shown(piece.text(&mut [0; 20])));
                 format!("{:?} {:?}", entry.id, pieces.collect::<Vec<_>>())
             };
             let groups = stream.groups.iter().map(|group| {

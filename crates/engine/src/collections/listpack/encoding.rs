@@ -1,4 +1,4 @@
-//! Entries of a listpack, to the byte.
+//! Entries of a listpack, to the byte: for [`super::Listpack`], and for blocks of streams, which are listpacks that only grow.
 
 use super::Element;
 
@@ -81,6 +81,29 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// Adds an entry at the end of a buffer.
+#[inline]
+pub(crate) fn push(buffer: &mut Vec<u8>, element: Element<'_>) {
+    match element {
+        // Small numbers and short text, nearly always.
+        Element::Int(number @ 0..=127) => buffer.extend_from_slice(&[number as u8, 1]),
+        Element::Bytes(bytes) if bytes.len() < 64 => {
+            buffer.push(BYTES_6 | bytes.len() as u8);
+            buffer.extend_from_slice(bytes);
+            buffer.push(bytes.len() as u8 + 1);
+        }
+        _ => push_any(buffer, &Encoded::new(element)),
+    }
+}
+
+fn push_any(buffer: &mut Vec<u8>, encoded: &Encoded<'_>) {
+    let mut length = [0; 5];
+    let groups = write_length(encoded.head_size + encoded.bytes.len(), &mut length);
+    buffer.extend_from_slice(&encoded.head[..encoded.head_size]);
+    buffer.extend_from_slice(encoded.bytes);
+    buffer.extend_from_slice(&length[..groups]);
+}
+
 /// Bytes of an integer with its encoding.
 const fn int_size(number: i64) -> usize {
     match number {
@@ -109,7 +132,7 @@ pub(super) const fn entry_size(element: Element<'_>) -> usize {
 
 /// Bytes of the length behind a content of `size` bytes.
 #[inline]
-pub(super) const fn length_size(size: usize) -> usize {
+const fn length_size(size: usize) -> usize {
     match size {
         0..=127 => 1,
         128..16_383 => 2,
@@ -130,7 +153,7 @@ fn write_length(size: usize, target: &mut [u8]) -> usize {
 
 /// The length that stands at the end of `before`, which is not empty and ends with an entry.
 #[inline]
-pub(super) fn length_behind(before: &[u8]) -> usize {
+fn length_behind(before: &[u8]) -> usize {
     let mut size = 0;
     for (nth, byte) in before.iter().rev().take(5).enumerate() {
         size |= ((byte & 0x7f) as usize) << (7 * nth);
@@ -161,6 +184,34 @@ pub(super) fn decode(bytes: &[u8]) -> (Element<'_>, usize) {
     }
 }
 
+/// The element of the entry at `at`, and where the next begins.
+#[inline]
+pub(crate) fn decode_at(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
+    let (element, size) = decode(&bytes[at..]);
+    (element, at + size + length_size(size))
+}
+
+/// Where the entry behind the one at `at` begins.
+#[inline]
+pub(crate) fn skip(bytes: &[u8], at: usize) -> usize {
+    let first = bytes[at];
+    // Small numbers and short text, nearly always.
+    if first < 0x80 {
+        return at + 2;
+    }
+    if first < 0xc0 {
+        return at + 2 + usize::from(first & 0x3f);
+    }
+    decode_at(bytes, at).1
+}
+
+/// Where the entry begins that ends at `at`, which is not the first entry's place.
+#[inline]
+pub(crate) fn before(bytes: &[u8], at: usize) -> usize {
+    let size = length_behind(&bytes[..at]);
+    at - size - length_size(size)
+}
+
 #[inline]
 fn content(bytes: &[u8], head: usize, len: usize) -> (Element<'_>, usize) {
     (Element::Bytes(&bytes[head..head + len]), head + len)
@@ -175,7 +226,7 @@ fn little_endian<const N: usize>(bytes: &[u8]) -> i64 {
 }
 
 /// The size of the entry at the front of `bytes`, if it is whole: nothing of them is believed.
-pub(super) fn whole_entry(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn whole_entry(bytes: &[u8]) -> Option<usize> {
     let size = match *bytes.first()? {
         0..=0x7f => 1,
         first @ 0x80..=0xbf => 1 + (first & 0x3f) as usize,
@@ -191,4 +242,75 @@ pub(super) fn whole_entry(bytes: &[u8]) -> Option<usize> {
     let mut expected = [0; 5];
     let groups = write_length(size, &mut expected);
     (bytes.get(size..size + groups)? == &expected[..groups]).then_some(size + groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::{DIGITS_MAX, parse_i64};
+    use proptest::prelude::*;
+
+    fn round_trip(text: &[u8]) {
+        let mut buffer = vec![7];
+        push(&mut buffer, Element::new(text));
+        let end = buffer.len();
+        let mut target = vec![0; end - 1];
+        let encoded = Encoded::new(Element::new(text));
+        assert_eq!(encoded.write(&mut target), entry_size(Element::new(text)));
+        assert_eq!(target, buffer[1..]);
+        assert_eq!(whole_entry(&buffer[1..]), Some(end - 1));
+        assert_eq!(whole_entry(&buffer[1..end - 1]), None);
+        let (element, next) = decode_at(&buffer, 1);
+        assert_eq!(next, end);
+        assert_eq!(skip(&buffer, 1), end);
+        assert_eq!(before(&buffer, end), 1);
+        assert!(element.equals(text));
+        assert_eq!(element.text(&mut [0; DIGITS_MAX]), text);
+        assert_eq!(matches!(element, Element::Int(_)), parse_i64(text).is_some());
+    }
+
+    #[test]
+    fn elements_at_the_edges_survive() {
+        for len in
+            [0, 1, 63, 64, 125, 126, 127, 4095, 4096, 16_377, 16_378, 16_379, 2_097_146, 2_097_147]
+        {
+            round_trip(&vec![b'x'; len]);
+        }
+        for bits in [7, 12, 15, 23, 31, 62] {
+            for number in [(1_i64 << bits) - 1, 1 << bits, -(1 << bits), -(1 << bits) - 1] {
+                round_trip(number.to_string().as_bytes());
+            }
+        }
+        round_trip(i64::MIN.to_string().as_bytes());
+        round_trip(i64::MAX.to_string().as_bytes());
+    }
+
+    #[test]
+    fn elements_are_spelled_as_in_redis() {
+        let spelled = |text: &[u8]| {
+            let mut buffer = Vec::new();
+            push(&mut buffer, Element::new(text));
+            buffer
+        };
+        assert_eq!(spelled(b"5"), [5, 1]);
+        assert_eq!(spelled(b"-1"), [0xdf, 0xff, 2]);
+        assert_eq!(spelled(b"1000"), [0xc3, 0xe8, 2]);
+        assert_eq!(spelled(b"32767"), [0xf1, 0xff, 0x7f, 3]);
+        assert_eq!(spelled(b"abc"), [0x83, b'a', b'b', b'c', 4]);
+        assert_eq!(spelled(&[b'x'; 200])[..2], [0xe0, 200]);
+        assert_eq!(spelled(&[b'x'; 200])[202..], [1, 0xca]);
+    }
+
+    proptest! {
+        #[test]
+        fn elements_survive(number: i64, shift in 0_u32..64, text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            round_trip((number >> shift).to_string().as_bytes());
+            round_trip(&text);
+        }
+
+        #[test]
+        fn what_is_no_element_is_refused_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let _ = whole_entry(&bytes);
+        }
+    }
 }

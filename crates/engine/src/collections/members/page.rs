@@ -1,5 +1,6 @@
 //! One page: a few members in one allocation, behind their tags and ends.
 
+use crate::prefetch::prefetch;
 use crate::size_class::usable;
 
 /// Bytes of the count.
@@ -7,6 +8,9 @@ const HEADER: usize = 2;
 
 /// Bytes of a tag and an end.
 const EACH: usize = 3;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Members together take at most this, so that an end is two bytes.
 const BYTES_MAX: usize = u16::MAX as usize;
@@ -48,6 +52,14 @@ impl Page {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Asks for the tags and for what follows them.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let first = self.0.as_ptr();
+        prefetch(first);
+        prefetch(first.wrapping_add(LINE));
     }
 
     /// The index of a member.

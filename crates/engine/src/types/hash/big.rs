@@ -53,6 +53,10 @@ impl Big {
         self.table.len()
     }
 
+    pub(super) fn buckets(&self) -> usize {
+        self.table.buckets()
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         usable(size_of::<Self>())
             + self.bytes

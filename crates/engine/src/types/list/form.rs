@@ -70,6 +70,11 @@ impl List {
         self.weight.set_quick(is_quick);
     }
 
+    /// What Redis' listpacks would take, one for each row. O(rows).
+    pub fn quicklist_bytes(&self) -> usize {
+        self.rows.iter().map(|row| LISTPACK_FRAME + row.note as usize).sum()
+    }
+
     /// The size of the listpack that would hold all elements. A list that is no quicklist has few rows.
     fn listpack_bytes(&self) -> usize {
         LISTPACK_FRAME + self.rows.iter().map(|row| row.note as usize).sum::<usize>()

@@ -13,8 +13,8 @@ use std::ops::Range;
 use super::are_same;
 use crate::collections::id_index::{Hashes, IdIndex};
 use crate::collections::rank_tree::{self, Item, RankTree};
-use crate::collections::scored::{Id, Scored};
-use crate::shard::Seed;
+use crate::collections::scored::{Id, Scored, Sparse};
+use crate::shard::{Seed, Step};
 
 /// How many names are on their way to the cache while members are shown one after the other.
 const AHEAD: usize = 10;
@@ -43,12 +43,31 @@ impl Big {
         self.members.heap_bytes() + self.order.heap_bytes() + self.index.heap_bytes()
     }
 
+    pub(super) const fn buckets(&self) -> usize {
+        self.index.buckets()
+    }
+
     pub(super) const fn allocations(&self) -> usize {
         self.members.allocations() + self.order.allocations() + self.index.allocations()
     }
 
     fn id(&self, member: &[u8]) -> Option<Id> {
         self.index.find(self.seed.hash(member), |id| self.members.member(id) == member)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, member: &[u8], step: Step) {
+        let hash = self.seed.hash(member);
+        match step {
+            Step::Place => self.index.prefetch(hash),
+            // Nothing is compared: that would wait for what is only being asked for.
+            Step::Element => {
+                self.index.find(hash, |id| {
+                    self.members.prefetch(id);
+                    false
+                });
+            }
+        }
     }
 
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
@@ -62,10 +81,7 @@ impl Big {
 
     /// How many stand before a score and name.
     fn position(&self, score: f64, member: &[u8]) -> usize {
-        let members = &self.members;
-        self.order.partition_point(|before, id| {
-            before < score || (are_same(before, score) && members.member(id) < member)
-        })
+        position(&self.order, &self.members, score, member)
     }
 
     /// How many members at the front have a score that `is_before` holds for.
@@ -111,6 +127,16 @@ impl Big {
         Ok(super::Update { old: Some(old), new })
     }
 
+    /// As [`super::SortedSet::join`].
+    pub(super) fn join(&mut self, member: &[u8], join: impl FnOnce(Option<f64>) -> f64) {
+        let Some(id) = self.id(member) else { return self.insert(join(None), member) };
+        let old = self.members.score(id);
+        let new = join(Some(old));
+        if new.to_bits() != old.to_bits() {
+            self.set_score(id, old, new);
+        }
+    }
+
     fn set_score(&mut self, id: Id, old: f64, score: f64) {
         let member = self.members.member(id);
         let (from, to) = (self.position(old, member), self.position(score, member));
@@ -134,7 +160,21 @@ impl Big {
         let (_, id) = self.order.remove(position);
         let names = Names { members: &self.members, seed: self.seed };
         self.index.remove(names.hash(id), id, &names);
-        self.members.remove(id);
+        if let Some(sparse) = self.members.remove(id) {
+            self.drain(sparse);
+        }
+    }
+
+    /// Has the records of a page moved, and notes their new ids in index and order.
+    #[cold]
+    fn drain(&mut self, sparse: Sparse) {
+        let Self { members, order, index, seed } = self;
+        members.drain(sparse, |members, old, new| {
+            let (member, score) = (members.member(new), members.score(new));
+            index.replace(seed.hash(member), old, new);
+            let position = position(order, members, score, member);
+            order.set(position, (score, new));
+        });
     }
 
     /// As [`super::SortedSet::scan`].
@@ -195,6 +235,12 @@ impl Hashes for Names<'_> {
     fn prefetch(&self, id: Id) {
         self.members.prefetch(id);
     }
+}
+
+fn position(order: &RankTree, members: &Scored, score: f64, member: &[u8]) -> usize {
+    order.partition_point(|before, id| {
+        before < score || (are_same(before, score) && members.member(id) < member)
+    })
 }
 
 /// Scored and scores in order, from either end.

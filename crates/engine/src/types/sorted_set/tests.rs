@@ -128,3 +128,22 @@ proptest! {
         check(&set.clone(), &twin);
     }
 }
+
+#[test]
+fn a_set_that_shrinks_stays_whole_and_gives_memory_back() {
+    let (mut set, mut twin) = (SortedSet::new(), Twin::default());
+    let mut dice = crate::random::Random::new(9);
+    let name = |n: u64| format!("member:{n:09}").into_bytes();
+    for n in 0..12_000 {
+        set.set((n % 7) as f64, &name(n), SMALL);
+    }
+    let mut left: Vec<u64> = (0..12_000).collect();
+    while left.len() > 400 {
+        let n = left.swap_remove(dice.below(left.len() as u64) as usize);
+        assert_eq!(set.remove(&name(n)), Some((n % 7) as f64));
+    }
+    twin.0 = left.iter().map(|n| ((n % 7) as f64, name(*n))).collect();
+    twin.0.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+    check(&set, &twin);
+    assert!(set.heap_bytes() < 400 * 300, "{} bytes each", set.heap_bytes() / 400);
+}

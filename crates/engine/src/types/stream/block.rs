@@ -12,8 +12,9 @@
 //!
 //! Deleting an entry sets a flag and moves a one from count to deleted.
 
+use crate::collections::listpack::encoding::{before, decode_at, push, skip, whole_entry};
+use crate::collections::listpack::{END, Element};
 use crate::size_class::usable;
-use crate::types::stream::element::{self, END, Element};
 use crate::types::stream::id::StreamId;
 
 /// Set on an entry that is marked as deleted.
@@ -29,6 +30,20 @@ const MANY: u16 = u16::MAX;
 
 /// The first buffer.
 const CAPACITY_MIN: usize = 64;
+
+/// The number that an element is; 0 for text, which no field of numbers in a block that was checked holds.
+#[inline]
+const fn number(element: Element<'_>) -> i64 {
+    match element {
+        Element::Int(number) => number,
+        Element::Bytes(_) => 0,
+    }
+}
+
+#[inline]
+fn push_int(buffer: &mut Vec<u8>, number: i64) {
+    push(buffer, Element::Int(number));
+}
 
 /// Entries of nearby IDs.
 #[derive(Clone, Debug)]
@@ -51,9 +66,9 @@ impl Block {
     pub(super) fn new<'f>(pairs: usize, fields: impl Iterator<Item = &'f [u8]>) -> Self {
         let mut bytes = Vec::with_capacity(CAPACITY_MIN);
         bytes.extend_from_slice(&[0; HEADER]);
-        [0, 0, pairs as i64].iter().for_each(|number| element::push_int(&mut bytes, *number));
-        fields.step_by(2).for_each(|name| element::push(&mut bytes, name));
-        element::push_int(&mut bytes, 0);
+        [0, 0, pairs as i64].iter().for_each(|number| push_int(&mut bytes, *number));
+        fields.step_by(2).for_each(|name| push(&mut bytes, name.into()));
+        push_int(&mut bytes, 0);
         let mut block = Self { bytes };
         block.end(pairs + 4);
         block
@@ -77,11 +92,11 @@ impl Block {
     }
 
     fn master(&self) -> Master {
-        let (count, at) = element::decode(&self.bytes, HEADER);
-        let (deleted, at) = element::decode(&self.bytes, at);
-        let (fields, names) = element::decode(&self.bytes, at);
-        let (count, deleted) = (count.int(), deleted.int());
-        Master { count, deleted, fields: fields.int() as usize, names }
+        let (count, at) = decode_at(&self.bytes, HEADER);
+        let (deleted, at) = decode_at(&self.bytes, at);
+        let (fields, names) = decode_at(&self.bytes, at);
+        let (count, deleted) = (number(count), number(deleted));
+        Master { count, deleted, fields: number(fields) as usize, names }
     }
 
     /// How many entries live here.
@@ -111,18 +126,18 @@ impl Block {
         let is_same = self.has_names(pairs, fields.clone());
         self.bytes.pop();
         let out = &mut self.bytes;
-        element::push_int(out, if is_same { SAME_FIELDS } else { 0 });
-        element::push_int(out, delta.0 as i64);
-        element::push_int(out, delta.1 as i64);
+        push_int(out, if is_same { SAME_FIELDS } else { 0 });
+        push_int(out, delta.0 as i64);
+        push_int(out, delta.1 as i64);
         let pieces = if is_same {
-            fields.skip(1).step_by(2).for_each(|value| element::push(out, value));
+            fields.skip(1).step_by(2).for_each(|value| push(out, value.into()));
             pairs + 3
         } else {
-            element::push_int(out, pairs as i64);
-            fields.for_each(|piece| element::push(out, piece));
+            push_int(out, pairs as i64);
+            fields.for_each(|piece| push(out, piece.into()));
             pairs * 2 + 4
         };
-        element::push_int(out, pieces as i64);
+        push_int(out, pieces as i64);
         self.end(pieces + 1);
         self.recount(1, 0);
     }
@@ -134,9 +149,9 @@ impl Block {
         let mut at = master.names;
         master.fields == pairs
             && fields.step_by(2).all(|name| {
-                let (known, next) = element::decode(&self.bytes, at);
+                let (known, next) = decode_at(&self.bytes, at);
                 at = next;
-                known.is(name)
+                known.equals(name)
             })
     }
 
@@ -166,14 +181,14 @@ impl Block {
     /// Adds to the number at `at`; answers where the next element begins.
     #[inline]
     fn add(&mut self, at: usize, more: i64) -> usize {
-        let (number, next) = element::decode(&self.bytes, at);
-        let number = number.int() + more;
+        let (found, next) = decode_at(&self.bytes, at);
+        let number = number(found) + more;
         if self.bytes[at] < 0x80 && number < 0x80 {
             self.bytes[at] = number as u8;
             return next;
         }
         let mut spelled = Vec::with_capacity(16);
-        element::push_int(&mut spelled, number);
+        push_int(&mut spelled, number);
         self.bytes.splice(at..next, spelled.iter().copied());
         self.write_len();
         at + spelled.len()
@@ -199,7 +214,7 @@ impl Block {
     pub(super) fn forward(&self, id: StreamId) -> Walk<'_> {
         let master = self.master();
         let mut at = master.names;
-        (0..=master.fields).for_each(|_| at = element::skip(&self.bytes, at));
+        (0..=master.fields).for_each(|_| at = skip(&self.bytes, at));
         Walk { bytes: &self.bytes, id, fields: master.fields, names: master.names, at }
     }
 
@@ -250,39 +265,39 @@ impl<'a> Walk<'a> {
         }
         let entry = self.entry(self.at);
         // Behind its last value stands the number of its pieces.
-        self.at = element::skip(self.bytes, entry.end());
+        self.at = skip(self.bytes, entry.end());
         Some(entry)
     }
 
     /// The entry behind, for a walk back.
     #[inline]
     pub(super) fn next_back(&mut self) -> Option<Entry<'a>> {
-        let pieces_at = element::before(self.bytes, self.at);
-        let pieces = element::decode(self.bytes, pieces_at).0.int();
+        let pieces_at = before(self.bytes, self.at);
+        let pieces = number(decode_at(self.bytes, pieces_at).0);
         if pieces == 0 {
             return None;
         }
-        self.at = (0..pieces).fold(pieces_at, |at, _| element::before(self.bytes, at));
+        self.at = (0..pieces).fold(pieces_at, |at, _| before(self.bytes, at));
         Some(self.entry(self.at))
     }
 
     #[inline]
     fn entry(&self, flags_at: usize) -> Entry<'a> {
-        let (flags, at) = element::decode(self.bytes, flags_at);
-        let (ms, at) = element::decode(self.bytes, at);
-        let (seq, at) = element::decode(self.bytes, at);
-        let flags = flags.int();
+        let (flags, at) = decode_at(self.bytes, flags_at);
+        let (ms, at) = decode_at(self.bytes, at);
+        let (seq, at) = decode_at(self.bytes, at);
+        let flags = number(flags);
         let is_same = flags & SAME_FIELDS != 0;
         let (pairs, values) = if is_same {
             (self.fields, at)
         } else {
-            let (pairs, at) = element::decode(self.bytes, at);
-            (pairs.int() as usize, at)
+            let (pairs, at) = decode_at(self.bytes, at);
+            (number(pairs) as usize, at)
         };
         Entry {
             id: StreamId {
-                ms: self.id.ms.wrapping_add(ms.int() as u64),
-                seq: self.id.seq.wrapping_add(seq.int() as u64),
+                ms: self.id.ms.wrapping_add(number(ms) as u64),
+                seq: self.id.seq.wrapping_add(number(seq) as u64),
             },
             is_deleted: flags & DELETED != 0,
             pairs,
@@ -336,7 +351,7 @@ impl<'a> Entry<'a> {
     #[inline]
     fn end(&self) -> usize {
         let pieces = if self.names.is_some() { self.pairs } else { self.pairs * 2 };
-        (0..pieces).fold(self.values, |at, _| element::skip(self.bytes, at))
+        (0..pieces).fold(self.values, |at, _| skip(self.bytes, at))
     }
 }
 
@@ -360,7 +375,7 @@ impl<'a> Iterator for Pieces<'a> {
             Some(names) if is_name => names,
             _ => &mut self.values,
         };
-        let (element, next) = element::decode(self.bytes, *at);
+        let (element, next) = decode_at(self.bytes, *at);
         *at = next;
         Some(element)
     }
@@ -381,7 +396,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn skip(&mut self) -> Option<()> {
-        self.at = element::check(self.bytes, self.at)?;
+        self.at += whole_entry(self.bytes.get(self.at..self.bytes.len() - 1)?)?;
         self.elements += 1;
         Some(())
     }
@@ -389,9 +404,9 @@ impl Checker<'_> {
     fn int(&mut self) -> Option<i64> {
         let at = self.at;
         self.skip()?;
-        match element::decode(self.bytes, at).0 {
+        match decode_at(self.bytes, at).0 {
             Element::Int(number) => Some(number),
-            Element::Text(_) => None,
+            Element::Bytes(_) => None,
         }
     }
 

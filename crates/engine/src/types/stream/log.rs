@@ -5,6 +5,8 @@
 //! * `len` is the number of entries that live, `block_bytes` what the blocks take from the allocator.
 //! * `first_id` is the first living entry's ID, `0-0` if there is none. No entry's ID is greater than `last_id`.
 
+use std::ops::Bound;
+
 use crate::collections::sorted_rows::{self, SortedRows};
 use crate::types::stream::block::{Block, Entry, Walk};
 use crate::types::stream::id::{NewId, StreamId};
@@ -293,6 +295,31 @@ impl Log {
             self.find_first();
         }
         before - self.len
+    }
+
+    /// The first block behind another one of which a trim would remove something, and what that is: with `whole_blocks` all of it.
+    pub(super) fn trimmable(
+        &self,
+        trim: Trim,
+        whole_blocks: bool,
+        behind: Option<StreamId>,
+    ) -> Option<(StreamId, Vec<StreamId>)> {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let (id, block) = self.blocks.range((from, Bound::Unbounded)).next()?;
+        let is_whole = match trim {
+            Trim::ToLen(max) if self.len <= max => return None,
+            Trim::ToLen(max) => self.len - block.count() as u64 >= max,
+            Trim::ToId(min) => block.last_id(id).is_none_or(|last| last < min),
+        };
+        let until = match trim {
+            Trim::ToLen(_) => StreamId::MAX,
+            Trim::ToId(min) => min.previous()?,
+        };
+        let mut walk = block.forward(id);
+        let living = std::iter::from_fn(|| walk.next()).filter(|entry| !entry.is_deleted);
+        let ids: Vec<_> = living.map(|entry| entry.id).take_while(|id| *id <= until).collect();
+        let is_done = !is_whole && (whole_blocks || ids.is_empty());
+        (!is_done).then_some((id, ids))
     }
 
     /// The IDs of the entries that an exact trim would remove.

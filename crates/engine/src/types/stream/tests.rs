@@ -35,7 +35,7 @@ fn push(stream: &mut Stream, id: StreamId, fields: &Fields, limits: SmallMax) {
 }
 
 fn pieces(entry: &Entry<'_>) -> Fields {
-    entry.pieces().map(|piece| piece.bytes(&mut [0; DIGITS_MAX]).to_vec()).collect()
+    entry.pieces().map(|piece| piece.text(&mut [0; DIGITS_MAX]).to_vec()).collect()
 }
 
 fn fields_of(words: &[&str]) -> Fields {
@@ -160,6 +160,7 @@ enum Step {
     Push(u64, u64, Fields),
     Remove(usize),
     Trim(Trim, bool, u64),
+    TrimUnneeded(Trim, bool),
     Range(u64, u64),
     Deliver(u8, u8, usize, bool),
     Claim(u8, u8, usize),
@@ -189,16 +190,19 @@ fn fields() -> impl Strategy<Value = Fields> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let trim = prop_oneof![
-        (0_u64..60).prop_map(Trim::ToLen),
-        (0_u64..300).prop_map(|ms| Trim::ToId(StreamId::new(ms, 1))),
-    ];
+    let trim = || {
+        prop_oneof![
+            (0_u64..60).prop_map(Trim::ToLen),
+            (0_u64..300).prop_map(|ms| Trim::ToId(StreamId::new(ms, 1))),
+        ]
+    };
     let (group, consumer) = (|| 0_u8..2, || 0_u8..3);
     let nth = || 0_usize..200;
     prop_oneof![
         12 => (0_u64..4, 0_u64..3, fields()).prop_map(|(ms, seq, f)| Step::Push(ms, seq, f)),
         4 => nth().prop_map(Step::Remove),
-        1 => (trim, any::<bool>(), 0_u64..20).prop_map(|(t, w, l)| Step::Trim(t, w, l)),
+        1 => (trim(), any::<bool>(), 0_u64..20).prop_map(|(t, w, l)| Step::Trim(t, w, l)),
+        1 => (trim(), any::<bool>()).prop_map(|(t, w)| Step::TrimUnneeded(t, w)),
         1 => (0_u64..300, 0_u64..300).prop_map(|(a, b)| Step::Range(a, b)),
         4 => (group(), consumer(), 1_usize..9, any::<bool>())
             .prop_map(|(g, c, n, ack)| Step::Deliver(g, c, n, ack)),
@@ -211,6 +215,24 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Twin {
+    /// The entries that a trim passes by or removes, until there are few enough; of those the ones that no group needs.
+    fn unneeded(&self, trim: Trim) -> Vec<StreamId> {
+        let (mut len, mut gone) = (self.entries.len() as u64, Vec::new());
+        for id in self.entries.keys() {
+            let is_within = match trim {
+                Trim::ToLen(max) => len > max,
+                Trim::ToId(min) => *id < min,
+            };
+            let is_needed =
+                |group: &SlowGroup| *id > group.last_id || group.pending.contains_key(id);
+            if is_within && !self.groups.values().any(is_needed) {
+                gone.push(*id);
+                len -= 1;
+            }
+        }
+        gone
+    }
+
     fn nth(&self, nth: usize) -> Option<StreamId> {
         self.entries.keys().nth(nth % self.entries.len().max(1)).copied()
     }
@@ -249,6 +271,15 @@ fn apply(stream: &mut Stream, twin: &mut Twin, step: Step) {
             };
             assert!(whole_blocks || is_trimmed);
             assert!(!whole_blocks || limit == 0 || removed <= limit);
+        }
+        Step::TrimUnneeded(trim, whole_blocks) => {
+            let expected = twin.unneeded(trim);
+            let removed = stream.trim(trim, whole_blocks, 0, References::Need);
+            if !whole_blocks {
+                assert_eq!(removed, expected.len() as u64);
+            }
+            let log = &stream.log;
+            twin.entries.retain(|id, _| log.get(*id).is_some() || !expected.contains(id));
         }
         Step::Range(from, until) => {
             let (from, until) = (StreamId::new(from, 0), StreamId::new(until, u64::MAX));
