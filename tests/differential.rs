@@ -7,13 +7,14 @@
 mod commands;
 mod scope;
 mod shrink;
+mod state;
 mod words;
 
 use std::env;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use russet_testkit::differential::{Difference, Mask, Pair, Reference, contents};
+use russet_testkit::differential::{Difference, Mask, Pair, Reference};
 use russet_testkit::{Random, Reply};
 
 use crate::Server;
@@ -72,62 +73,45 @@ struct Setting {
 impl Fuzz {
     /// New connections to servers that hold nothing.
     fn pair(&self, setting: Setting) -> Pair {
-        let mut pair = Pair::new(self.server.client(), self.reference.client());
+        let mut pair = Pair::new(self.server.client(), self.reference.client())
+            .with_doubles(self.peer.doubles)
+            .with_excuse(self.peer.excuse);
         let thresholds = if setting.is_small { SMALL } else { DEFAULT };
-        for (name, value) in thresholds {
-            for client in [&mut pair.left, &mut pair.right] {
-                client.cmd(&["CONFIG", "SET", name, value]);
-            }
-        }
+        let known = thresholds.iter().filter(|(name, _)| !self.peer.lacks_parameter(name));
+        let mut config = vec!["CONFIG", "SET"];
+        config.extend(known.flat_map(|(name, value)| [*name, *value]));
+        let hello = ["HELLO", if setting.is_resp3 { "3" } else { "2" }];
         for client in [&mut pair.left, &mut pair.right] {
+            assert_eq!(client.cmd(&config).to_string(), "OK");
+            // What has ended is removed where it is met, on both alike.
+            assert_eq!(client.cmd(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]).to_string(), "OK");
             client.cmd(&["FLUSHALL"]);
-            client.cmd(&["HELLO", if setting.is_resp3 { "3" } else { "2" }]);
+            client.cmd(&hello);
         }
         pair
     }
 
-    /// Runs commands until a difference, which is returned with the number of commands run.
-    fn stretch(
-        &self,
-        commands: &mut Commands,
-        setting: Setting,
-    ) -> (Vec<Command>, Result<(), Difference>) {
+    /// Runs commands from nothing. Their first difference comes with the number of commands that led to it.
+    fn play(&self, setting: Setting, commands: &[Command]) -> Result<(), (usize, Difference)> {
         let mut pair = self.pair(setting);
-        let mut history = Vec::new();
-        commands.left_transaction();
-        for _ in 0..STRETCH {
-            let command = commands.next();
-            history.push(command);
-            if let Err(difference) = step(&mut pair, &history[history.len() - 1]) {
-                return (history, Err(difference));
-            }
+        let before = changes(&mut pair);
+        let mut done = 0;
+        for part in commands.split_inclusive(|command| is_spop(command)) {
+            let (spop, others) = match part.split_last() {
+                Some((last, others)) if is_spop(last) => (Some(last), others),
+                _ => (None, part),
+            };
+            pair.all(others).map_err(|(place, difference)| (done + place + 1, difference))?;
+            done += part.len();
+            spop.map_or(Ok(()), |spop| step(&mut pair, spop))
+                .map_err(|difference| (done, difference))?;
         }
-        (history, self.all(&mut pair))
-    }
-
-    /// Compares all that is stored, and how.
-    fn all(&self, pair: &mut Pair) -> Result<(), Difference> {
-        pair.both(&["DISCARD"])?;
-        for database in ["0", "1"] {
-            pair.both(&["SELECT", database])?;
-            contents(&mut pair.left, &mut pair.right)?;
-            let keys = pair.both(&["KEYS", "*"])?;
-            let keys = Reply::decode(&keys).expect("a reply that was compared decodes");
-            for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
-                self.form(pair, key)?;
-            }
+        let mut ended = state::compare(&mut pair, self.peer);
+        // To replace a key that has ended counts where nobody has met it yet.
+        if self.peer.is_recent && !commands.iter().any(is_end) {
+            ended = ended.and_then(|()| compare_changes(before, changes(&mut pair)));
         }
-        pair.both(&["DEBUG", "DIGEST"]).map(drop)
-    }
-
-    fn form(&self, pair: &mut Pair, key: &[u8]) -> Result<(), Difference> {
-        if pair.both(&[b"TYPE", key])? == b"+stream\r\n" {
-            pair.both(&[&b"XINFO"[..], b"STREAM", key, b"FULL"])?;
-        }
-        if self.peer.is_recent {
-            pair.both(&[&b"OBJECT"[..], b"ENCODING", key])?;
-        }
-        Ok(())
+        ended.map_err(|difference| (commands.len(), difference))
     }
 
     /// Runs as many commands as asked for, or for a while, and tells all differences.
@@ -139,32 +123,58 @@ impl Fuzz {
             env::var("RUSSET_FUZZ_COMMANDS").ok().and_then(|count| count.parse::<u64>().ok());
         let (begin, mut ran, mut found) = (Instant::now(), 0, Vec::new());
         let mut kinds: Vec<String> = Vec::new();
-        let rows = || self.server.state().table.all();
+        let mut commands = Commands::new(self.server.state().table.all(), self.peer);
         while found.len() < ENOUGH
             && limit.map_or(begin.elapsed() < Duration::from_secs(SECONDS), |limit| ran < limit)
         {
             let setting = Setting { is_small: random.percent(50), is_resp3: random.percent(50) };
-            let mut commands = Commands::new(rows(), self.peer, random.bits());
-            let (history, outcome) = self.stretch(&mut commands, setting);
-            ran += history.len() as u64;
-            if let Err(difference) = outcome {
+            commands.begin(random.bits());
+            let mut stretch: Vec<Command> = (0..STRETCH).map(|_| commands.next()).collect();
+            stretch.extend(commands.rest());
+            ran += STRETCH;
+            if let Err((place, difference)) = self.play(setting, &stretch) {
+                stretch.truncate(place);
                 let kind = shrink::kind(&difference);
                 kinds.push(kind.clone());
                 if kinds.iter().filter(|it| **it == kind).count() <= OF_A_KIND {
-                    found.push(shrink::shrunk(self, setting, history, difference));
+                    found.push(shrink::shrunk(self, setting, stretch, difference));
                     println!("--- after {ran} commands\n{}", found[found.len() - 1]);
                 }
             }
         }
+        let rate = ran as f64 / begin.elapsed().as_secs_f64();
+        println!("{}: {ran} commands of seed {}, {rate:.0}/s", self.peer.program, self.seed);
         (ran, found)
     }
 }
 
-/// One command to both. What SPOP took from one is taken from the other too.
+/// What both servers count as changes.
+fn changes(pair: &mut Pair) -> [i64; 2] {
+    [&mut pair.left, &mut pair.right].map(|client| {
+        let text = client.cmd(&["INFO", "persistence"]);
+        let text = String::from_utf8_lossy(text.bytes().expect("INFO is text")).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        line.and_then(|number| number.parse().ok()).expect("INFO tells of changes")
+    })
+}
+
+fn compare_changes(before: [i64; 2], after: [i64; 2]) -> Result<(), Difference> {
+    let [left, right] = [0, 1].map(|side| (after[side] - before[side]).to_string().into_bytes());
+    let command = "INFO changes".to_owned();
+    if left == right { Ok(()) } else { Err(Difference { command, left, right }) }
+}
+
+/// Whether this gives a key a short life.
+fn is_end(command: &Command) -> bool {
+    command[0] == b"PEXPIRE" && command.get(2).is_some_and(|life| life == b"1")
+}
+
+fn is_spop(command: &Command) -> bool {
+    command[0].eq_ignore_ascii_case(b"SPOP")
+}
+
+/// SPOP to both. What it took from one is taken from the other too.
 fn step(pair: &mut Pair, command: &Command) -> Result<(), Difference> {
-    if !command[0].eq_ignore_ascii_case(b"SPOP") {
-        return pair.both(command).map(drop);
-    }
     let left = pair.left.cmd_frame(command).expect("our server answers");
     let right = pair.right.cmd_frame(command).expect("the reference answers");
     let difference =
@@ -205,16 +215,12 @@ fn seed() -> u64 {
     env::var("RUSSET_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
 }
 
-/// Runs only when asked to: what it finds is not all settled.
+/// Says so where the peer is not installed.
 fn agrees_with(peer: Peer) {
-    if env::var("RUSSET_FUZZ_COMMANDS").is_err() {
-        println!("left out: RUSSET_FUZZ_COMMANDS asks for no comparison with {}", peer.program);
-        return;
-    }
     let Some(reference) = Reference::start(peer.program) else { return };
     let fuzz = Fuzz { server: crate::server(), reference, peer, seed: seed() };
     let (ran, found) = fuzz.run();
-    println!("{}: {ran} commands of seed {}, {} differences", peer.program, fuzz.seed, found.len());
+    println!("{} differences in {ran} commands", found.len());
     let mut report = String::new();
     for (number, difference) in found.iter().enumerate() {
         writeln!(report, "--- {}\n{difference}", number + 1).expect("a string takes all");

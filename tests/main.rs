@@ -11,6 +11,7 @@ mod clients;
 /// What each group of commands answers.
 mod commands {
     mod bitmap;
+    mod changes;
     mod client;
     mod command;
     mod config;

@@ -205,3 +205,15 @@ fn what_bit_commands_have_written_is_raw() {
     t.check("BITOP AND result s s", "1");
     t.check("OBJECT ENCODING result", "raw");
 }
+
+#[test]
+fn what_bitfield_has_touched_is_raw() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("SET s v", "OK");
+    t.check("BITFIELD s OVERFLOW FAIL INCRBY u1 0 3", "[(nil)]");
+    t.check("OBJECT ENCODING s", "raw");
+    t.check("SET n 12", "OK");
+    t.check("BITFIELD n INCRBY u8 0 0", "[49]");
+    t.check("OBJECT ENCODING n", "raw");
+}

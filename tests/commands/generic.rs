@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use russet_dispatch::Group;
-use russet_testkit::differential::{Difference, Generator, Pair, Reference, contents};
+use russet_testkit::differential::{Difference, Generator, Pair, Reference};
 use russet_testkit::{Client, Reply, Transcript};
 
 use crate::{Server, server};
@@ -639,7 +639,7 @@ fn stretches(
         }
         pair.both(&["DISCARD"])?;
         generator.left_transaction();
-        contents(&mut pair.left, &mut pair.right)?;
+        pair.contents()?;
     }
     Ok(())
 }

@@ -137,3 +137,16 @@ fn a_word_too_many_for_geodist_is_no_unit() {
     t.check("GEODIST k a b 10 KM", "-ERR syntax error");
     t.check("GEODIST k a b 10", "-ERR unsupported unit provided. please use M, KM, FT, MI");
 }
+
+#[test]
+fn scores_that_are_no_places_are_where_redis_puts_them() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("ZADD g inf a 0 b -1 c 1e21 d", "4");
+    t.check("GEODIST g a b", "0.0000");
+    t.check(
+        "GEOPOS g a c",
+        "[[-179.99999731779098511, -85.05112751263942528], [180, 85.0511287799999991]]",
+    );
+    t.check("GEOHASH g a b c d", "[00bh0hbj200, 00bh0hbj200, bp05b5048p0, 00bh0hbj200]");
+}

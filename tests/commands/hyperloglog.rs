@@ -100,3 +100,17 @@ fn the_self_test_passes() {
     let mut t = Transcript::new(server.client());
     t.check("PFSELFTEST", "OK");
 }
+
+#[test]
+fn a_count_that_is_kept_is_a_change() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("PFADD h a", "1");
+    for reply in ["(nil)", "[PONG]"] {
+        t.check("WATCH h", "OK");
+        t.check("PFCOUNT h", "1");
+        t.check("MULTI", "OK");
+        t.check("PING", "QUEUED");
+        t.check("EXEC", reply);
+    }
+}

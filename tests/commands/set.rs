@@ -283,3 +283,11 @@ fn scans_see_every_member() {
     seen.dedup();
     assert_eq!(seen.len(), 2_000);
 }
+
+#[test]
+fn srandmember_counts_its_words_before_it_reads_them() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("SRANDMEMBER none a", "-ERR value is not an integer or out of range");
+    t.check("SRANDMEMBER none a b", "-ERR syntax error");
+}

@@ -82,3 +82,25 @@ fn results_are_kept() {
     t.check("EXISTS l", "0");
     t.check("COMMAND GETKEYS SORT a BY w_* GET STORE STORE b LIMIT 0 STORE STORE c", "[a, c]");
 }
+
+#[test]
+fn a_sorted_set_is_large_once_it_was_sorted() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("ZADD z 1 a 2 b", "2");
+    t.check("SORT z LIMIT x 1", "-ERR value is not an integer or out of range");
+    t.check("OBJECT ENCODING z", "listpack");
+    t.check("SORT_RO z BY nosort", "[a, b]");
+    t.check("OBJECT ENCODING z", "skiplist");
+}
+
+#[test]
+fn numbers_are_read_as_c_reads_them() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("RPUSH l 1", "1");
+    t.check(r#"SET w_1 "5\x00x""#, "OK");
+    t.check("SORT l BY w_*", "[1]");
+    t.check("SET w_1 1e-320", "OK");
+    t.check("SORT l BY w_*", "-ERR One or more scores can't be converted into double");
+}

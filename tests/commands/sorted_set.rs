@@ -348,3 +348,28 @@ fn a_negative_count_asks_for_no_more_than_there_is_room_for() {
     t.check("ZRANDMEMBER z -9223372036854775807", "-ERR value is out of range");
     t.check("ZRANDMEMBER none -16777217", "[]");
 }
+
+#[test]
+fn a_sum_may_turn_the_sign_of_zero() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("CONFIG SET zset-max-listpack-entries 0", "OK");
+    t.check("ZADD n -1 x", "1");
+    t.check("ZADD m 1 x", "1");
+    t.check("ZUNIONSTORE z 1 n WEIGHTS 0", "1");
+    t.check("ZRANGE z 0 -1 WITHSCORES", "[x, -0]");
+    t.check("ZUNIONSTORE z 2 n m WEIGHTS 0 0", "1");
+    t.check("ZRANGE z 0 -1 WITHSCORES", "[x, 0]");
+}
+
+#[test]
+fn zscan_prints_the_scores_of_large_sets_at_length() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("ZADD y 0.1 a", "1");
+    t.check("ZSCAN y 0", "[0, [a, 0.1]]");
+    t.check("CONFIG SET zset-max-listpack-entries 0", "OK");
+    t.check("ZADD z 0.1 a 2 b", "2");
+    t.check("ZSCAN z 0 MATCH a", "[0, [a, 0.10000000000000001]]");
+    t.check("ZSCAN z 0 MATCH b", "[0, [b, 2]]");
+}

@@ -547,3 +547,12 @@ fn who_read_what_reaches_the_journal() {
         "XREADGROUP GROUP g f CLAIM 100 STREAMS s >",
     ]);
 }
+
+#[test]
+fn xinfo_looks_for_the_key_before_it_reads_on() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("XINFO STREAM none foo", "-ERR no such key");
+    t.check("SET s v", "OK");
+    t.check("XINFO STREAM s foo", WRONG_TYPE);
+}

@@ -3,6 +3,8 @@
 //! Four in five are well-formed; one in five has an edge value, a word too many or too few, or a word that does not
 //! belong. Options come in any order. Each family has a few keys of its own, which the others meet at times.
 
+use std::rc::Rc;
+
 use russet_dispatch::syntax::{self, Argument, Kind, Repeats};
 use russet_dispatch::{Group, Row};
 use russet_testkit::Random;
@@ -23,7 +25,7 @@ const OWN_KEY_PERCENT: u64 = 85;
 const OPTION_PERCENT: u64 = 35;
 
 /// How many in a hundred commands that may wait, and are not within MULTI, are sent.
-const WAITING_PERCENT: u64 = 3;
+const WAITING_PERCENT: u64 = 15;
 
 /// Commands that fill keys, and others that need to come often.
 const OFTEN: &[(&str, usize)] = &[
@@ -47,6 +49,9 @@ const OFTEN: &[(&str, usize)] = &[
     ("multi", 4),
 ];
 
+/// One in so many commands outside of MULTI gives a key a life that ends before the next but one.
+const ENDS: u64 = 400;
+
 /// Words that belong to no command, or to another place.
 const STRAY: [&str; 9] = ["", "NX", "GET", "COUNT", "nosuch", "-1", "\r\n", "LIMIT", "WITHSCORES"];
 
@@ -54,7 +59,7 @@ const STRAY: [&str; 9] = ["", "NX", "GET", "COUNT", "nosuch", "-1", "\r\n", "LIM
 #[derive(Debug)]
 struct Known {
     row: &'static Row,
-    arguments: Vec<Argument>,
+    arguments: Rc<[Argument]>,
 }
 
 /// An endless sequence of commands.
@@ -63,7 +68,11 @@ pub(super) struct Commands {
     random: Random,
     known: Vec<Known>,
     peer: Peer,
+    /// What comes next, the last first.
+    planned: Vec<Vec<Vec<u8>>>,
     in_multi: bool,
+    /// Whether a key may have ended that nobody has met since.
+    has_ended: bool,
     /// Whether the command being made should make sense.
     valid: bool,
     group: Group,
@@ -119,19 +128,22 @@ fn is_data(row: &Row) -> bool {
 }
 
 impl Commands {
-    /// The sequence of this seed, of what the peer knows.
-    pub(super) fn new(rows: impl Iterator<Item = &'static Row>, peer: Peer, seed: u64) -> Self {
+    /// Commands that the peer knows.
+    pub(super) fn new(rows: impl Iterator<Item = &'static Row>, peer: Peer) -> Self {
         let often =
             |row: &Row| OFTEN.iter().find(|(name, _)| *name == row.full_name).map_or(1, |it| it.1);
-        let known = rows.filter(|row| is_data(row)).flat_map(|row| {
+        let known = rows.filter(|row| is_data(row) && peer.has(row)).flat_map(|row| {
             let arguments = syntax::parse(row.command.syntax).expect("a line of the table is read");
-            (0..often(row)).map(move |_| Known { row, arguments: arguments.clone() })
+            let arguments: Rc<[Argument]> = arguments.into();
+            (0..often(row)).map(move |_| Known { row, arguments: Rc::clone(&arguments) })
         });
         Self {
-            random: Random::new(seed),
+            random: Random::new(0),
             known: known.collect(),
             peer,
+            planned: Vec::new(),
             in_multi: false,
+            has_ended: false,
             valid: true,
             group: Group::Generic,
             name: "",
@@ -141,25 +153,51 @@ impl Commands {
         }
     }
 
-    /// Begins anew after the transaction, if there was one, has ended.
-    pub(super) fn left_transaction(&mut self) {
-        self.in_multi = false;
+    /// Begins the sequence of this seed.
+    pub(super) fn begin(&mut self, seed: u64) {
+        self.random = Random::new(seed);
+        self.planned.clear();
+        (self.in_multi, self.has_ended, self.last, self.clock) = (false, false, 1, 1);
+    }
+
+    /// What must still follow the last command.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = Vec<Vec<u8>>> + '_ {
+        self.planned.drain(..).rev()
     }
 
     /// The next command.
     pub(super) fn next(&mut self) -> Vec<Vec<u8>> {
+        if let Some(planned) = self.planned.pop() {
+            return planned;
+        }
+        if !self.in_multi && self.random.below(ENDS) == 0 {
+            return self.end_a_key();
+        }
         let mut command = if self.in_multi && self.random.percent(EXEC_PERCENT) {
             vec![(*self.random.pick(&["EXEC", "exec", "EXEC", "DISCARD"])).to_owned()]
         } else {
             self.any()
         };
-        while self.in_multi && !fits_multi(&command) {
+        while self.in_multi && !fits_multi(&command)
+            || self.has_ended && is(&command, "DBSIZE")
+            || self.peer.lacks_form(&command)
+        {
             command = self.any();
         }
         let is_bare = command.len() == 1;
         self.in_multi |= is_bare && is(&command, "MULTI");
         self.in_multi &= !(is_bare && (is(&command, "EXEC") || is(&command, "DISCARD")));
-        command.into_iter().map(String::into_bytes).collect()
+        let first = self.peer.first(&command);
+        self.planned.extend(first.is_some().then(|| encoded(command.clone())));
+        encoded(first.unwrap_or(command))
+    }
+
+    /// A key that ends while the next command waits, on both servers.
+    fn end_a_key(&mut self) -> Vec<Vec<u8>> {
+        let bytes = |word: &&str| word.as_bytes().to_vec();
+        self.has_ended = true;
+        self.planned.push(["BLPOP", "nosuchkey", "0.005"].iter().map(bytes).collect());
+        ["PEXPIRE", *self.random.pick(words::ALL_KEYS), "1"].iter().map(bytes).collect()
     }
 
     /// One that waits would only cost time, most of the time.
@@ -177,7 +215,7 @@ impl Commands {
         let Known { row, arguments } = &self.known[place];
         (self.group, self.name) = (row.command.group, row.command.name);
         let mut command: Vec<String> = row.full_name.split('|').map(str::to_uppercase).collect();
-        let arguments = arguments.clone();
+        let arguments = Rc::clone(arguments);
         self.announced = None;
         self.sequence(&arguments, &mut command);
         self.mend(&mut command);
@@ -210,7 +248,7 @@ impl Commands {
     }
 
     fn argument(&mut self, argument: &Argument, out: &mut Vec<String>) {
-        if self.is_newer(argument) || argument.optional && !self.random.percent(OPTION_PERCENT) {
+        if self.is_left_out(argument) || argument.optional && !self.random.percent(OPTION_PERCENT) {
             return;
         }
         let says = argument.token.clone().filter(|_| argument.kind != Kind::PureToken);
@@ -236,12 +274,14 @@ impl Commands {
         times
     }
 
-    fn is_newer(&self, argument: &Argument) -> bool {
+    /// Whether the peer does not know it, or makes of it what the clock says.
+    fn is_left_out(&self, argument: &Argument) -> bool {
         let is_count = self.name.starts_with('z') && argument.kind == Kind::PureToken;
         match (&argument.token, &argument.kind) {
+            (Some(word), _) if word == "*" => true,
             (Some(word), _) if word == "COUNT" && is_count => true,
             (Some(word), _) if self.peer.lacks(word) => true,
-            (_, Kind::OneOf(parts)) => parts.iter().all(|part| self.is_newer(part)),
+            (_, Kind::OneOf(parts)) => parts.iter().all(|part| self.is_left_out(part)),
             _ => false,
         }
     }
@@ -250,7 +290,7 @@ impl Commands {
         match &argument.kind {
             Kind::OneOf(parts) => {
                 let parts: Vec<&Argument> =
-                    parts.iter().filter(|part| !self.is_newer(part)).collect();
+                    parts.iter().filter(|part| !self.is_left_out(part)).collect();
                 let part = *self.random.pick(&parts);
                 self.argument(part, out);
             }
@@ -358,6 +398,7 @@ impl Commands {
     /// What a syntax line does not say: that the ends of a range are of the kind an option names.
     fn mend(&mut self, command: &mut Vec<String>) {
         self.mend_lex(command);
+        mend_sort(command);
         let place = match self.name {
             "zrange" => 2,
             "zrangestore" => 3,
@@ -431,9 +472,23 @@ impl Commands {
             "move",
             "copy",
             "xclaim",
+            // Valkey cuts larger indexes to 32 bits.
+            "lset",
         ];
         NAMES.contains(&self.name) || self.name.starts_with('b')
     }
+}
+
+/// Elements for which other keys say the same text come in any order: that is not kept.
+fn mend_sort(command: &mut Vec<String>) {
+    let has = |word: &str| command.iter().any(|it| it.eq_ignore_ascii_case(word));
+    if is(command, "SORT") && has("BY") && has("ALPHA") && has("STORE") {
+        command.retain(|word| !word.eq_ignore_ascii_case("ALPHA"));
+    }
+}
+
+fn encoded(command: Vec<String>) -> Vec<Vec<u8>> {
+    command.into_iter().map(String::into_bytes).collect()
 }
 
 /// Whether it may wait.

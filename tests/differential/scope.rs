@@ -1,6 +1,7 @@
 //! Which commands the comparison leaves out, and why.
 
 use russet_dispatch::Row;
+use russet_testkit::differential::{Doubles, Excuse};
 
 /// Names of commands, or of containers with all that is in them, each list with its reason.
 const LEFT_OUT: &[(&str, &[&str])] = &[
@@ -101,18 +102,112 @@ const NEWER_WORDS: &[&str] = &[
 pub(super) struct Peer {
     /// What is started.
     pub(super) program: &'static str,
+    /// The version of Redis whose commands it has.
+    version: (u32, u32),
     /// Words of options that it does not know, besides those that no peer knows.
     newer: &'static [&'static str],
+    /// Parameters that it does not know.
+    newer_parameters: &'static [&'static str],
+    /// What it answers otherwise.
+    pub(super) excuse: Excuse,
+    /// How it prints doubles.
+    pub(super) doubles: Doubles,
     /// Whether it calls encodings as we do, and fails transactions as we do.
     pub(super) is_recent: bool,
 }
 
 /// The servers to compare with.
-pub(super) const VALKEY: Peer = Peer { program: "valkey-server", newer: &[], is_recent: true };
-pub(super) const REDIS: Peer =
-    Peer { program: "redis-server", newer: &["NOVALUES", "WITHSCORE"], is_recent: false };
+pub(super) const VALKEY: Peer = Peer {
+    program: "valkey-server",
+    version: (8, 0),
+    newer: &[],
+    newer_parameters: &[],
+    excuse: |_, _, _| false,
+    doubles: Doubles::Longer,
+    is_recent: true,
+};
+pub(super) const REDIS: Peer = Peer {
+    program: "redis-server",
+    version: (7, 0),
+    newer: &["NOVALUES", "WITHSCORE"],
+    newer_parameters: &["set-max-listpack-entries"],
+    excuse: is_of_7_0,
+    doubles: Doubles::Unlike,
+    is_recent: false,
+};
+
+/// Commands whose answers 7.2 has changed: how ours begin and how theirs do.
+const CHANGED: &[(&[&str], &str, &str)] = &[
+    // Takes WITHSCORE.
+    (&["ZRANK", "ZREVRANK"], "-ERR syntax", "-ERR wrong number"),
+    // Looks at the cursor before the key.
+    (&["SCAN", "HSCAN", "SSCAN", "ZSCAN"], "-ERR invalid cursor", "*2"),
+    // Counts an offset before the beginning from the end of a large set.
+    (&["ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZRANGEBYLEX", "ZREVRANGEBYLEX"], "*", "*0"),
+    // Knows which types there are.
+    (&["SCAN"], "-ERR unknown type name", ""),
+    // Takes a start without an end, and looks at numbers before the key.
+    (&["BITCOUNT"], "", "-ERR syntax"),
+    (&["BITCOUNT", "BITPOS"], "-ERR", ":"),
+    // Takes `+`.
+    (&["XREAD"], "", "-ERR Invalid stream ID"),
+    (&["XREADGROUP"], "-ERR", "-ERR Invalid stream ID"),
+    (&["XREAD", "XREADGROUP"], "-ERR Unbalanced", "-ERR Unbalanced"),
+    (
+        &["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP"],
+        "-ERR timeout is out of range",
+        "-ERR timeout is negative",
+    ),
+    (&["OBJECT"], "$", "$"),
+];
+
+fn is_of_7_0(command: &[u8], left: &[u8], right: &[u8]) -> bool {
+    CHANGED.iter().any(|(commands, ours, theirs)| {
+        commands.iter().any(|name| name.as_bytes() == command)
+            && left.starts_with(ours.as_bytes())
+            && right.starts_with(theirs.as_bytes())
+    })
+}
 
 impl Peer {
+    /// Whether it has a command.
+    pub(super) fn has(&self, row: &Row) -> bool {
+        let mut since = row.command.since.split('.').map_while(|number| number.parse().ok());
+        let since = (since.next().unwrap_or(0), since.next().unwrap_or(0));
+        since <= self.version
+    }
+
+    /// Whether CONFIG SET of this parameter is left out.
+    pub(super) fn lacks_parameter(&self, name: &str) -> bool {
+        self.newer_parameters.contains(&name)
+    }
+
+    /// Whether it does something else with such a command, whatever that command then answers.
+    pub(super) fn lacks_form(&self, command: &[String]) -> bool {
+        let is = |place: usize, word: &str| {
+            command.get(place).is_some_and(|it| it.eq_ignore_ascii_case(word))
+        };
+        let counts_back = command.iter().any(|word| word.eq_ignore_ascii_case("LIMIT"));
+        !self.is_recent
+            && ((is(0, "ZRANK") || is(0, "ZREVRANK")) && command.len() > 3
+                || is(0, "ZRANGESTORE") && counts_back
+                || is(0, "XINFO") && is(1, "CONSUMERS"))
+    }
+
+    /// What must come before a command, so that both are in the same state.
+    pub(super) fn first(&self, command: &[String]) -> Option<Vec<String>> {
+        let words = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
+        match (command[0].to_ascii_lowercase().as_str(), command) {
+            // It takes it for its own when a number that was read before was out of range. A cursor that is spelled oddly puts that right.
+            ("sort" | "sort_ro", _) => words(&["SSCAN", "nosuchkey", "+0"]),
+            // Makes the consumer only if there is something to claim.
+            ("xclaim" | "xautoclaim", [_, key, group, consumer, ..]) if !self.is_recent => {
+                words(&["XGROUP", "CREATECONSUMER", key, group, consumer])
+            }
+            _ => None,
+        }
+    }
+
     /// Whether an option of this word is left out.
     pub(super) fn lacks(&self, word: &str) -> bool {
         self.newer.contains(&word) || NEWER_WORDS.contains(&word)

@@ -3,18 +3,7 @@
 use russet_testkit::Reply;
 use russet_testkit::differential::Difference;
 
-use super::{Command, Fuzz, Setting, step};
-
-/// Plays commands from nothing: the difference they lead to, and after how many.
-fn play(fuzz: &Fuzz, setting: Setting, history: &[Command]) -> Option<(usize, Difference)> {
-    let mut pair = fuzz.pair(setting);
-    for (place, command) in history.iter().enumerate() {
-        if let Err(difference) = step(&mut pair, command) {
-            return Some((place + 1, difference));
-        }
-    }
-    fuzz.all(&mut pair).err().map(|difference| (history.len(), difference))
-}
+use super::{Command, Fuzz, Setting};
 
 /// The commands that a difference needs, and the difference, as text.
 pub(super) fn shrunk(
@@ -30,8 +19,8 @@ pub(super) fn shrunk(
         while at < history.len() {
             let mut fewer = history.clone();
             fewer.drain(at..(at + chunk).min(history.len()));
-            match play(fuzz, setting, &fewer) {
-                Some((len, difference)) if kind(&difference) == kind(&found) => {
+            match fuzz.play(setting, &fewer) {
+                Err((len, difference)) if kind(&difference) == kind(&found) => {
                     fewer.truncate(len);
                     (history, found) = (fewer, difference);
                 }

@@ -5,8 +5,8 @@ use russet_dispatch::keys::{ACCESS, INSERT, RO, RW, at, range};
 use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop, Text};
 use russet_engine::random::Random;
 use russet_engine::types::hyperloglog::{
-    Corrupted, Form, LEN_MAX, Registers, Sketch, cached_count, count, forget_count, form_of,
-    observe, raise_dense, runs, set_cached_count,
+    Corrupted, Form, LEN_MAX, Observation, Registers, Sketch, cached_count, count, forget_count,
+    form_of, observe, raise_dense, runs, set_cached_count,
 };
 use russet_engine::{Entry, raw_value};
 use std::borrow::Cow;
@@ -106,55 +106,58 @@ fn pfadd(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         Some(text) => Some(parts(text)?.1),
         None => None,
     };
-    let has_changed = cx.data.change_string(key, |entry| {
+    let raised = cx.data.change_string(key, |entry| {
         let added = match form {
             None => add_to_new(entry, args, most),
             Some(Form::Sparse) => add_to_sparse(entry, args, most),
             Some(Form::Dense) => Ok(add_to_dense(entry, args)),
         };
-        let has_changed = added == Ok(true);
+        let has_changed = added.is_ok_and(|raised| raised > 0);
         (added, has_changed)
     })?;
     cx.data.announce(Class::String, "pfadd", key);
-    cx.reply.integer(i64::from(has_changed.map_err(corrupted)?));
+    let raised = raised.map_err(corrupted)?;
+    cx.data.count_as(raised);
+    cx.reply.integer(i64::from(raised > 0));
     Ok(())
 }
 
-fn add_to_new(entry: &mut Entry, args: &mut Args<'_>, most: usize) -> Result<bool, Corrupted> {
+/// How many registers were raised; that there is a sketch now is one more change.
+fn add_to_new(entry: &mut Entry, args: &mut Args<'_>, most: usize) -> Result<usize, Corrupted> {
     let mut sketch = Sketch::new();
-    add_all(&mut sketch, args, most)?;
+    let raised = add_all(&mut sketch, args, most)?;
     let mut bytes = sketch.bytes().to_vec();
     forget_count(&mut bytes);
     store(entry, &Sketch::copy(&bytes, sketch.form()));
-    Ok(true)
+    Ok(raised + 1)
 }
 
-fn add_to_sparse(entry: &mut Entry, args: &mut Args<'_>, most: usize) -> Result<bool, Corrupted> {
+fn add_to_sparse(entry: &mut Entry, args: &mut Args<'_>, most: usize) -> Result<usize, Corrupted> {
     let text = Text::of(entry).expect("a string, looked up by the caller");
     let mut sketch = Sketch::copy(&text.bytes(), Form::Sparse);
-    let has_changed = add_all(&mut sketch, args, most)?;
-    if has_changed {
+    let raised = add_all(&mut sketch, args, most)?;
+    if raised > 0 {
         store(entry, &sketch);
     }
-    Ok(has_changed)
+    Ok(raised)
 }
 
-fn add_all(sketch: &mut Sketch, args: &mut Args<'_>, most: usize) -> Result<bool, Corrupted> {
-    args.try_fold(false, |has_changed, element| {
-        Ok(sketch.add(observe(element), most)? | has_changed)
-    })
+fn add_all(sketch: &mut Sketch, args: &mut Args<'_>, most: usize) -> Result<usize, Corrupted> {
+    args.try_fold(
+        0,
+        |raised, element| Ok(raised + usize::from(sketch.add(observe(element), most)?)),
+    )
 }
 
 /// In place.
-fn add_to_dense(entry: &mut Entry, args: &mut Args<'_>) -> bool {
+fn add_to_dense(entry: &mut Entry, args: &mut Args<'_>) -> usize {
     let bytes = entry.short_mut().expect("the dense form is a short string");
-    let raise = |has_changed, element| raise_dense(bytes, observe(element)) | has_changed;
-    let has_changed = args.fold(false, raise);
-    if has_changed {
+    let raised = args.filter(|element| raise_dense(bytes, observe(element))).count();
+    if raised > 0 {
         forget_count(bytes);
         entry.mark_raw();
     }
-    has_changed
+    raised
 }
 
 fn pfcount(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -170,12 +173,12 @@ fn count_one(cx: &mut Context<'_>, key: Key<'_>) -> Result<u64, Error> {
         return Ok(number);
     }
     let number = count(&bytes, form).map_err(corrupted)?;
-    // The count is kept where it was asked for. Nobody is told: what the string counts stays the same.
+    // The count is kept where it was asked for. As in Redis that is a change like others, for whoever reads the string.
     cx.data.change_string(key, |entry| {
         if let Some(bytes) = entry.short_mut() {
             set_cached_count(bytes, number);
         }
-        ((), false)
+        ((), true)
     })?;
     Ok(number)
 }
@@ -205,11 +208,19 @@ fn pfmerge(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut target = *args;
     let target = target.key()?;
     let (mut registers, mut is_dense) = (Registers::new(), false);
+    let old = match cx.data.string_to_change(target)? {
+        Some(text) => Some(text.bytes().into_owned()),
+        None => None,
+    };
     while !args.is_empty() {
         let key = args.key()?;
         is_dense |= merge(cx, key, &mut registers)? == Some(Form::Dense);
     }
-    let sketch = registers.into_sketch(is_dense, sparse_max(cx));
+    let most = sparse_max(cx);
+    let sketch = match old {
+        Some(old) if !is_dense => raised(&old, &registers, most).map_err(corrupted)?,
+        _ => registers.into_sketch(is_dense, most),
+    };
     cx.data.change_string(target, |entry| {
         store(entry, &sketch);
         ((), true)
@@ -217,6 +228,21 @@ fn pfmerge(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     cx.data.announce(Class::String, "pfadd", target);
     cx.reply.ok();
     Ok(())
+}
+
+/// A sparse sketch, raised to these registers one after the other: there are several ways to write a sparse form, and Redis comes to
+/// the one that this leads to.
+fn raised(old: &[u8], registers: &Registers, most: usize) -> Result<Sketch, Corrupted> {
+    let (mut sketch, mut own) = (Sketch::copy(old, Form::Sparse), Registers::new());
+    own.merge(old, Form::Sparse)?;
+    let both = registers.values().iter().zip(own.values()).enumerate();
+    for (register, (value, own)) in both {
+        if value > own {
+            sketch.add(Observation { register, value: *value }, most)?;
+        }
+    }
+    sketch.forget_count();
+    Ok(sketch)
 }
 
 fn pfdebug(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

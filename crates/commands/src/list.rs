@@ -589,14 +589,15 @@ fn lset(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn ltrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, start, stop, max) = (args.key()?, args.int()?, args.int()?, list_max(cx));
-    let found = cx.data.change_found(key, |list: &mut List| {
+    let gone = cx.data.change_found(key, |list: &mut List| {
         let gone = list.trim(start, stop);
         list.has_shrunk(max);
-        ((), gone > 0)
+        (gone, gone > 0)
     })?;
-    if found.is_some() {
+    if gone.is_some() {
         cx.data.announce_anyway(Class::List, "ltrim", key);
     }
+    cx.data.count_as(gone.unwrap_or(0));
     cx.reply.ok();
     Ok(())
 }

@@ -424,6 +424,7 @@ fn xdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (removed, if removed > 0 { Told::Watchers } else { Told::Nobody })
     })?;
     cx.data.announce(Class::Stream, "xdel", key);
+    cx.data.count_as(removed.unwrap_or(0));
     cx.reply.integer(removed.unwrap_or(0) as i64);
     Ok(())
 }

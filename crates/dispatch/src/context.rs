@@ -574,13 +574,11 @@ impl<'a> Data<'a> {
         self.unit.changed();
     }
 
-    /// Says how many changes the command has made by Redis' count, where that is not the number of keys it changed: for INFO's
-    /// `rdb_changes_since_last_save`, and what follows from it. Nothing is said if there were none.
+    /// Says that INFO's `rdb_changes_since_last_save` takes all that the command has changed so far as so many changes. Redis counts
+    /// elements with some commands, keys or nothing at all with others.
     #[inline]
     pub fn count_as(&mut self, changes: usize) {
-        if changes > 0 {
-            self.unit.count_as(changes as u64);
-        }
+        self.unit.count_as(changes as u64);
     }
 
     /// Whether anybody reads the journal: if not, effects need not be spelled out.

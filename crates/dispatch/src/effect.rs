@@ -20,6 +20,8 @@ pub struct Unit {
     is_explicit: bool,
     /// Changes since the start of the unit, for INFO's `rdb_changes_since_last_save`.
     pub(crate) changes: u64,
+    /// Whether an earlier command has changed something.
+    has_changed_before: bool,
     /// Whether something was removed since it had ended, or is to be published.
     has_more: bool,
     /// Whether something has changed since an event was told of.
@@ -39,6 +41,7 @@ impl Unit {
             has_changed: false,
             is_explicit: false,
             changes: 0,
+            has_changed_before: false,
             has_more: false,
             has_news: false,
             notes: Vec::new(),
@@ -53,6 +56,7 @@ impl Unit {
         self.changes = 0;
         self.has_more = false;
         self.begin_command();
+        self.has_changed_before = false;
         if !self.record.is_empty() {
             self.record.clear();
         }
@@ -61,6 +65,7 @@ impl Unit {
     /// Starts a command of the unit.
     #[inline]
     pub(crate) const fn begin_command(&mut self) {
+        self.has_changed_before |= self.has_changed;
         self.has_changed = false;
         self.has_news = false;
         self.is_explicit = false;
@@ -121,7 +126,7 @@ impl Unit {
     /// Whether any shard may have been touched.
     #[inline]
     pub(crate) const fn has_touched(&self) -> bool {
-        self.changes != 0 || self.has_more
+        self.has_changed || self.has_changed_before || self.has_more || self.changes != 0
     }
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.

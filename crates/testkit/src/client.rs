@@ -29,8 +29,9 @@ const UNASKED: [&[u8]; 4] = [b"invalidate", b"message", b"pmessage", b"smessage"
 #[derive(Debug)]
 pub struct Client {
     stream: Stream,
-    /// Bytes received and not yet handed out.
+    /// Bytes received, from `taken` on not yet handed out.
     buffer: Vec<u8>,
+    taken: usize,
     scanner: frame::Scanner,
     pushes: VecDeque<Reply>,
 }
@@ -56,7 +57,7 @@ impl Client {
 
     fn new(stream: Stream) -> io::Result<Self> {
         let (buffer, scanner) = (Vec::new(), frame::Scanner::default());
-        let client = Self { stream, buffer, scanner, pushes: VecDeque::new() };
+        let client = Self { stream, buffer, taken: 0, scanner, pushes: VecDeque::new() };
         client.set_timeout(TIMEOUT)?;
         Ok(client)
     }
@@ -147,7 +148,7 @@ impl Client {
     /// Receives one reply as the bytes it came in. After a timeout it can be called again.
     pub fn recv_frame(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            let len = self.scanner.scan(&self.buffer);
+            let len = self.scanner.scan(&self.buffer[self.taken..]);
             let len = len.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             match len {
                 Some(len) => return Ok(self.take(len)),
@@ -172,7 +173,7 @@ impl Client {
 
     /// Receives exactly so many bytes.
     pub fn read_exact_raw(&mut self, len: usize) -> io::Result<Vec<u8>> {
-        while self.buffer.len() < len {
+        while self.buffer.len() - self.taken < len {
             self.fill()?;
         }
         Ok(self.take(len))
@@ -185,7 +186,9 @@ impl Client {
             self.set_timeout(until.saturating_duration_since(Instant::now()))?;
             match self.fill() {
                 Ok(()) => {}
-                Err(error) if is_closed(&error) => return Ok(self.take(self.buffer.len())),
+                Err(error) if is_closed(&error) => {
+                    return Ok(self.take(self.buffer.len() - self.taken));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -203,11 +206,13 @@ impl Client {
 
     fn take(&mut self, len: usize) -> Vec<u8> {
         self.scanner = frame::Scanner::default();
-        let rest = self.buffer.split_off(len);
-        std::mem::replace(&mut self.buffer, rest)
+        let bytes = self.buffer[self.taken..self.taken + len].to_vec();
+        self.taken += len;
+        bytes
     }
 
     fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..std::mem::take(&mut self.taken));
         let len = self.buffer.len();
         self.buffer.resize(len + CHUNK_BYTES, 0);
         let read = match &mut self.stream {
@@ -226,13 +231,33 @@ impl Client {
 
 /// A command as every client library sends it: an array of bulk strings.
 pub fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", args.len()).into_bytes();
+    let mut out = Vec::new();
+    encode_into(&mut out, args);
+    out
+}
+
+/// As [`encode`], behind what is there already.
+pub fn encode_into<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
+    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
     for arg in args {
         out.extend_from_slice(format!("${}\r\n", arg.as_ref().len()).as_bytes());
         out.extend_from_slice(arg.as_ref());
         out.extend_from_slice(b"\r\n");
     }
-    out
+}
+
+/// The raw elements of a raw array.
+pub fn elements(frame: &[u8]) -> Option<Vec<&[u8]>> {
+    let head = frame.windows(2).position(|two| two == b"\r\n")?;
+    let count: usize = str::from_utf8(frame[..head].strip_prefix(b"*")?).ok()?.parse().ok()?;
+    let mut rest = &frame[head + 2..];
+    let element = |_| {
+        let len = frame::Scanner::default().scan(rest).ok()??;
+        let (element, behind) = rest.split_at(len);
+        rest = behind;
+        Some(element)
+    };
+    (0..count).map(element).collect()
 }
 
 /// A command as a person would type it.
@@ -270,6 +295,15 @@ mod tests {
     fn a_command_is_an_array_of_bulk_strings() {
         assert_eq!(encode(&["GET", "k"]), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
         assert_eq!(show(&[&b"SET"[..], b"a b", b"\x00"]), r#"SET "a b" "\x00""#);
+    }
+
+    #[test]
+    fn an_array_has_raw_elements() {
+        let frame = b"*3\r\n$-1\r\n*2\r\n:1\r\n+a\r\n$2\r\nab\r\n";
+        let parts: [&[u8]; 3] = [b"$-1\r\n", b"*2\r\n:1\r\n+a\r\n", b"$2\r\nab\r\n"];
+        assert_eq!(elements(frame).unwrap(), parts);
+        assert_eq!(elements(b"*-1\r\n"), None);
+        assert_eq!(elements(b"+OK\r\n"), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::path::Path;
 pub use generator::Generator;
 pub use mask::Mask;
 
-use crate::client::{Client, Reply, show};
+use crate::client::{Client, Reply, elements, encode_into, show};
 use crate::process::{Process, Setup};
 
 /// A reference server of its own, on a free loopback port, that saves nothing. Dropping it kills it.
@@ -95,40 +95,139 @@ pub struct Pair {
     pub left: Client,
     /// A connection to the second server.
     pub right: Client,
-    /// Within MULTI, what the replies of the queued commands may differ in.
-    queued: Option<Vec<Mask>>,
+    /// Within MULTI, the names of the queued commands and what their replies may differ in.
+    queued: Option<Vec<(Vec<u8>, Mask)>>,
+    doubles: Doubles,
+    /// How often doubles were not printed alike.
+    unlike: usize,
+    excuse: Excuse,
 }
+
+/// How alike two servers print doubles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Doubles {
+    /// In the same way.
+    #[default]
+    Alike,
+    /// The second with other digits now and then: more than are needed, or the other of two that are equally good.
+    Longer,
+    /// Each in its own way.
+    Unlike,
+}
+
+/// Says of a command in upper case whether these raw replies of both servers are both right.
+pub type Excuse = fn(&[u8], &[u8], &[u8]) -> bool;
 
 impl Pair {
     /// Two connections in the same state.
     pub fn new(left: Client, right: Client) -> Self {
-        Self { left, right, queued: None }
+        let doubles = Doubles::default();
+        Self { left, right, queued: None, doubles, unlike: 0, excuse: |_, _, _| false }
+    }
+
+    /// Texts that read as the same double may count as the same.
+    #[must_use]
+    pub fn with_doubles(mut self, doubles: Doubles) -> Self {
+        self.doubles = doubles;
+        self
+    }
+
+    /// How many replies have differed in nothing but how doubles are printed.
+    pub fn unlike(&self) -> usize {
+        self.unlike
+    }
+
+    /// Replies that differ count as the same if this says so.
+    #[must_use]
+    pub fn with_excuse(mut self, excuse: Excuse) -> Self {
+        self.excuse = excuse;
+        self
     }
 
     /// Sends a command to both and compares the replies. Replies in EXEC's are masked each by its own
     /// command. The raw reply of the first server is returned when they agree.
     #[track_caller]
     pub fn both<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<Vec<u8>, Difference> {
-        let name = args.first().map(|name| name.as_ref().to_ascii_uppercase()).unwrap_or_default();
         let (left, right) = ask(&mut self.left, &mut self.right, args);
-        let same = match name.as_slice() {
-            b"EXEC" => self.same_exec(&left, &right),
-            _ => same(&left, &right, Mask::of(args)),
-        };
-        self.follow(&name, &left, Mask::of(args));
-        if same { Ok(left) } else { Err(Difference { command: show(args), left, right }) }
+        self.compare(args, left, right)
     }
 
-    fn same_exec(&self, left: &[u8], right: &[u8]) -> bool {
-        let masks = self.queued.as_deref().unwrap_or_default();
-        match (Reply::decode(left), Reply::decode(right)) {
-            (Ok(Reply::Array(left)), Ok(Reply::Array(right))) => {
+    /// Sends all commands to both, then compares as [`Self::both`] does, reply by reply. Gives the first server's raw replies, or the
+    /// place of the first difference. All replies are read in either case, unless a connection is lost: to that the answer is empty.
+    pub fn all<A: AsRef<[u8]>>(
+        &mut self,
+        commands: &[Vec<A>],
+    ) -> Result<Vec<Vec<u8>>, (usize, Difference)> {
+        let mut request = Vec::new();
+        commands.iter().for_each(|command| encode_into(&mut request, command));
+        // A connection that is lost shows when its replies are read.
+        let _ = self.left.send_raw(&request);
+        let _ = self.right.send_raw(&request);
+        let mut replies = Vec::with_capacity(commands.len());
+        let mut first = None;
+        for (place, command) in commands.iter().enumerate() {
+            let left = self.left.recv_frame().unwrap_or_default();
+            let right = self.right.recv_frame().unwrap_or_default();
+            let is_lost = left.is_empty() || right.is_empty();
+            match self.compare(command, left, right) {
+                Ok(left) => replies.push(left),
+                Err(difference) => first = first.or(Some((place, difference))),
+            }
+            if is_lost {
+                break;
+            }
+        }
+        first.map_or(Ok(replies), Err)
+    }
+
+    fn compare<A: AsRef<[u8]>>(
+        &mut self,
+        args: &[A],
+        left: Vec<u8>,
+        right: Vec<u8>,
+    ) -> Result<Vec<u8>, Difference> {
+        let name = args.first().map(|name| name.as_ref().to_ascii_uppercase()).unwrap_or_default();
+        let same = match name.as_slice() {
+            b"EXEC" => self.same_exec(&left, &right),
+            _ => self.same(&name, Mask::of(args), &left, &right),
+        };
+        self.follow(&name, &left, Mask::of(args));
+        if same && !left.is_empty() {
+            return Ok(left);
+        }
+        Err(Difference { command: show(args), left, right })
+    }
+
+    fn same_exec(&mut self, left: &[u8], right: &[u8]) -> bool {
+        if left == right {
+            return true;
+        }
+        let masks = self.queued.clone().unwrap_or_default();
+        match (elements(left), elements(right)) {
+            (Some(left), Some(right)) => {
                 let mut all = masks.iter().zip(left.iter().zip(&right));
                 left.len() == right.len()
-                    && all.all(|(mask, (left, right))| mask.is_met(left, right))
+                    && all.all(|((name, mask), (left, right))| self.same(name, *mask, left, right))
             }
             _ => left == right,
         }
+    }
+
+    fn same(&mut self, name: &[u8], mask: Mask, left: &[u8], right: &[u8]) -> bool {
+        if same(left, right, mask) || (self.excuse)(name, left, right) {
+            return true;
+        }
+        let is_unlike = match (Reply::decode(left), Reply::decode(right)) {
+            (Ok(left), Ok(right)) if self.doubles == Doubles::Unlike => {
+                mask::are_close(&left, &right, |_, _| true)
+            }
+            (Ok(left), Ok(right)) if self.doubles == Doubles::Longer => {
+                mask::are_close(&left, &right, mask::has_other_digits)
+            }
+            _ => false,
+        };
+        self.unlike += usize::from(is_unlike);
+        is_unlike
     }
 
     /// Keeps track of what is queued, by what the first server says.
@@ -139,7 +238,9 @@ impl Pair {
                 self.queued = None;
             }
             (b"EXEC", _) if left.starts_with(b"-EXECABORT") => self.queued = None,
-            (_, b"+QUEUED\r\n") => self.queued.get_or_insert_default().push(mask),
+            (_, b"+QUEUED\r\n") => {
+                self.queued.get_or_insert_default().push((name.to_vec(), mask));
+            }
             _ => {}
         }
     }
@@ -152,42 +253,25 @@ impl Pair {
             if index % 1_000 == 0 || index == count {
                 self.both(&["DISCARD"])?;
                 generator.left_transaction();
-                contents(&mut self.left, &mut self.right)?;
+                self.contents()?;
             }
         }
         Ok(())
     }
-}
 
-/// Sends a command to both and compares the raw replies, but for what the mask allows.
-#[track_caller]
-pub fn both<A: AsRef<[u8]>>(
-    left: &mut Client,
-    right: &mut Client,
-    args: &[A],
-    mask: Mask,
-) -> Result<Vec<u8>, Difference> {
-    let (left, right) = ask(left, right, args);
-    if same(&left, &right, mask) {
-        return Ok(left);
+    /// Compares all keys of the selected database: names, types, values and times to live. DBSIZE is not asked: it counts keys that have
+    /// expired until the server comes across them.
+    #[track_caller]
+    pub fn contents(&mut self) -> Result<(), Difference> {
+        let keys = self.both(&["KEYS", "*"])?;
+        let keys = Reply::decode(&keys).expect("a reply that was compared decodes");
+        for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
+            let kind = self.both(&[b"TYPE", key])?;
+            self.both(&reading(&kind, key))?;
+            self.both(&[b"PTTL", key])?;
+        }
+        Ok(())
     }
-    Err(Difference { command: show(args), left, right })
-}
-
-/// Compares all keys of the selected database: names, types, values and times to live. DBSIZE is not asked:
-/// it counts keys that have expired until the server comes across them.
-#[track_caller]
-pub fn contents(left: &mut Client, right: &mut Client) -> Result<(), Difference> {
-    let keys = both(left, right, &["KEYS", "*"], Mask::Unordered)?;
-    let keys = Reply::decode(&keys).expect("a reply that was compared decodes");
-    for key in keys.items().unwrap_or_default().iter().filter_map(Reply::bytes) {
-        let kind = both(left, right, &[b"TYPE", key], Mask::Exact)?;
-        let read = reading(&kind, key);
-        both(left, right, &read, Mask::of(&read))?;
-        let lives: [&[u8]; 2] = [b"PTTL", key];
-        both(left, right, &lives, Mask::of(&lives))?;
-    }
-    Ok(())
 }
 
 /// The command that shows all of a key's value.

@@ -52,11 +52,16 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_write: bool) -> Outcome {
             steps.iter().map(|step| Some(step.field.read(&bitmap))).collect()
         }
         Some(_) if !may_write => return Err(Error::BitfieldReadOnly.into()),
-        Some(end) => cx.data.change_string(key, |entry| {
-            let mut has_changed = grow(entry, end);
-            let answers = steps.iter().map(|step| step.run(entry, &mut has_changed)).collect();
-            (answers, has_changed)
-        })?,
+        Some(end) => {
+            let (answers, changes) = cx.data.change_string(key, |entry| {
+                let (has_grown, mut changes) = (grow(entry, end), 0);
+                let run = |step: &Step| step.run(entry, has_grown, &mut changes);
+                let answers = steps.iter().map(run).collect();
+                ((answers, changes), has_grown || changes > 0)
+            })?;
+            cx.data.count_as(changes);
+            answers
+        }
     };
     cx.data.announce(Class::String, "setbit", key);
     cx.reply.array(answers.len());
@@ -70,7 +75,8 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_write: bool) -> Outcome {
 }
 
 impl Step {
-    fn run(self, entry: &mut Entry, has_changed: &mut bool) -> Option<i64> {
+    /// What it answers. Whatever is written to a string that has grown counts as a change.
+    fn run(self, entry: &mut Entry, has_grown: bool, changes: &mut usize) -> Option<i64> {
         let bitmap = Bitmap::of(entry.view()).expect("a string, looked up by the caller");
         let old = self.field.read(&bitmap);
         let wanted = match self.action {
@@ -81,8 +87,8 @@ impl Step {
         let new = self.field.settle(wanted, self.overflow)?;
         if new != old {
             self.field.write(entry, new);
-            *has_changed = true;
         }
+        *changes += usize::from(new != old || has_grown);
         Some(if matches!(self.action, Action::Set(_)) { old } else { new })
     }
 }

@@ -14,6 +14,7 @@ use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at, option, patterns};
 use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome, State, Stop};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::list::{List, ListMax};
+use russet_engine::types::sorted_set::SortedSet;
 use russet_engine::{Entry, ObjectRef};
 use russet_resp::number::parse_double;
 
@@ -197,6 +198,7 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
     if len > LONG && !cx.is_worker && !cx.session.deny_blocking {
         return Err(Stop::Elsewhere);
     }
+    enlarge(cx, key)?;
     let others = Others { data: &cx.data, state: cx.state };
     let object = cx.data.again(key).and_then(Entry::object);
     let elements = ordered(object, &mut options, others)?;
@@ -216,6 +218,16 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
                 None => cx.reply.null(),
             }
         }
+    }
+    Ok(())
+}
+
+/// A sorted set stays large once its elements have been sorted, as in Redis.
+fn enlarge(cx: &mut Context<'_>, key: Key<'_>) -> Result<(), Error> {
+    let is_small = |object| matches!(object, ObjectRef::SortedSet(set) if set.is_small());
+    if cx.data.again(key).and_then(Entry::object).is_some_and(is_small) {
+        let seed = cx.state.keyspace.seed();
+        cx.data.change_found(key, |set: &mut SortedSet| (set.make_large(seed), false))?;
     }
     Ok(())
 }
@@ -278,11 +290,16 @@ fn item<'d>(
     Ok(item)
 }
 
-/// As C's strtod reads it: spaces may precede, and nothing is zero.
+/// As C's strtod reads it: spaces may precede, a zero byte ends it, and nothing is zero. What is too small for all its digits to count
+/// is out of range.
 fn number(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     let blank = text.iter().take_while(|byte| is_space(byte)).count();
-    if text.is_empty() { Some(0.0) } else { parse_double(&text[blank..]) }
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    parse_double(&text[blank..]).filter(|number| !number.is_subnormal())
 }
 
 fn compare(one: &Item<'_>, other: &Item<'_>, options: &Options<'_>) -> Ordering {
@@ -356,7 +373,9 @@ fn listed(elements: &[Cow<'_, [u8]>], gets: &[Pattern<'_>], others: Others<'_>) 
 fn store(cx: &mut Context<'_>, target: Key<'_>, mut list: List) -> Outcome {
     list.was_made(ListMax::of(cx.state.tunables.thresholds.list()));
     let len = list.len();
-    cx.data.put(target, list);
+    if cx.data.put(target, list) {
+        cx.data.count_as(len.max(1));
+    }
     if len > 0 {
         cx.data.notify(Class::List, "sortstore", target);
     }

@@ -464,6 +464,8 @@ fn store(cx: &mut Context<'_>, target: Key<'_>, found: &[Found], by_distance: bo
         let score = if by_distance { found.distance / unit } else { found.score };
         stored.set(score, &found.name, rules);
     }
-    cx.data.put(target, stored);
+    if cx.data.put(target, stored) {
+        cx.data.count_as(found.len().max(1));
+    }
     cx.reply.integer(found.len() as i64);
 }

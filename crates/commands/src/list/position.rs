@@ -123,6 +123,7 @@ pub(super) fn lrem(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         (gone, gone > 0)
     })?;
     cx.data.announce(Class::List, "lrem", key);
+    cx.data.count_as(gone.unwrap_or(0));
     cx.reply.integer(gone.unwrap_or(0) as i64);
     Ok(())
 }

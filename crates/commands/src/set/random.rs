@@ -32,8 +32,10 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     if args.is_empty() {
         return one(cx, key);
     }
-    let count = args.peek().map(|_| args.int()).transpose()?.unwrap_or(1);
-    args.end()?;
+    if args.left() > 1 {
+        return Err(Error::Syntax.into());
+    }
+    let count = args.int()?;
     let repeats = count < 0;
     let count = count.checked_abs().ok_or(Error::OutOfLongRange)? as usize;
     let len = cx.data.find_as(key)?.map_or(0, Set::len);
@@ -154,7 +156,9 @@ fn pop_all(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
         set.iter().for_each(|member| bulk(&mut cx.reply, member));
     }
     cx.data.notify(Class::Set, "spop", key);
+    let len = cx.data.find_as::<Set>(key)?.map_or(0, Set::len);
     cx.data.remove(key);
+    cx.data.count_as(len);
     cx.data.effect(&[b"DEL", key.bytes]);
     Ok(())
 }
@@ -165,6 +169,7 @@ fn pop_some(cx: &mut Context<'_>, key: Key<'_>, count: usize) -> Outcome {
         cx.data.change_found(key, |set: &mut Set| (pop(set, count, thread, &rules), true))?;
     let popped = popped.unwrap_or_default();
     cx.data.announce(Class::Set, "spop", key);
+    cx.data.count_as(popped.len());
     cx.reply.set(popped.len());
     popped.iter().for_each(|member| cx.reply.bulk(member));
     if cx.data.is_followed() {

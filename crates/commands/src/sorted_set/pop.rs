@@ -189,6 +189,7 @@ fn take(cx: &mut Context<'_>, key: Key<'_>, end: End, count: usize, shape: Shape
     })?;
     let event = if end == End::Min { "zpopmin" } else { "zpopmax" };
     cx.data.announce(Class::SortedSet, event, key);
+    cx.data.count_as(count);
     Ok(())
 }
 

@@ -415,6 +415,7 @@ fn remove(cx: &mut Context<'_>, args: &mut Args<'_>, by: By) -> Outcome {
             By::Lex => "zremrangebylex",
         };
         cx.data.announce(Class::SortedSet, event, key);
+        cx.data.count_as(found.len());
     }
     cx.reply.integer(found.len() as i64);
     Ok(())

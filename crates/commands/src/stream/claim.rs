@@ -47,6 +47,13 @@ impl Changes {
         if is_change { Told::Journal } else { Told::Nobody }
     }
 
+    /// As how many changes they count.
+    fn count(&self) -> usize {
+        let entries = self.claimed.len() + self.gone.len();
+        let moves = entries == 0 && self.moved.is_some();
+        usize::from(self.is_new) + entries + usize::from(moves)
+    }
+
     fn record(&self, data: &mut Data<'_>, key: Key<'_>, (group, consumer): (&[u8], &[u8])) {
         if self.is_new {
             data.effect(&[b"XGROUP", b"CREATECONSUMER", key.bytes, group, consumer]);
@@ -116,7 +123,9 @@ pub(super) fn xclaim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let told = changes.told();
         (changes, told)
     })?;
-    tell(cx, &changes.unwrap_or_default(), key, (group, consumer));
+    let changes = changes.unwrap_or_default();
+    cx.data.count_as(changes.count());
+    tell(cx, &changes, key, (group, consumer));
     Ok(())
 }
 
@@ -259,7 +268,9 @@ pub(super) fn xautoclaim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let told = changes.told();
         (changes, told)
     })?;
-    tell(cx, &changes.unwrap_or_default(), key, (group, consumer));
+    let changes = changes.unwrap_or_default();
+    cx.data.count_as(changes.count());
+    tell(cx, &changes, key, (group, consumer));
     Ok(())
 }
 

@@ -233,6 +233,7 @@ pub(super) fn xack(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let count = ids.iter().filter(|id| group.acknowledge(**id)).count();
         (count, count > 0)
     })?;
+    cx.data.count_as(count);
     cx.reply.integer(count as i64);
     Ok(())
 }

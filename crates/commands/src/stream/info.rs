@@ -101,8 +101,8 @@ fn groups(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn stream(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, now) = (args.key()?, cx.now());
-    let full = read_full(args)?;
     let stream = cx.data.read_as::<Stream>(key)?.ok_or(Error::NoSuchKey)?;
+    let full = read_full(args)?;
     let reply = &mut cx.reply;
     let producers = stream.idempotence.as_ref().map_or(0, |_| 6);
     reply.map(producers + if full.is_some() { 9 } else { 10 });

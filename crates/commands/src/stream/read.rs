@@ -285,6 +285,8 @@ const UNFORESEEN_MS: u64 = 100;
 struct Given {
     /// The consumer is new.
     is_new: bool,
+    /// There was an answer, if only an empty one.
+    is_served: bool,
     /// Entries that the group was not given before.
     fresh: Vec<StreamId>,
     /// Entries that were given again.
@@ -301,6 +303,11 @@ impl Given {
     /// Whether it changed anything but when the consumer was seen.
     const fn has_changed(&self) -> bool {
         self.is_new || self.has_again || self.advanced.is_some() || !self.gone.is_empty()
+    }
+
+    /// As how many changes it counts.
+    fn count(&self) -> usize {
+        usize::from(self.is_new) + usize::from(self.is_served)
     }
 }
 
@@ -328,6 +335,7 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (now, is_followed) = (cx.now(), cx.data.is_followed());
     let mut reply = Reply::new(&mut cx.reply, &options);
     let mut again_ms = None;
+    let mut changes = 0;
     for (key, from) in keys.iter().zip(&froms) {
         let ask = Ask { options: &options, from: *from, now, is_followed };
         let given = cx.data.change_telling(*key, |stream: &mut Stream| {
@@ -338,6 +346,7 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             (given, told)
         })?;
         let Some(given) = given else { continue };
+        changes += given.count();
         if given.is_new {
             cx.data.notify(Class::Stream, "xgroup-createconsumer", *key);
         }
@@ -345,6 +354,7 @@ pub(super) fn xreadgroup(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
             record(&mut cx.data, *key, &options, now, &given);
         }
     }
+    cx.data.count_as(changes);
     if reply.finish() {
         return Ok(());
     }
@@ -403,6 +413,7 @@ impl Ask<'_> {
         given: &mut Given,
     ) {
         let mark = reply.begin(key);
+        given.is_served = true;
         let start = behind.next().unwrap_or(StreamId::MAX);
         let ids = group.consumer(slot).pending(start, StreamId::MAX);
         let ids: SmallVec<[StreamId; 8]> = ids.take(self.options.per_stream()).collect();
@@ -448,6 +459,7 @@ impl Ask<'_> {
             return;
         }
         let mark = reply.begin(key);
+        given.is_served = true;
         let mut left = self.options.per_stream();
         for id in idle {
             let (Some(entry), Some(pending)) = (log.get(id), group.pending_of(id)) else {

@@ -185,6 +185,7 @@ pub(super) fn xtrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     })?;
     let (count, threshold) = trimmed.unwrap_or_default();
     cx.data.announce(Class::Stream, "xtrim", key);
+    cx.data.count_as(count as usize);
     if count > 0 && options.is_approximate && cx.data.is_followed() {
         cx.data.effect(&options.effect(args, None, &threshold));
     }

@@ -73,6 +73,7 @@ pub(super) fn setrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let len = cx.data.update_found(key, |entry| write_at(entry, offset, bytes)).flatten();
     cx.data.notify(Class::String, "setrange", key);
+    cx.data.count_as(1);
     cx.reply.integer(len.expect("a string, looked up or made above") as i64);
     Ok(())
 }

@@ -178,11 +178,14 @@ pub fn set_bit(entry: &mut Entry, offset: usize, is_set: bool) -> Option<(bool, 
     Some((old & mask(offset) != 0, has_changed))
 }
 
-/// Extends a string with zeros to at least `len` bytes. Says whether it grew.
+/// Extends a string with zeros to at least `len` bytes, of which there must be one. Says whether it grew; raw it is in any case.
 pub fn grow(entry: &mut Entry, len: usize) -> bool {
     let is_shorter = Bitmap::of(entry.view()).is_some_and(|bitmap| bitmap.len() < len);
     if is_shorter {
         write_at(entry, len - 1, &[0]);
+    } else if entry.encoding() != "raw" {
+        let first = Bitmap::of(entry.view()).map_or(0, |bitmap| bitmap.byte(0));
+        write_at(entry, 0, &[first]);
     }
     is_shorter
 }

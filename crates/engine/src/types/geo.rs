@@ -98,6 +98,16 @@ const fn gather(bits: u64) -> u32 {
     (bits | bits >> 16) as u32
 }
 
+/// The bits that a score stands for. What is no score of a place comes to what a processor makes of it for Redis: below 2^63 numbers
+/// turn around, beyond that what does not fit is nothing.
+fn bits_of(score: f64) -> u64 {
+    const HALF: f64 = (1_u64 << 63) as f64;
+    let signed = |number: f64| {
+        if (-HALF..HALF).contains(&number) { number as i64 as u64 } else { 1 << 63 }
+    };
+    if score < HALF { signed(score) } else { signed(score - HALF) ^ 1 << 63 }
+}
+
 impl Place {
     /// A place, if it is on the map.
     pub fn new(longitude: f64, latitude: f64) -> Option<Self> {
@@ -112,7 +122,7 @@ impl Place {
 
     /// The middle of what has this score.
     pub fn of_score(score: f64) -> Self {
-        let square = Square { bits: score as u64, steps: STEPS_MAX };
+        let square = Square { bits: bits_of(score), steps: STEPS_MAX };
         let (longitudes, latitudes) = square.extents();
         Self {
             longitude: longitudes.middle(LONGITUDE_MAX),

@@ -153,6 +153,11 @@ impl Sketch {
         Ok(has_changed)
     }
 
+    /// Says that the cached count is no longer true.
+    pub fn forget_count(&mut self) {
+        forget_count(&mut self.bytes);
+    }
+
     /// Makes it dense, with the cached count as it was.
     pub fn make_dense(&mut self) -> Result<(), Corrupted> {
         if self.form == Form::Dense {

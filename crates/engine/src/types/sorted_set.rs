@@ -394,7 +394,11 @@ impl SortedSet {
         }
     }
 
-    /// Makes a small set large, which it stays.
+    /// Makes a small set large, which it stays until [`Self::reduce`]. O(n log n).
+    pub fn make_large(&mut self, seed: Seed) {
+        self.enlarge(seed);
+    }
+
     fn enlarge(&mut self, seed: Seed) -> &mut Big {
         if let Form::Small(small) = &self.0 {
             let mut big = Box::new(Big::new(seed));

@@ -65,7 +65,45 @@ fn kind_of(name: &[u8]) -> Result<Type, Error> {
 
 /// A cursor: an unsigned number of 64 bits, in decimal digits and nothing else.
 pub(crate) fn cursor(word: &[u8]) -> Result<u64, Error> {
-    let is_plain = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
-    let digits = std::str::from_utf8(word).ok().filter(|_| is_plain);
-    digits.and_then(|digits| digits.parse().ok()).ok_or(Error::InvalidCursor)
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    match parse_i64(word) {
+        Some(number) => u64::try_from(number).map_err(|_| Error::InvalidCursor),
+        None => odd_cursor(word).ok_or(Error::InvalidCursor),
+    }
+}
+
+/// What C's strtoull reads: spaces, a sign and zeros may stand before the digits.
+fn odd_cursor(word: &[u8]) -> Option<u64> {
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let word = &word[word.iter().take_while(|byte| is_space(byte)).count()..];
+    let (is_negative, digits) = match word {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if is_negative { number.wrapping_neg() } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cursor;
+
+    #[test]
+    fn cursors_are_read_as_c_reads_them() {
+        let good: [(&[u8], u64); 6] = [
+            (b"0", 0),
+            (b"18446744073709551615", u64::MAX),
+            (b" +01", 1),
+            (b"-0", 0),
+            (b"-9223372036854775809", (1 << 63) - 1),
+            (b"7\0x", 7),
+        ];
+        good.iter().for_each(|(word, number)| assert_eq!(cursor(word), Ok(*number)));
+        let bad: [&[u8]; 6] = [b"", b"-1", b"abc", b"1 ", b"18446744073709551616", b"+"];
+        bad.iter().for_each(|word| assert!(cursor(word).is_err()));
+    }
 }
