@@ -187,9 +187,10 @@ impl Commands {
         let is_bare = command.len() == 1;
         self.in_multi |= is_bare && is(&command, "MULTI");
         self.in_multi &= !(is_bare && (is(&command, "EXEC") || is(&command, "DISCARD")));
-        let first = self.peer.first(&command);
-        self.planned.extend(first.is_some().then(|| encoded(command.clone())));
-        encoded(first.unwrap_or(command))
+        let mut all = self.peer.first(&command);
+        all.push(command);
+        self.planned.extend(all.into_iter().rev().map(encoded));
+        self.planned.pop().expect("the command at least")
     }
 
     /// A key that ends while the next command waits, on both servers.

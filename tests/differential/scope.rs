@@ -149,6 +149,7 @@ const CHANGED: &[(&[&str], &str, &str)] = &[
     // Takes a start without an end, and looks at numbers before the key.
     (&["BITCOUNT"], "", "-ERR syntax"),
     (&["BITCOUNT", "BITPOS"], "-ERR", ":"),
+    (&["BITCOUNT", "BITPOS"], "-ERR", "-WRONGTYPE"),
     // Takes `+`.
     (&["XREAD"], "", "-ERR Invalid stream ID"),
     (&["XREADGROUP"], "-ERR", "-ERR Invalid stream ID"),
@@ -187,24 +188,34 @@ impl Peer {
         let is = |place: usize, word: &str| {
             command.get(place).is_some_and(|it| it.eq_ignore_ascii_case(word))
         };
-        let counts_back = command.iter().any(|word| word.eq_ignore_ascii_case("LIMIT"));
+        let has = |word: &str| command.iter().any(|it| it.eq_ignore_ascii_case(word));
+        // Without the words of a syntax that came later; -0 becomes 0 where a set does not stay small; the least number is negated there.
         !self.is_recent
             && ((is(0, "ZRANK") || is(0, "ZREVRANK")) && command.len() > 3
-                || is(0, "ZRANGESTORE") && counts_back
-                || is(0, "XINFO") && is(1, "CONSUMERS"))
+                || is(0, "ZRANGESTORE") && has("LIMIT")
+                || is(0, "ZADD") && has("-0")
+                || is(0, "LREM") && has("-9223372036854775808")
+                || is(0, "XINFO") && (is(1, "CONSUMERS") || has("FULL")))
     }
 
-    /// What must come before a command, so that both are in the same state.
-    pub(super) fn first(&self, command: &[String]) -> Option<Vec<String>> {
-        let words = |words: &[&str]| Some(words.iter().map(ToString::to_string).collect());
+    /// What must come right before a command, so that both are in the same state.
+    pub(super) fn first(&self, command: &[String]) -> Vec<Vec<String>> {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+        let consumer = |key: &String, group: &String, consumer: &String| {
+            words(&["XGROUP", "CREATECONSUMER", key, group, consumer])
+        };
         match (command[0].to_ascii_lowercase().as_str(), command) {
             // It takes it for its own when a number that was read before was out of range. A cursor that is spelled oddly puts that right.
-            ("sort" | "sort_ro", _) => words(&["SSCAN", "nosuchkey", "+0"]),
-            // Makes the consumer only if there is something to claim.
-            ("xclaim" | "xautoclaim", [_, key, group, consumer, ..]) if !self.is_recent => {
-                words(&["XGROUP", "CREATECONSUMER", key, group, consumer])
+            ("sort" | "sort_ro", _) => vec![words(&["SSCAN", "nosuchkey", "+0"])],
+            // They make the consumer only if there is something for it.
+            ("xclaim" | "xautoclaim", [_, key, group, name, ..]) if !self.is_recent => {
+                vec![consumer(key, group, name)]
             }
-            _ => None,
+            ("xreadgroup", [_, _, group, name, rest @ ..]) if !self.is_recent => {
+                let keys = rest.iter().skip_while(|word| *word != "STREAMS").skip(1);
+                keys.map(|key| consumer(key, group, name)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -19,6 +19,10 @@ pub(super) fn shrunk(
         while at < history.len() {
             let mut fewer = history.clone();
             fewer.drain(at..(at + chunk).min(history.len()));
+            if !is_sound(fuzz, &fewer) {
+                at += chunk;
+                continue;
+            }
             match fuzz.play(setting, &fewer) {
                 Err((len, difference)) if kind(&difference) == kind(&found) => {
                     fewer.truncate(len);
@@ -31,6 +35,17 @@ pub(super) fn shrunk(
     }
     let lines: Vec<String> = history.iter().map(show).collect();
     format!("{setting:?}\n{}\n=> {found}", lines.join("\n"))
+}
+
+/// Whether before each command stands what must.
+fn is_sound(fuzz: &Fuzz, commands: &[Command]) -> bool {
+    commands.iter().enumerate().all(|(at, command)| {
+        let words = command.iter().map(|word| String::from_utf8_lossy(word).into_owned());
+        let first = fuzz.peer.first(&words.collect::<Vec<_>>());
+        let first = first.iter().map(|words| words.iter().map(|word| word.clone().into_bytes()));
+        let first: Vec<Command> = first.map(Iterator::collect).collect();
+        commands[..at].ends_with(&first)
+    })
 }
 
 /// What makes two differences the same.
