@@ -104,6 +104,7 @@ fn valkey_tells_the_same() {
         }
         assert!(wrong.is_empty(), "{wrong}");
         ours.told("FLUSHALL");
+        theirs.told("FLUSHALL");
     }
 }
 
