@@ -138,6 +138,9 @@ fn infos(client: &mut Client, names: &[String]) -> Vec<Option<Info>> {
 
 /// Command, part, and why the two differ.
 const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[
+    ("psubscribe", "flags", "refused when memory is full, as by Redis 8"),
+    ("ssubscribe", "flags", "refused when memory is full, as by Redis 8"),
+    ("subscribe", "flags", "refused when memory is full, as by Redis 8"),
     (
         "multi",
         "flags",

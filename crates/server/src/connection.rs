@@ -123,6 +123,8 @@ pub(crate) struct Connection {
     sent: usize,
     /// Since when more waits to be taken than the soft limit.
     over_soft_since: Option<Instant>,
+    /// What waits to be taken was made aside: Redis keeps none of that in its buffer of fixed size.
+    is_made_aside: bool,
     waiting: Waiting,
     /// The connection closes once `output` has been sent.
     closing: bool,
@@ -143,6 +145,7 @@ impl Connection {
             output: Output::default(),
             sent: 0,
             over_soft_since: None,
+            is_made_aside: false,
             waiting: Waiting::Nothing,
             closing: false,
             is_listening: false,
@@ -464,13 +467,14 @@ impl Connection {
     fn is_over_limit(&mut self, io: &IoThread) -> bool {
         let waiting = (self.output.len() - self.sent) as u64;
         if waiting == 0 {
-            self.over_soft_since = None;
+            (self.over_soft_since, self.is_made_aside) = (None, false);
             return false;
         }
         let limits = io.state.tunables.output(self.session.is_in_mode(mode::SUBSCRIBER));
         let soft = limits.soft.load(Ordering::Relaxed);
         let is_stranger = self.is_stranger(io.state);
-        let counted = waiting.saturating_sub(if is_stranger { 0 } else { OUTPUT_UNCOUNTED });
+        let is_whole = is_stranger || self.is_made_aside;
+        let counted = waiting.saturating_sub(if is_whole { 0 } else { OUTPUT_UNCOUNTED });
         let mut over = counted > self.output_max(io.state);
         if soft > 0 && counted > soft {
             let since = *self.over_soft_since.get_or_insert_with(Instant::now);
@@ -582,6 +586,7 @@ impl Connection {
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
                         self.output.append(reply);
+                        self.is_made_aside = true;
                     }
                     return Poll::Ready(Ok(()));
                 }
