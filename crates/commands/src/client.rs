@@ -6,6 +6,8 @@
 
 mod filter;
 mod line;
+mod pause;
+mod tracking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +37,17 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 const SUBCOMMANDS: &[Command] = &[
+    tracking::CACHING,
+    Command {
+        name: "capa",
+        syntax: "capability [capability ...]",
+        summary: "Says what the connection's library can do, of which only `redirect` means anything.",
+        since: "8.0.0",
+        arity: -3,
+        flags: &[NoScript, Loading, Stale, AllowBusy],
+        run: capa,
+        ..CLIENT
+    },
     Command {
         name: "getname",
         summary: "Gives the connection's name.",
@@ -44,6 +57,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: getname,
         ..CLIENT
     },
+    tracking::GETREDIR,
     help::row("5.0.0", CLIENT),
     Command {
         name: "id",
@@ -52,6 +66,16 @@ const SUBCOMMANDS: &[Command] = &[
         arity: 2,
         flags: &[NoScript, Loading, Stale],
         run: id,
+        ..CLIENT
+    },
+    Command {
+        name: "import-source",
+        syntax: "<ON | OFF>",
+        summary: "Marks the connection as the source of an import, or as none: there is no import mode, so `ON` is refused.",
+        since: "8.1.0",
+        arity: 3,
+        flags: &[NoScript, Loading, Stale],
+        run: import_source,
         ..CLIENT
     },
     Command {
@@ -139,17 +163,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: no_touch,
         ..CLIENT
     },
-    Command {
-        name: "pause",
-        syntax: "timeout:int [WRITE | ALL]",
-        summary: "Lets the commands of all clients wait for some milliseconds, or only those that may write.",
-        since: "3.0.0",
-        arity: -3,
-        flags: &[Admin, NoScript, Loading, Stale],
-        history: &[("6.2.0", "`WRITE` and `ALL`.")],
-        run: pause,
-        ..CLIENT
-    },
+    pause::PAUSE,
     Command {
         name: "reply",
         syntax: "<ON | OFF | SKIP>",
@@ -182,6 +196,8 @@ const SUBCOMMANDS: &[Command] = &[
         run: setname,
         ..CLIENT
     },
+    tracking::TRACKING,
+    tracking::TRACKINGINFO,
     Command {
         name: "unblock",
         syntax: "client-id:int [TIMEOUT | ERROR]",
@@ -193,17 +209,29 @@ const SUBCOMMANDS: &[Command] = &[
         run: unblock,
         ..CLIENT
     },
-    Command {
-        name: "unpause",
-        summary: "Ends CLIENT PAUSE.",
-        complexity: "O(N) Where N is the number of paused clients",
-        since: "6.2.0",
-        arity: 2,
-        flags: &[Admin, NoScript, Loading, Stale],
-        run: unpause,
-        ..CLIENT
-    },
+    pause::UNPAUSE,
 ];
+
+/// Capabilities that nobody knows are those of a later day.
+fn capa(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    while !args.is_empty() {
+        if args.flag("REDIRECT") {
+            cx.session.client.takes_redirects.store(true, Ordering::Relaxed);
+        } else {
+            args.next()?;
+        }
+    }
+    cx.reply.ok();
+    Ok(())
+}
+
+fn import_source(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    if !args.flag("OFF") {
+        return Err(Error::NotImporting.into());
+    }
+    cx.reply.ok();
+    Ok(())
+}
 
 fn getname(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let labels = cx.session.client.labels.lock();
@@ -272,7 +300,9 @@ fn kill(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn no_evict(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    switch(&cx.session.client.no_evict, args)?;
+    if !switch(&cx.session.client.no_evict, args)? {
+        cx.state.cut_burdens();
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -291,26 +321,6 @@ fn switch(place: &AtomicBool, args: &mut Args<'_>) -> Result<bool, Error> {
     }
     place.store(on, Ordering::Relaxed);
     Ok(on)
-}
-
-/// When this answers, whatever was judged by the rules from before has finished. Inside a transaction, which holds shards, others may
-/// still be finishing.
-fn pause(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let timeout = args.next()?;
-    let all = args.is_empty() || args.flag("ALL");
-    if !all && !args.flag("WRITE") {
-        return Err(Error::PauseMode.into());
-    }
-    let timeout = parse_i64(timeout).ok_or(Error::TimeoutNotInteger)?;
-    let timeout = u64::try_from(timeout).map_err(|_| Error::TimeoutNegative)?;
-    let until = cx.now().checked_add(timeout).filter(|until| i64::try_from(*until).is_ok());
-    let until = until.ok_or(Error::TimeoutOutOfRange)?;
-    cx.state.pause(until, all);
-    if !cx.session.deny_blocking {
-        cx.state.barrier();
-    }
-    cx.reply.ok();
-    Ok(())
 }
 
 fn reply(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -337,15 +347,16 @@ fn setinfo(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let refusal =
         || Error::of(format!("ERR {shown} cannot contain spaces, newlines or special characters."));
     let value = printable(value).ok_or_else(refusal)?;
-    let mut labels = cx.session.client.labels.lock();
-    *(if is("LIB-NAME") { &mut labels.lib_name } else { &mut labels.lib_ver }) = value;
+    cx.session.client.relabel(|labels| {
+        *(if is("LIB-NAME") { &mut labels.lib_name } else { &mut labels.lib_ver }) = value;
+    });
     cx.reply.ok();
     Ok(())
 }
 
 fn setname(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let name = client_name(args.next()?)?;
-    cx.session.client.labels.lock().name = name;
+    cx.session.client.relabel(|labels| labels.name = name);
     cx.reply.ok();
     Ok(())
 }
@@ -376,11 +387,5 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         blocked.client.post(&Mail { bytes, stamp: 0, is_reply: true });
     }
     cx.reply.integer(i64::from(claimed.is_some()));
-    Ok(())
-}
-
-fn unpause(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.state.unpause();
-    cx.reply.ok();
     Ok(())
 }

@@ -4,7 +4,7 @@ use russet_config::{Caller, Config, Id, SetError, id};
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::{Change, Request};
 use russet_dispatch::state::rule;
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop, tracking};
 use russet_engine::glob;
 
 use crate::help;
@@ -99,6 +99,10 @@ fn set(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Stop::Ask(Box::new(Request::Reconfigure(change))));
     }
     cx.state.reconfigure(&change, |_, _| Ok(())).map_err(|error| refused(&error))?;
+    if !cx.session.deny_blocking {
+        // A lower limit of what is tracked holds at once, unless a transaction holds shards.
+        tracking::tend(cx.state, cx.thread);
+    }
     cx.reply.ok();
     Ok(())
 }
@@ -123,6 +127,7 @@ fn refused(error: &SetError) -> Error {
 
 fn reset_stat(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     cx.state.stats.reset();
+    cx.state.burden.reset();
     cx.state.keyspace.trash().reset();
     cx.reply.ok();
     Ok(())

@@ -9,7 +9,7 @@ use russet_config::{REDIS_VERSION, id};
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::Request;
 use russet_dispatch::session::{Replies, mode};
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Secret, Stop};
 use russet_engine::number::parse_i64;
 use russet_resp::Protocol;
 use subtle::ConstantTimeEq;
@@ -36,6 +36,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy],
         history: &[("6.0.0", "Takes a username beside the password.")],
+        secrets: &[Secret::From(1)],
         run: auth,
         ..CONNECTION
     },
@@ -57,6 +58,7 @@ pub const COMMANDS: &[Command] = &[
         arity: -1,
         flags: &[NoScript, Loading, Stale, Fast, NoAuth, AllowBusy],
         history: &[("6.2.0", "Without arguments it describes the connection as it is.")],
+        secrets: &[Secret::Behind { keyword: "AUTH", from: 1, words: 2 }],
         run: hello,
         ..CONNECTION
     },
@@ -130,7 +132,7 @@ fn hello(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::HelloNoAuth.into());
     }
     if let Some(name) = wish.name {
-        cx.session.client.labels.lock().name = name;
+        cx.session.client.relabel(|labels| labels.name = name);
     }
     if let Some(protocol) = wish.protocol {
         cx.session.speak(protocol);
@@ -167,6 +169,8 @@ fn quit(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 /// Everything goes but the library's name and version: the client is still the same program.
 fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let needs_password = needs_password(cx);
+    cx.state.stop_monitoring(&cx.session.client);
+    cx.session.stop_tracking(&cx.state.tracking);
     cx.session.unsubscribe_all(&cx.state.pubsub);
     pubsub::drain(cx);
     let session = &mut *cx.session;
@@ -179,7 +183,7 @@ fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     session.no_touch = false;
     session.client.no_touch.store(false, Ordering::Relaxed);
     session.client.no_evict.store(false, Ordering::Relaxed);
-    session.client.labels.lock().name.clear();
+    session.client.relabel(|labels| labels.name.clear());
     set_authenticated(cx, !needs_password);
     cx.reply.protocol = Protocol::Resp2;
     cx.reply.simple("RESET");

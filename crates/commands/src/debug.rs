@@ -165,6 +165,13 @@ const TOPICS: &[Topic] = &[
         run: needs_persistence,
     },
     Topic {
+        name: "replybuffer",
+        syntax: "<peak-reset-time|resizing> <value>",
+        summary: "Is accepted: replies wait in buffers of just their size.",
+        words: 2..=2,
+        run: accepted,
+    },
+    Topic {
         name: "set-active-expire",
         syntax: "<0|1>",
         summary: "Leaves keys that have ended where they are until somebody asks for them, or removes them.",

@@ -35,7 +35,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Estimates how many distinct elements were added to one HyperLogLog, or to several together.",
         complexity: "O(1) for one key whose count has not changed since it was asked for, O(N) for N keys, with a large constant",
         arity: -2,
-        flags: &[ReadOnly],
+        flags: &[ReadOnly, MayReplicate],
         keys: &[range(1, -1, 1, RW | ACCESS)],
         run: pfcount,
         ..HYPERLOGLOG

@@ -2,6 +2,8 @@
 
 mod lolwut;
 
+use std::sync::atomic::Ordering;
+
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Stop};
@@ -60,6 +62,14 @@ pub const COMMANDS: &[Command] = &[
         arity: -1,
         flags: &[ReadOnly, Fast],
         run: lolwut::lolwut,
+        ..SERVER
+    },
+    Command {
+        name: "monitor",
+        summary: "Shows the commands of all clients as they run.",
+        complexity: "O(1), and for every command then O(N) where N is the length of its words",
+        flags: &[Admin, NoScript, Loading, Stale],
+        run: monitor,
         ..SERVER
     },
     Command {
@@ -151,6 +161,19 @@ fn swapdb(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.data.swap(one, other);
     }
     cx.reply.ok();
+    Ok(())
+}
+
+/// Who monitors already is not answered, as in Redis.
+fn monitor(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    let client = &cx.session.client;
+    if cx.session.deny_blocking {
+        return Err(Error::MonitorDenied.into());
+    }
+    if !client.monitors.load(Ordering::Relaxed) {
+        cx.state.start_monitoring(client);
+        cx.reply.ok();
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::value::{self, AUTO, OutputBufferLimit, Reason, SaveRule, Value};
 use crate::{Id, Kind, id};
 
 /// The version of Redis whose behaviour and texts we follow.
-pub const REDIS_VERSION: &str = "7.2.4";
+pub const REDIS_VERSION: &str = "7.4.0";
 
 /// What the server calls itself.
 pub const SERVER_NAME: &str = "russet";

@@ -34,6 +34,16 @@ impl<'a> Spots<'a> {
         Self::Many(all, 0)
     }
 
+    /// All of them, by argument.
+    pub fn all(self) -> impl Iterator<Item = (usize, Spot)> + 'a {
+        let (one, many) = match self {
+            Self::None => (None, &[][..]),
+            Self::One(at, spot) => (Some((at, spot)), &[][..]),
+            Self::Many(all, _) => (None, all),
+        };
+        one.into_iter().chain(many.iter().map(|(at, spot)| (*at as usize, *spot)))
+    }
+
     /// The spot of the key at `index`. Keys are asked for in order as a rule, so the next one is looked at first.
     #[inline]
     fn find(&mut self, index: usize) -> Option<Spot> {
@@ -84,6 +94,12 @@ impl<'a> Args<'a> {
     pub fn words(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let input = self.input;
         self.spans.iter().map(move |span| span.of(input))
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
+        let (input, spans) = (self.input, self.spans);
+        self.spots.all().map(move |(at, spot)| Key { bytes: spans[at].of(input), spot })
     }
 
     /// How many arguments are left.

@@ -120,6 +120,8 @@ pub struct Blocked {
     pub protocol: Protocol,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// The number that what it reads is remembered by, if it is.
+    pub reads_as: Option<u32>,
 }
 
 impl Blocked {
@@ -137,8 +139,8 @@ impl Blocked {
             Some(at) => at,
             None => 0,
         });
-        let claim = Claim::new();
-        Self { claim, client, db, wait, again_ms, request, row, protocol, no_touch }
+        let (claim, reads_as) = (Claim::new(), None);
+        Self { claim, client, db, wait, again_ms, request, row, protocol, no_touch, reads_as }
     }
 
     /// When its command is to run again if nothing has happened by then, in milliseconds since 1970.

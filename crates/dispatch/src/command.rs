@@ -57,6 +57,8 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// What to bring towards the cache beyond the keys' entries, when the command comes in a pipeline.
     pub prefetch: Prefetch,
+    /// Which arguments nobody else is to see.
+    pub secrets: &'static [Secret],
     /// Tips for clients, as COMMAND INFO prints them.
     pub tips: &'static [&'static str],
     /// Version and what changed.
@@ -86,6 +88,7 @@ impl Command {
         not: &[],
         keys: &[],
         prefetch: Prefetch::Nothing,
+        secrets: &[],
         tips: &[],
         history: &[],
         deprecated: None,
@@ -107,6 +110,24 @@ pub enum Prefetch {
     Nothing,
     /// The element of a collection that the word with this index names, the command's own name being 0.
     Element(usize),
+}
+
+/// Where a request holds something that logs and other clients must not show. The command's name is word 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// All words from this one on.
+    From(usize),
+    /// Some words behind a keyword.
+    Behind {
+        /// The keyword, in any case.
+        keyword: &'static str,
+        /// The first word that may be it.
+        from: usize,
+        /// How many words are secret.
+        words: usize,
+    },
+    /// The values of secret parameters; names and values take turns from this word on.
+    Parameters(usize),
 }
 
 /// What a command may do, and when it may run.

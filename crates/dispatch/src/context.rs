@@ -63,6 +63,8 @@ pub struct Data<'a> {
     pub access: Access,
     /// Whether what is looked up counts as used.
     pub(crate) is_touching: bool,
+    /// Whose command runs, by id.
+    pub(crate) client: u64,
     /// A waiter is being served: keys whose shard is not held count as absent.
     pub(crate) is_serving: bool,
 }
@@ -85,6 +87,7 @@ impl<'a> Data<'a> {
             db: session.db,
             access: state.tunables.access(now),
             is_touching: !session.no_touch,
+            client: session.id,
             is_serving: false,
         }
     }
@@ -126,7 +129,7 @@ impl<'a> Data<'a> {
         let shard = self.shard(key)?;
         let has_deadlines = shard.database(name.db)?.has_deadlines();
         if has_deadlines && shard.get(name).is_some_and(|entry| entry.is_due(now)) {
-            self.expire(key);
+            self.expire(key)?;
         }
         self.shard(key)?.get_for_access(name, access, || thread.random())
     }
@@ -179,12 +182,19 @@ impl<'a> Data<'a> {
         exists
     }
 
-    /// Removes an entry that has ended, or those of its fields that have.
+    /// Removes an entry that has ended, or those of its fields that have. While CLIENT PAUSE holds nothing is removed, and an entry that
+    /// has ended is only not seen: `None` says so.
     #[cold]
-    fn expire(&mut self, key: Key<'_>) {
+    fn expire(&mut self, key: Key<'_>) -> Option<()> {
         let (name, now) = (self.name(key), self.now);
-        let Some(shard) = self.shard(key) else { return };
+        let is_paused = self.state.is_paused();
+        // What the client itself has changed so far is told apart.
+        self.gather_stale(key, self.client);
+        let shard = self.shard(key)?;
         if shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
+            if is_paused {
+                return None;
+            }
             shard.remove(name);
             self.thread.counters.expired.add(1);
             self.unit.expired(name.db, name.key);
@@ -199,6 +209,33 @@ impl<'a> Data<'a> {
                 self.notify(Class::Generic, "del", key);
             }
         }
+        self.gather_stale(key, 0);
+        Some(())
+    }
+
+    /// Takes what the shard of a key has listed as changed.
+    fn gather_stale(&mut self, key: Key<'_>, by: u64) {
+        if let Some(shard) = self.held.get_mut(key.spot.shard) {
+            self.unit.stale.take(shard, by);
+        }
+    }
+
+    /// Takes what all shards have listed as changed.
+    pub(crate) fn gather_all_stale(&mut self, by: u64) {
+        for shard in self.held.iter_mut() {
+            self.unit.stale.take(shard, by);
+        }
+    }
+
+    /// Everybody's caches are void.
+    fn make_all_stale(&mut self) {
+        if !self.state.tracking.is_used() {
+            return;
+        }
+        for shard in self.held.iter_mut().filter(|shard| shard.interest().is_some()) {
+            shard.interest_mut().tracked.clear();
+        }
+        self.unit.stale.add_all();
     }
 
     /// Removes keys of the database that have ended: what a command that walks has met.
@@ -387,7 +424,11 @@ impl<'a> Data<'a> {
             );
             match met {
                 Met::Absent => return Ok(None),
-                Met::Due => self.expire(key),
+                Met::Due => {
+                    if self.expire(key).is_none() {
+                        return Ok(None);
+                    }
+                }
                 Met::Changed(met) => {
                     let (result, told, is_gone) = met?;
                     self.end_change(key, told, is_gone);
@@ -498,6 +539,7 @@ impl<'a> Data<'a> {
     /// Empties databases: one, or all. Only for commands that take all shards. Answers how many keys there were.
     pub fn clear(&mut self, db: Option<u32>) -> usize {
         self.unit.changed();
+        self.make_all_stale();
         let databases = |shard: &Shard| db.map_or(0..shard.databases(), |db| db..db + 1);
         self.held
             .iter_mut()
@@ -508,6 +550,8 @@ impl<'a> Data<'a> {
     /// Exchanges two databases. Only for commands that take all shards.
     pub fn swap(&mut self, one: u32, other: u32) {
         self.unit.changed();
+        // A line says nothing of databases.
+        self.make_all_stale();
         self.end_watched(one, other);
         self.held.iter_mut().for_each(|shard| shard.swap(one, other));
     }

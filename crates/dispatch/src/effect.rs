@@ -6,6 +6,7 @@
 use russet_journal::Record;
 
 use crate::notify::Note;
+use crate::tracking::Changes;
 
 /// The effects of one unit: a command, or a transaction.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Unit {
     pub(crate) notes: Vec<Note>,
     /// How many there were when the command that runs began.
     changes_before: u64,
+    /// What somebody has read and is to be told of.
+    pub(crate) stale: Changes,
 }
 
 impl Unit {
@@ -46,6 +49,7 @@ impl Unit {
             has_news: false,
             notes: Vec::new(),
             changes_before: 0,
+            stale: Changes::new(),
         }
     }
 
@@ -127,6 +131,11 @@ impl Unit {
     #[inline]
     pub(crate) const fn has_touched(&self) -> bool {
         self.has_changed || self.has_changed_before || self.has_more || self.changes != 0
+    }
+
+    /// Something was done that no command has asked for.
+    pub(crate) const fn must_finish(&mut self) {
+        self.has_more = true;
     }
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.

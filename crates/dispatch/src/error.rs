@@ -362,6 +362,32 @@ errors! {
     Unblocked = "UNBLOCKED client unblocked via CLIENT UNBLOCK",
     /// CLIENT KILL or UNBLOCK of nobody.
     NoSuchClient = "ERR No such client",
+    /// CLIENT CACHING of a client that does not track.
+    CachingWithoutTracking = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    /// CLIENT CACHING YES where everything is remembered anyway.
+    CachingYesWithoutOptin = "ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.",
+    /// CLIENT CACHING NO where nothing is remembered anyway.
+    CachingNoWithoutOptout = "ERR CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.",
+    /// CLIENT TRACKING with REDIRECT twice.
+    SecondRedirect = "ERR A client can only redirect to a single other client",
+    /// CLIENT TRACKING REDIRECT to nobody.
+    NoSuchRedirect = "ERR The client ID you want redirect to does not exist",
+    /// CLIENT TRACKING with prefixes of keys that are read.
+    PrefixWithoutBcast = "ERR PREFIX option requires BCAST mode to be enabled",
+    /// CLIENT TRACKING of a client that broadcasts, or the contrary.
+    BcastSwitched = "ERR You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it with a different mode.",
+    /// CLIENT TRACKING that broadcasts what is chosen.
+    BcastWithOpt = "ERR OPTIN and OPTOUT are not compatible with BCAST",
+    /// CLIENT TRACKING that chooses both ways.
+    OptinWithOptout = "ERR You can't specify both OPTIN mode and OPTOUT mode",
+    /// CLIENT TRACKING that chooses one way and then the other.
+    OptSwitched = "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different mode.",
+    /// MONITOR where every command must have one reply, as in MULTI.
+    MonitorDenied = "ERR MONITOR isn't allowed for DENY BLOCKING client",
+    /// Who monitors asks for data.
+    MonitorTouchesData = "ERR Replica can't interact with the keyspace",
+    /// CLIENT IMPORT-SOURCE ON.
+    NotImporting = "ERR Server is not in import mode",
     /// CLIENT PAUSE … with no number.
     PauseTimeout = "ERR timeout is not an integer or out of range",
     /// CLIENT PAUSE of something else than WRITE or ALL.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russet_engine::shard::Step;
-use russet_engine::{Busy, Guard, Held, Patience, Shard, Spot, Waiter};
+use russet_engine::{Busy, Guard, Held, Interest, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Batch, Output, Span, Writer};
 use smallvec::SmallVec;
@@ -22,10 +22,13 @@ use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
 use crate::keys::positions;
+use crate::monitor;
 use crate::request::Request;
+use crate::serve::{Served, serve};
 use crate::session::{Replies, Session, mode};
 use crate::state::{State, Thread, rule};
 use crate::table::{Locks, Row};
+use crate::tracking;
 use crate::transaction::{Multi, Queued};
 
 /// Requests of a pipeline that are prepared together.
@@ -307,7 +310,12 @@ impl Executor {
         };
         let many = self.spots.iter().map(|(_, spot)| *spot);
         let spots = self.prepared.iter().filter_map(one).chain(many);
-        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| shard.prefetch_entry(spot.hash));
+        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| {
+            shard.prefetch_entry(spot.hash);
+            if let Some(interest) = shard.interest() {
+                interest.tracked.prefetch(spot.hash);
+            }
+        });
     }
 
     /// The same for what commands like HGET look for in a collection.
@@ -343,7 +351,7 @@ impl Executor {
         if session.replies != Replies::On {
             silence(session, mark, out);
         }
-        if session.modes == 0 { halt } else { after_unusual(session, halt) }
+        if session.modes == 0 { halt } else { after_unusual(session, prepared.row, halt) }
     }
 
     #[inline]
@@ -368,7 +376,15 @@ impl Executor {
                 Ok(Verdict::Run) => {}
                 Ok(Verdict::Queue) => return enqueue(state, session, row, input, spans, out),
                 Ok(Verdict::Pause) => return Some(Halt::Paused),
-                Err(error) => return self.refuse(state, session, Some(row), &error, out),
+                Err(error) => {
+                    if row.locks == Locks::Queue && rules & rule::MONITORED != 0 {
+                        // Who has seen MULTI sees that it is over.
+                        let words = spans.iter().map(|span| span.of(input));
+                        let who = (&*session.client, session.db);
+                        monitor::show_words(state, &self.thread, who, row, words);
+                    }
+                    return self.refuse(state, session, Some(row), &error, out);
+                }
             }
         }
         self.execute(state, session, row, input, spans, prepared.keys, rules, out)
@@ -449,13 +465,17 @@ impl Executor {
             Ok(()) => None,
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
+        let has_run = !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere));
         cx.data.unit.end_command(cx.session.db, args.words());
+        if has_run && (cx.session.is_in_mode(mode::READER) || rules & rule::MONITORED != 0) {
+            look_on(&mut cx, &args, rules);
+        }
         finish(&mut cx.data);
         if cx.data.unit.is_followed {
             cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
         drop(cx);
-        if !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere)) {
+        if has_run {
             self.count(session, row.id, matches!(halt, Some(Halt::Wait(_))));
         }
         halt
@@ -491,9 +511,9 @@ impl Executor {
         match keys {
             KeySet::One(_, spot) => {
                 let guard = state.keyspace.hold_one(spot.shard, patience)?;
-                let has_interest = guard.interest().is_some();
+                let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
                 let held = Held::from(guard);
-                if has_interest && row.has(Flag::Write) {
+                if is_awaited && row.has(Flag::Write) {
                     close_over_targets(state, held, patience)
                 } else {
                     Ok(held)
@@ -620,13 +640,43 @@ fn silence(session: &mut Session, mark: russet_resp::Mark, out: &mut Output) {
 
 /// What follows a command of a session that is not like most.
 #[cold]
-fn after_unusual(session: &mut Session, halt: Option<Halt>) -> Option<Halt> {
+fn after_unusual(
+    session: &mut Session,
+    row: Option<&'static Row>,
+    halt: Option<Halt>,
+) -> Option<Halt> {
     session.set_mode(mode::PUSHED, false);
+    if session.is_in_mode(mode::CACHING) && ends_caching(session, row, halt.as_ref()) {
+        session.end_caching();
+    }
     if session.is_in_mode(mode::CLOSING) {
+        session.client.closing.store(true, Ordering::Release);
         return halt.or(Some(Halt::Close));
     }
-    let has_mail = session.is_in_mode(mode::SUBSCRIBER) && session.client.has_mail();
+    let is_told = session.is_in_mode(mode::SUBSCRIBER | mode::TOLD);
+    let has_mail = is_told && session.client.has_mail();
     if has_mail { halt.or(Some(Halt::Mail)) } else { halt }
+}
+
+/// Whether CLIENT CACHING, which is about the next command or transaction, is over: not before that has run, nor by CLIENT itself.
+fn ends_caching(session: &Session, row: Option<&'static Row>, halt: Option<&Halt>) -> bool {
+    let comes_again =
+        matches!(halt, Some(Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused));
+    let is_client = row.is_some_and(|row| row.full_name.starts_with("client|"));
+    !comes_again && !is_client && session.multi.is_none()
+}
+
+/// What a command was that has run, for those who look on: who reads, and who monitors.
+#[inline]
+pub(crate) fn look_on(cx: &mut Context<'_>, args: &Args<'_>, rules: u32) {
+    if cx.row.has(Flag::ReadOnly)
+        && let Some(reader) = cx.session.reads_as()
+    {
+        tracking::remember(&mut cx.data, reader, args.keys());
+    }
+    if rules & rule::MONITORED != 0 {
+        monitor::show(cx, args);
+    }
 }
 
 /// Puts a command into the queue of a transaction.
@@ -717,13 +767,12 @@ fn close_over_targets(
     held: Held<'static, Shard>,
     patience: Patience,
 ) -> Result<Held<'static, Shard>, Busy> {
-    if held.iter().all(|shard| shard.interest().is_none()) {
+    if !held.iter().any(is_awaited) {
         return Ok(held);
     }
     let mut held = held;
     loop {
-        let targets =
-            held.iter().filter_map(Shard::interest).flat_map(russet_engine::Interest::targets);
+        let targets = held.iter().filter_map(Shard::interest).flat_map(Interest::targets);
         let all = sorted(held.indexes().chain(targets));
         if all.len() == held.len() {
             return Ok(held);
@@ -788,15 +837,10 @@ pub(crate) fn no_wait(cx: &mut Context<'_>, on_timeout: OnTimeout) {
 fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Blocked> {
     let session = &*cx.session;
     let client = Arc::clone(&session.client);
-    let blocked = Arc::new(Blocked::new(
-        client,
-        session.db,
-        wait,
-        request,
-        cx.row,
-        session.protocol,
-        session.no_touch,
-    ));
+    let mut blocked =
+        Blocked::new(client, session.db, wait, request, cx.row, session.protocol, session.no_touch);
+    blocked.reads_as = session.reads_as().filter(|_| cx.row.has(Flag::ReadOnly));
+    let blocked = Arc::new(blocked);
     for (name, shard) in blocked.names() {
         let shard =
             cx.data.held.get_mut(shard).expect("a waiter waits for keys that its row declares");
@@ -804,10 +848,17 @@ fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Bloc
         shard.interest_mut().wait(name, waiter);
     }
     *session.client.blocked.lock() = Some(Arc::clone(&blocked));
+    session.client.blocked_bytes.store(blocked.request.heap_bytes(), Ordering::Relaxed);
     blocked
 }
 
-/// Ends a unit: serves whoever waited for what changed, appends the effects, and marks the shards whole.
+/// Whether anybody waits for a name of a shard.
+fn is_awaited(shard: &Shard) -> bool {
+    shard.interest().is_some_and(Interest::is_awaited)
+}
+
+/// Ends a unit: serves whoever waited for what changed, appends the effects, tells who has read what changed, and marks the shards
+/// whole.
 #[inline]
 pub(crate) fn finish(data: &mut Data<'_>) {
     if data.unit.has_touched() {
@@ -815,10 +866,10 @@ pub(crate) fn finish(data: &mut Data<'_>) {
     }
 }
 
-/// As [`finish`], for a unit that may have something for those who wait.
+/// As [`finish`], for a unit that may have something for others.
 fn finish_touched(data: &mut Data<'_>) {
-    let is_awaited = data.held.iter().any(|shard| shard.interest().is_some());
-    let served = if is_awaited { crate::serve::serve(data) } else { Vec::new() };
+    let concerns = data.held.iter().any(|shard| shard.interest().is_some());
+    let served = if concerns { finish_for_others(data) } else { Vec::new() };
     data.thread.counters.changes.add(data.unit.changes);
     let lsn = (!data.unit.record.is_empty()).then(|| data.state.journal.append(&data.unit.record));
     for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
@@ -832,6 +883,18 @@ fn finish_touched(data: &mut Data<'_>) {
         data.publish_notes(stamp);
     }
     served.into_iter().for_each(|served| served.post(stamp));
+    if !data.unit.stale.is_empty() {
+        // Behind the replies of those who were served: they may be about what the same clients hear of now.
+        tracking::tell(data.state, data.thread, &mut data.unit.stale, stamp);
+    }
+}
+
+/// Serves whoever waited, and gathers what somebody has read.
+#[cold]
+fn finish_for_others(data: &mut Data<'_>) -> Vec<Served> {
+    let served = if data.held.iter().any(is_awaited) { serve(data) } else { Vec::new() };
+    data.gather_all_stale(data.client);
+    served
 }
 
 /// What a reply given under these locks shows, whatever it says: the last write to any of the shards, or, without a shard, to anything.
@@ -862,6 +925,9 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
         return Err(Error::NotInMulti);
     }
     let rules = state.rules.load(Ordering::Acquire);
+    if session.client.monitors.load(Ordering::Relaxed) && touches_data(row) {
+        return Err(Error::MonitorTouchesData);
+    }
     if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
         return Err(Error::OutOfMemory);
     }
@@ -885,9 +951,16 @@ fn check_protected(state: &State, session: &Session) -> Result<(), Error> {
     }
 }
 
-/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC.
+const fn touches_data(row: &Row) -> bool {
+    row.has(Flag::Write) || row.has(Flag::ReadOnly) || row.has(Flag::MayReplicate)
+}
+
+/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC. Who monitors goes on.
 fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
+        return false;
+    }
+    if session.client.monitors.load(Ordering::Relaxed) {
         return false;
     }
     let writes = Flag::Write.bit() | Flag::MayReplicate.bit();

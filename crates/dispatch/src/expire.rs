@@ -11,6 +11,7 @@ use russet_journal::Record;
 use crate::effect::push_hdel;
 use crate::notify::Class;
 use crate::state::{State, Thread};
+use crate::tracking::tell_of;
 
 /// Removals under one hold of a shard: some tens of microseconds.
 const PER_HOLD: usize = 64;
@@ -68,6 +69,8 @@ impl Ended {
         for (class, name, db, key) in self.events {
             state.notify(thread, class, name, db, &key, shard.lsn);
         }
+        let lsn = shard.lsn;
+        tell_of(state, thread, shard, lsn);
     }
 }
 
@@ -122,11 +125,15 @@ fn end_fields(state: &State, shard: &mut Shard, max: usize, ended: &mut Ended) -
     removed
 }
 
-/// Removes one key if it has ended: for commands that walk and meet it. A shard that is held leaves it for the next who comes.
+/// Removes one key if it has ended and no CLIENT PAUSE holds: for commands that walk and meet it. A shard that is held leaves it for the
+/// next who comes.
 pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
     let spot = state.keyspace.locate(key);
     let name = Name { db, key, hash: spot.hash };
     let Ok(mut shard) = state.keyspace.hold_one(spot.shard, Patience::NONE) else { return };
+    if state.is_paused() {
+        return;
+    }
     let now = state.clock.now();
     if !shard.get(name).is_some_and(|entry| entry.is_expired(now)) {
         return;
@@ -139,7 +146,7 @@ pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
     shard.finish();
 }
 
-/// Whether active expiry is switched on.
+/// Whether active expiry is switched on, and no CLIENT PAUSE holds.
 pub fn is_on(state: &State) -> bool {
-    state.active_expire.load(Ordering::Relaxed)
+    state.active_expire.load(Ordering::Relaxed) && !state.is_paused()
 }

@@ -12,6 +12,7 @@
 
 pub mod args;
 pub mod blocking;
+pub mod burden;
 pub mod claim;
 pub mod clock;
 pub mod command;
@@ -23,8 +24,10 @@ pub mod expire;
 pub mod fieldsets;
 pub mod keys;
 pub mod mailbox;
+pub mod monitor;
 pub mod notify;
 pub mod pubsub;
+pub mod redact;
 pub mod request;
 mod serve;
 pub mod session;
@@ -34,10 +37,11 @@ mod sync;
 pub mod syntax;
 pub mod table;
 pub mod thresholds;
+pub mod tracking;
 pub mod transaction;
 
 pub use args::{Args, Key};
-pub use command::{Category, Command, Flag, Group, Prefetch};
+pub use command::{Category, Command, Flag, Group, Prefetch, Secret};
 pub use context::{Context, Outcome, Text};
 pub use error::{Error, Stop};
 pub use execute::{Executor, Halt};

@@ -39,6 +39,7 @@ impl Served {
 pub(crate) fn serve(data: &mut Data<'_>) -> Vec<Served> {
     let mut served = Vec::new();
     data.now = data.now.max(data.state.clock.now());
+    data.gather_all_stale(data.client);
     while let Some((shard, name)) = pop_ready(data) {
         let queue = interest_queue(data, shard, &name);
         for waiter in queue {
@@ -48,6 +49,7 @@ pub(crate) fn serve(data: &mut Data<'_>) -> Vec<Served> {
             }
             if blocked.claim.begin_serving() {
                 served.extend(serve_one(data, blocked));
+                data.gather_all_stale(blocked.client.id);
             }
             if !waiter.is_open() {
                 forget(data, shard, &name, &waiter);
@@ -126,6 +128,7 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
         db: blocked.db,
         access: data.access,
         is_touching: data.is_touching,
+        client: blocked.client.id,
         is_serving: true,
     };
     let reply = Writer { out, protocol: session.protocol };
@@ -156,6 +159,9 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
     data.held = lent.held;
     if served {
         data.unit.end_command(blocked.db, args.words());
+        if let Some(reader) = blocked.reads_as {
+            crate::tracking::remember(data, reader, args.keys());
+        }
     }
     served
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use russet_engine::Watch;
 use russet_journal::Lsn;
 use russet_resp::Protocol;
 
@@ -16,6 +17,7 @@ use crate::blocking::Blocked;
 use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::pubsub::Subscriptions;
+use crate::tracking::{Mode, Reader};
 use crate::transaction::{Multi, Watching};
 
 pub use crate::mailbox::Mail;
@@ -94,6 +96,14 @@ pub struct Client {
     pub queued_bytes: AtomicUsize,
     /// Number of watched keys.
     pub watched: AtomicUsize,
+    /// Bytes of their names.
+    pub watched_bytes: AtomicUsize,
+    /// Bytes of [`Labels`].
+    pub(crate) label_bytes: AtomicUsize,
+    /// Bytes of the request that waits for keys.
+    pub(crate) blocked_bytes: AtomicUsize,
+    /// What was reported of what it takes; see `burden.rs`.
+    pub(crate) reported: AtomicUsize,
     /// Bytes in its read buffer.
     pub input_bytes: AtomicUsize,
     /// Bytes free in its read buffer.
@@ -104,6 +114,8 @@ pub struct Client {
     pub half_since_ms: AtomicU64,
     /// Bytes waiting to be written.
     pub output_bytes: AtomicUsize,
+    /// Bytes of those that belong to others too.
+    pub output_shared: AtomicUsize,
     /// Bytes read from it.
     pub total_in: AtomicU64,
     /// Bytes written to it.
@@ -116,6 +128,16 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// CLIENT CAPA REDIRECT.
+    pub takes_redirects: AtomicBool,
+    /// CLIENT TRACKING.
+    pub tracking: Mode,
+    /// MONITOR.
+    pub monitors: AtomicBool,
+    /// Whether it closes once its replies are sent.
+    pub closing: AtomicBool,
+    /// WATCH's mark, while it watches anything.
+    pub watch: Mutex<Option<Arc<Watch>>>,
     /// Whether it has authenticated.
     pub authenticated: AtomicBool,
     /// Since when it has not, in milliseconds since 1970.
@@ -148,17 +170,27 @@ impl Client {
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            watched_bytes: AtomicUsize::new(0),
+            label_bytes: AtomicUsize::new(0),
+            blocked_bytes: AtomicUsize::new(0),
+            reported: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             input_free: AtomicUsize::new(0),
             argv_bytes: AtomicUsize::new(0),
             half_since_ms: AtomicU64::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_shared: AtomicUsize::new(0),
             total_in: AtomicU64::new(0),
             total_out: AtomicU64::new(0),
             total_commands: AtomicU64::new(0),
             protocol: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            takes_redirects: AtomicBool::new(false),
+            tracking: Mode::default(),
+            monitors: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            watch: Mutex::default(),
             authenticated: AtomicBool::new(false),
             stranger_since_ms: AtomicU64::new(now_ms),
             blocked: Mutex::new(None),
@@ -190,6 +222,12 @@ pub mod mode {
     pub const PUSHED: u8 = 8;
     /// The connection closes after this reply.
     pub const CLOSING: u8 = 16;
+    /// What it reads is remembered; see `tracking.rs`.
+    pub const READER: u8 = 32;
+    /// CLIENT CACHING has said so, or the contrary, for the next command.
+    pub const CACHING: u8 = 64;
+    /// It tracks, and hears of changes.
+    pub const TOLD: u8 = 128;
 }
 
 /// What CLIENT REPLY has set.
@@ -211,6 +249,8 @@ pub enum Replies {
 pub struct Session {
     /// The part that others reach.
     pub client: Arc<Client>,
+    /// The client's id.
+    pub id: u64,
     /// Selected database.
     pub db: u32,
     /// What it speaks.
@@ -235,6 +275,8 @@ pub struct Session {
     pub modes: u8,
     /// What it is subscribed to.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// What it tracks by, once it has tracked.
+    pub(crate) reader: Option<Box<Reader>>,
     /// Commands that it has run.
     pub commands: u64,
     /// A whole number of retries of the request under way, after Busy.
@@ -246,8 +288,9 @@ pub struct Session {
 
 impl Session {
     /// The session of a client that has just connected.
-    pub const fn new(client: Arc<Client>, authenticated: bool) -> Self {
+    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
         Self {
+            id: client.id,
             client,
             db: 0,
             protocol: Protocol::Resp2,
@@ -261,6 +304,7 @@ impl Session {
             deny_blocking: false,
             modes: if authenticated { 0 } else { mode::STRANGER },
             subscriptions: None,
+            reader: None,
             commands: 0,
             retries: 0,
             stamp: 0,

@@ -14,14 +14,17 @@ use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 
 use crate::blocking::Blocked;
+use crate::burden::Burden;
 use crate::clock::Clock;
 use crate::mailbox::{Calls, Mail};
+use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::request::Change;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
 use crate::table::Table;
 use crate::thresholds::Thresholds;
+use crate::tracking::Tracking;
 
 /// Rules that hold for all clients, one bit each; zero in the common case, which is all that the hot path asks.
 pub mod rule {
@@ -33,6 +36,8 @@ pub mod rule {
     pub const LOADING: u32 = 4;
     /// Memory is full: commands that need more are refused.
     pub const FULL: u32 = 8;
+    /// Somebody monitors: every command is shown.
+    pub const MONITORED: u32 = 1 << 8;
 }
 
 /// What all sessions share.
@@ -59,6 +64,12 @@ pub struct State {
     pub tunables: Tunables,
     /// Bits of [`rule`].
     pub rules: AtomicU32,
+    /// Those who see every command.
+    pub monitors: Monitors,
+    /// Who caches what.
+    pub tracking: Tracking,
+    /// What clients take of memory.
+    pub burden: Burden,
     /// Until when CLIENT PAUSE holds, in milliseconds since 1970.
     pub paused_until_ms: AtomicU64,
     /// Whether active expiry runs; DEBUG SET-ACTIVE-EXPIRE.
@@ -160,6 +171,8 @@ pub struct Tunables {
     access: AtomicU64,
     /// `rdbcompression`.
     pub compresses: AtomicBool,
+    /// `tracking-table-max-keys`.
+    pub tracked_max: AtomicUsize,
     /// Whether a password is needed.
     pub needs_password: AtomicBool,
     /// Seconds that a client has to authenticate.
@@ -264,6 +277,9 @@ impl State {
             config_change: Mutex::new(()),
             tunables: Tunables::default(),
             rules: AtomicU32::new(0),
+            monitors: Monitors::default(),
+            tracking: Tracking::default(),
+            burden: Burden::default(),
             paused_until_ms: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             is_cron_paused: AtomicBool::new(false),
@@ -297,6 +313,11 @@ impl State {
         }
     }
 
+    /// How much may wait to be sent to a client of its class, its mailbox included.
+    pub(crate) fn mail_bytes_max(&self, client: &Client) -> usize {
+        (self.tunables.output_max(client.is_subscriber()) + OUTPUT_UNCOUNTED) as usize
+    }
+
     /// How much may wait to be sent to a subscriber, its mailbox included.
     pub(crate) fn subscriber_bytes_max(&self) -> usize {
         (self.tunables.output_max(true) + OUTPUT_UNCOUNTED) as usize
@@ -326,6 +347,7 @@ impl State {
             }
         }
         *blocked.client.blocked.lock() = None;
+        blocked.client.blocked_bytes.store(0, Ordering::Relaxed);
     }
 
     /// Bytes of keys and values.
@@ -372,6 +394,8 @@ impl State {
         tunables.hz.store(config.integer(const { id("hz") }), Ordering::Relaxed);
         let compresses = config.bool(const { id("rdbcompression") });
         tunables.compresses.store(compresses, Ordering::Relaxed);
+        let tracked_max = config.memory(const { id("tracking-table-max-keys") }) as usize;
+        tunables.tracked_max.store(tracked_max, Ordering::Relaxed);
         let needs_password = !config.text(const { id("requirepass") }).is_empty();
         tunables.needs_password.store(needs_password, Ordering::Relaxed);
         let policy = config.choice(const { id("maxmemory-policy") });
@@ -390,15 +414,17 @@ impl State {
         tunables.events.store(if has_channel { events as u32 } else { 0 }, Ordering::Relaxed);
         tunables.thresholds.apply(&config);
         self.judge_memory();
+        self.cut_burdens();
     }
 
-    /// Sets the rule that refuses commands when memory is full.
+    /// Sets the rule that refuses commands when memory is full. Buffers of clients have a bound of their own and do not fill it.
     pub fn judge_memory(&self) {
+        self.judge_burden();
         let limit = self.tunables.memory_max.load(Ordering::Relaxed);
-        self.set_rule(
-            rule::FULL,
-            limit > 0 && self.gauges.used_memory.load(Ordering::Relaxed) > limit,
-        );
+        let used = self.gauges.used_memory.load(Ordering::Relaxed);
+        let is_full =
+            limit > 0 && used > limit && used.saturating_sub(self.burden_beside_data()) > limit;
+        self.set_rule(rule::FULL, is_full);
     }
 
     /// Who may use DEBUG: `yes`, `local` or `no`.
@@ -413,6 +439,12 @@ impl State {
             self.unpause();
         }
         holds
+    }
+
+    /// As [`State::pause_holds`], without ending it: for those who hold shards.
+    pub fn is_paused(&self) -> bool {
+        self.rules.load(Ordering::Relaxed) & (rule::PAUSE_ALL | rule::PAUSE_WRITE) != 0
+            && self.clock.now() < self.paused_until_ms.load(Ordering::Acquire)
     }
 
     /// Starts or prolongs CLIENT PAUSE. Whoever judged by the rules from before has finished after a [`State::barrier`].

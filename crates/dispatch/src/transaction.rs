@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use russet_engine::{Keyspace, Name, NameBuf, Patience, Shard, Spot, Watch};
 
 use crate::args::{Args, Key, OwnedRequest, Spots};
+use crate::burden::WATCH_BYTES;
 use crate::command::Flag;
 use crate::context::{Context, Data, Outcome};
 use crate::error::{Error, Stop};
-use crate::execute::{failed, no_wait};
+use crate::execute::{failed, look_on, no_wait};
 use crate::session::Session;
 use crate::table::Row;
 
@@ -57,6 +58,8 @@ pub struct Watching {
     pub watch: Arc<Watch>,
     /// The keys.
     pub keys: Vec<(NameBuf, Spot)>,
+    /// What they take.
+    bytes: usize,
 }
 
 impl Session {
@@ -70,13 +73,23 @@ impl Session {
     /// Ends all watches, outside of any lock.
     pub fn unwatch(&mut self, keyspace: &Keyspace) {
         let Some(watching) = self.watching.take() else { return };
-        self.client.watched.store(0, Ordering::Relaxed);
+        self.note_watches();
         for (name, spot) in &watching.keys {
             // A shard that is held for long keeps a watch of nobody until its name changes; the flag it would set is read by no one.
             if let Ok(mut shard) = keyspace.hold_one(spot.shard, Patience::after(6)) {
                 forget(&mut shard, name, &watching.watch);
             }
         }
+    }
+
+    /// Tells others what the client watches.
+    fn note_watches(&self) {
+        let watching = self.watching.as_deref();
+        let count = watching.map_or(0, |watching| watching.keys.len());
+        self.client.watched.store(count, Ordering::Relaxed);
+        let bytes = watching.map_or(0, |watching| watching.bytes);
+        self.client.watched_bytes.store(bytes, Ordering::Relaxed);
+        *self.client.watch.lock() = watching.map(|watching| Arc::clone(&watching.watch));
     }
 
     /// The shards that EXEC needs, or `None` for all.
@@ -106,10 +119,11 @@ pub fn watch(cx: &mut Context<'_>, key: Key<'_>) {
     if watching.keys.iter().any(|(known, _)| *known == name) {
         return;
     }
+    watching.bytes += WATCH_BYTES + 2 * key.bytes.len();
     watching.keys.push((name.clone(), key.spot));
-    cx.session.client.watched.store(watching.keys.len(), Ordering::Relaxed);
     let shard = cx.data.held.get_mut(key.spot.shard).expect("WATCH declares its keys");
     shard.interest_mut().watch(name, Arc::clone(&watching.watch));
+    cx.session.note_watches();
 }
 
 /// Whether anything watched has changed, judged under the locks of all of it; a key that has ended since has changed.
@@ -125,7 +139,7 @@ fn is_dirty(data: &Data<'_>, watching: &Watching) -> bool {
 /// Ends all watches under the locks that EXEC holds.
 fn unwatch_held(cx: &mut Context<'_>) -> bool {
     let Some(watching) = cx.session.watching.take() else { return false };
-    cx.session.client.watched.store(0, Ordering::Relaxed);
+    cx.session.note_watches();
     let dirty = is_dirty(&cx.data, &watching);
     for (name, spot) in &watching.keys {
         let shard =
@@ -178,6 +192,7 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
         }
     }
     cx.data.unit.end_command(cx.data.db, args.words());
+    look_on(cx, &args, cx.state.rules.load(Ordering::Relaxed));
     cx.thread.counters.commands[row.id].calls.add(1);
     cx.thread.counters.processed.add(1);
 }

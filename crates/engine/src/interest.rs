@@ -1,6 +1,7 @@
-//! Who wants to know when a name changes: transactions that watch it, and clients that wait for it.
+//! Who wants to know when a name changes: transactions that watch it, clients that wait for it, and clients that have read it into a
+//! cache of their own.
 //!
-//! A shard without either has no [`Interest`] at all, so that its door pays one test for a null pointer.
+//! A shard without any has no [`Interest`] at all, so that its door pays one test for a null pointer.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::{Equivalent, HashMap};
 
+use crate::shard::Name;
+use crate::tracked::Tracked;
 use crate::value::Told;
 
 /// A key in a database, owned.
@@ -72,7 +75,7 @@ pub trait Waiter: Any + Send + Sync + fmt::Debug {
     fn as_any(&self) -> &dyn Any;
 }
 
-/// Watchers and waiters of one shard.
+/// Watchers, waiters and readers of one shard.
 #[derive(Debug, Default)]
 pub struct Interest {
     watches: HashMap<NameBuf, Vec<Arc<Watch>>>,
@@ -81,20 +84,30 @@ pub struct Interest {
     ready: Vec<NameBuf>,
     /// How many registered waiters have a target.
     moving: usize,
+    /// What clients keep in caches of their own.
+    pub tracked: Tracked,
 }
 
 impl Interest {
     /// Whether nobody is interested in anything.
     pub fn is_empty(&self) -> bool {
-        self.watches.is_empty() && self.waiters.is_empty() && self.ready.is_empty()
+        self.watches.is_empty() && !self.is_awaited() && self.tracked.is_idle()
     }
 
-    pub(crate) fn touched(&mut self, db: u32, key: &[u8], told: Told) {
-        if matches!(told, Told::Watchers | Told::All)
-            && let Some(watches) = self.watches.get(&NameRef { db, key })
-        {
-            for watch in watches {
-                watch.mark();
+    /// Whether anybody waits for a name here.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        !self.waiters.is_empty() || !self.ready.is_empty()
+    }
+
+    pub(crate) fn touched(&mut self, name: Name<'_>, told: Told) {
+        let Name { db, key, hash } = name;
+        if matches!(told, Told::Watchers | Told::All) {
+            self.tracked.changed(hash, key);
+            if let Some(watches) = self.watches.get(&NameRef { db, key }) {
+                for watch in watches {
+                    watch.mark();
+                }
             }
         }
         if told == Told::All && self.waiters.contains_key(&NameRef { db, key }) {

@@ -42,6 +42,7 @@ pub mod shard;
 pub mod size_class;
 mod sync;
 pub mod table;
+pub mod tracked;
 pub mod trash;
 pub mod types {
     //! The types of Redis.

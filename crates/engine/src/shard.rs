@@ -234,7 +234,7 @@ impl Shard {
     fn notify(&mut self, name: Name<'_>, told: Told) {
         self.half_changed = true;
         if let Some(interest) = &mut self.interest {
-            interest.touched(name.db, name.key, told);
+            interest.touched(name, told);
         }
     }
 

@@ -252,6 +252,11 @@ impl Output {
         self.flat.capacity().saturating_add(splices)
     }
 
+    /// Bytes of the spliced values, which belong to others too.
+    pub const fn shared_bytes(&self) -> usize {
+        self.spliced
+    }
+
     /// All bytes in one piece, when nothing is spliced.
     #[inline]
     pub fn flat(&self) -> Option<&[u8]> {

@@ -54,8 +54,10 @@ enum Waiting {
     Nothing,
     /// Keys, until a time.
     Keys(Arc<Blocked>, Timers),
-    /// Something that takes its time: a shard, a pause, a worker, the shell.
+    /// Something that takes its time: a shard, a pause.
     Work(Pin<Box<dyn Future<Output = Done>>>),
+    /// A reply that somebody else writes: a worker, the shell. Mail is taken behind it, since it may be about what the reply shows.
+    Reply(Pin<Box<dyn Future<Output = Done>>>),
 }
 
 /// What goes on while keys are waited for.
@@ -172,16 +174,19 @@ impl Connection {
         }
         self.session.unwatch(&state.keyspace);
         self.session.unsubscribe_all(&state.pubsub);
+        self.session.leave_tracking(&state.tracking);
+        state.stop_monitoring(&self.session.client);
         if !self.session.authenticated {
             state.clients.unauthenticated.fetch_sub(1, Ordering::Relaxed);
         }
         state.clients.remove(self.session.client.id);
+        state.report_end(&self.session.client);
     }
 
     fn turn(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             let client = &self.session.client;
-            if client.has_mail() {
+            if self.is_called() {
                 if client.is_killed() {
                     if client.has_overflowed() {
                         self.count_cut(io, client.mail_bytes() + self.output.len() - self.sent);
@@ -249,6 +254,9 @@ impl Connection {
             self.output = std::mem::replace(&mut *shared, io.spare_output());
         }
         self.note_output();
+        if self.output.is_empty() {
+            io.state.report(&self.session.client);
+        }
         !self.output.is_empty()
     }
 
@@ -257,7 +265,13 @@ impl Connection {
         if !std::mem::replace(&mut self.is_listening, true) {
             self.session.client.listen(cx.waker());
         }
-        if self.session.client.has_mail() { Poll::Ready(()) } else { Poll::Pending }
+        if self.is_called() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether there is mail to be taken now, or a kill.
+    fn is_called(&self) -> bool {
+        let client = &self.session.client;
+        client.has_mail() && (client.is_killed() || !matches!(self.waiting, Waiting::Reply(_)))
     }
 
     /// Reads once and runs what came. `Ok(false)` at the end of the stream.
@@ -301,7 +315,8 @@ impl Connection {
         let wants = self.decoder.wants();
         let received = if wants.min(self.input.len()) >= READ_BYTES {
             if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-                self.input.reserve(wants.min(self.input.len()));
+                let bytes = wants.min(self.input.len());
+                grow(&mut self.input, bytes);
             }
             ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?
         } else {
@@ -319,6 +334,11 @@ impl Connection {
                 id = self.session.client.id,
                 "closing a client that reached the query buffer limit"
             );
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        }
+        self.note_input(io.state, false);
+        if self.session.client.is_killed() {
+            // Cut for what it has sent: that does not run.
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok(received))
@@ -350,6 +370,7 @@ impl Connection {
         client.argv_bytes.store(argument_bytes, Ordering::Relaxed);
         client.input_bytes.store(self.input.len() - argument_bytes, Ordering::Relaxed);
         client.input_free.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
+        state.report(client);
         let is_half =
             !self.input.is_empty() && !self.has_more && matches!(self.waiting, Waiting::Nothing);
         if !is_half {
@@ -456,11 +477,16 @@ impl Connection {
             self.output.drop_front(std::mem::take(&mut self.sent));
         }
         self.note_output();
+        io.state.report(&self.session.client);
         Ok(())
     }
 
+    /// Tells others what waits to be sent. What the client takes is reported once its own limit has been looked at: who is over that is
+    /// cut, and nobody else for its sake.
     fn note_output(&self) {
-        self.session.client.output_bytes.store(self.output.len() - self.sent, Ordering::Relaxed);
+        let client = &self.session.client;
+        client.output_bytes.store(self.output.len() - self.sent, Ordering::Relaxed);
+        client.output_shared.store(self.output.shared_bytes(), Ordering::Relaxed);
     }
 
     /// Whether more waits to be taken than the client's class may let wait.
@@ -539,14 +565,14 @@ impl Connection {
                 Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client))))
             }
             Halt::Later(walk) => {
-                Waiting::Work(Box::pin(walk_through(Rc::clone(io), self.spare_session(), walk)))
+                Waiting::Reply(Box::pin(walk_through(Rc::clone(io), self.spare_session(), walk)))
             }
             Halt::Elsewhere => {
                 let request = OwnedRequest::copy(input, batch.request(at));
-                Waiting::Work(Box::pin(on_worker(state, self.spare_session(), request)))
+                Waiting::Reply(Box::pin(on_worker(state, self.spare_session(), request)))
             }
             Halt::Ask(request) => {
-                Waiting::Work(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
+                Waiting::Reply(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
             }
         };
     }
@@ -557,6 +583,7 @@ impl Connection {
         session.db = self.session.db;
         session.protocol = self.session.protocol;
         session.no_touch = self.session.no_touch;
+        self.session.lend_reading(&mut session);
         session
     }
 
@@ -576,7 +603,7 @@ impl Connection {
                     timers.timeout = None;
                 }
             }
-            Waiting::Work(work) => {
+            Waiting::Work(work) | Waiting::Reply(work) => {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     self.waiting = Waiting::Nothing;
                     self.has_more = !self.input.is_empty();
@@ -597,10 +624,7 @@ impl Connection {
         }
         match ready!(self.receive(io, cx)) {
             Ok(0) => self.hang_up(),
-            Ok(_) => {
-                self.note_input(io.state, false);
-                Poll::Ready(Ok(()))
-            }
+            Ok(_) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error)),
         }
     }
@@ -633,6 +657,13 @@ impl Connection {
         self.waiting = Waiting::Nothing;
         self.has_more = !self.input.is_empty();
     }
+}
+
+/// Makes room for just so many more bytes: `reserve` would double what is there.
+fn grow(buffer: &mut BytesMut, bytes: usize) {
+    let mut grown = BytesMut::with_capacity(buffer.len() + bytes);
+    grown.extend_from_slice(buffer);
+    *buffer = grown;
 }
 
 /// Writes as much as the socket takes, and no more than others can wait for: the rest has its turn behind theirs.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use russet_dispatch::session::Client;
 use russet_dispatch::state::{Gauges, Thread};
-use russet_dispatch::{State, expire};
+use russet_dispatch::{State, expire, tracking};
 
 use crate::clock;
 
@@ -33,6 +33,7 @@ pub(crate) async fn run(state: &'static State) {
         if round.is_multiple_of(hz / 10) {
             state.probe();
             state.judge_memory();
+            tracking::tend(state, &thread);
         }
         if round.is_multiple_of(hz) {
             last = last.measure(state);
@@ -119,7 +120,7 @@ fn close_silent(state: &State) {
     let needs_password = state.tunables.needs_password.load(Ordering::Relaxed);
     for client in state.clients.all() {
         let silent = now.saturating_sub(client.active_ms.load(Ordering::Relaxed));
-        let is_blocked = client.blocked.lock().is_some();
+        let is_patient = client.blocked.lock().is_some() || client.monitors.load(Ordering::Relaxed);
         let unknown = needs_password && !client.authenticated.load(Ordering::Relaxed);
         let unknown_for = now.saturating_sub(client.stranger_since_ms.load(Ordering::Relaxed));
         let limits = state.tunables.output(client.is_subscriber());
@@ -128,7 +129,7 @@ fn close_silent(state: &State) {
             client.wake();
         }
         let over = |limit: u64, elapsed: u64| limit > 0 && elapsed > limit;
-        let reason = if over(timeout, silent) && !is_blocked {
+        let reason = if over(timeout, silent) && !is_patient {
             "idle"
         } else if unknown && over(auth_timeout, unknown_for) {
             "not authenticated"

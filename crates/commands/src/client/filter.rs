@@ -160,7 +160,7 @@ impl<'a> Condition<'a> {
                 letters.iter().all(|letter| flags.as_bytes().contains(letter))
             }
             Self::Db(db) => client.db.load(Relaxed) == *db,
-            Self::Capa(letters) => letters.is_empty(),
+            Self::Capa(letters) => letters.is_empty() || client.takes_redirects.load(Relaxed),
             Self::Ip(value) => is_from(&client.peer.addr(), value),
         }
     }

@@ -6,8 +6,9 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+use russet_dispatch::State;
 use russet_dispatch::session::{Client, Peer};
-use russet_dispatch::{Session, State};
+use russet_dispatch::tracking::how;
 
 use crate::connection::DEFAULT_USER;
 
@@ -18,7 +19,8 @@ pub(super) fn write(text: &mut String, state: &State, client: &Client) {
     let command = state.table.by_id(client.last_command.load(Relaxed));
     let command = command.map_or("NULL", |row| &row.full_name);
     let protocol = client.protocol.load(Relaxed);
-    push(text, format_args!(" cmd={command} user={DEFAULT_USER} redir=-1 resp={protocol}"));
+    let redirect = client.tracking.redirect().map_or(-1, |id| id as i64);
+    push(text, format_args!(" cmd={command} user={DEFAULT_USER} redir={redirect} resp={protocol}"));
     let labels = client.labels.lock();
     push(text, format_args!(" lib-name={} lib-ver={}", labels.lib_name, labels.lib_ver));
     let (received, sent) = (client.total_in.load(Relaxed), client.total_out.load(Relaxed));
@@ -43,15 +45,10 @@ fn identity(text: &mut String, state: &State, client: &Client) {
 
 fn buffers(text: &mut String, client: &Client) {
     let (used, free) = (client.input_bytes.load(Relaxed), client.input_free.load(Relaxed));
-    let waiting = client.blocked.lock().as_ref().map_or(0, |blocked| blocked.request.heap_bytes());
-    let argv = client.argv_bytes.load(Relaxed) + waiting;
+    let argv = client.argv_bytes.load(Relaxed) + client.blocked_bytes();
     let queued = client.queued_bytes.load(Relaxed);
     let output = client.output_bytes.load(Relaxed) + client.mail_bytes();
-    let labels = client.labels.lock();
-    let names = labels.name.len() + labels.lib_name.len() + labels.lib_ver.len();
-    let subscribed = client.subscribed_bytes.load(Relaxed);
-    let own = size_of::<Client>() + size_of::<Session>() + names + subscribed;
-    let total = own + used + free + argv + queued + output;
+    let total = client.burden();
     push(
         text,
         format_args!(
@@ -65,10 +62,17 @@ fn buffers(text: &mut String, client: &Client) {
 /// One letter for each thing that is not as with most connections; `N` if there is none.
 pub(super) fn flags(client: &Client) -> String {
     let is_blocked = client.blocked.lock().is_some() || client.paused.load(Relaxed);
+    let is_dirty = client.watch.lock().as_ref().is_some_and(|watch| watch.is_dirty());
     let letters = [
+        ('O', client.monitors.load(Relaxed)),
         ('P', client.is_subscriber()),
         ('x', client.queued.load(Relaxed) >= 0),
         ('b', is_blocked),
+        ('t', client.tracking.has(how::ON)),
+        ('R', client.tracking.has(how::BROKEN)),
+        ('B', client.tracking.has(how::BCAST)),
+        ('d', is_dirty),
+        ('c', client.closing.load(Relaxed)),
         ('A', client.is_killed()),
         ('U', matches!(client.peer, Peer::Unix(_))),
         ('e', client.no_evict.load(Relaxed)),

@@ -25,6 +25,10 @@ pub(crate) struct Walked {
     pub(crate) awaited: usize,
     /// Of those, where somebody is also told when the key is gone.
     pub(crate) awaited_or_lost: usize,
+    /// Names that somebody keeps in a cache.
+    pub(crate) tracked_keys: usize,
+    /// How many keep each, all together.
+    pub(crate) tracked_items: usize,
 }
 
 /// What one database holds.
@@ -65,6 +69,8 @@ impl Walked {
             let (awaited, awaited_or_lost) = interest.awaited();
             self.awaited += awaited;
             self.awaited_or_lost += awaited_or_lost;
+            self.tracked_keys += interest.tracked.keys();
+            self.tracked_items += interest.tracked.items();
         }
         let count = self.databases.len().max(shard.databases() as usize);
         self.databases.resize(count, DatabaseFacts::default());
@@ -119,7 +125,7 @@ impl Facts {
 
     /// Bytes of all clients' buffers.
     pub(crate) fn client_bytes(&self) -> usize {
-        self.clients.iter().map(|client| input_bytes(client) + output_bytes(client)).sum()
+        self.clients.iter().map(|client| client.burden()).sum()
     }
 
     /// Bytes in use as the allocator sees it.

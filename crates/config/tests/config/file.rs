@@ -67,7 +67,7 @@ fn the_error_prints_as_redis_prints_it() {
     let error = load(&mut Config::new(), "port 1\nport x\n").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "\n*** FATAL CONFIG FILE ERROR (Redis 7.2.4) ***\n\
+        "\n*** FATAL CONFIG FILE ERROR (Redis 7.4.0) ***\n\
          Reading the configuration file, at line 2\n>>> 'port x'\n\
          argument couldn't be parsed into an integer"
     );

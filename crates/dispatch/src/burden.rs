@@ -1,0 +1,176 @@
+//! What clients take of memory, and how much they may.
+//!
+//! Buffers of clients are kept apart from the data: all together they may take `maxmemory-clients`, and when they take more, the client
+//! that takes most is cut, then the next. So a client that announces much, asks for much or lets much wait ends itself, not keys of
+//! others.
+//!
+//! A connection reports what it takes once a turn, and only changes of many kilobytes reach the sum that all threads share. The sum
+//! says when to look; who is looked at then is counted exactly.
+//!
+//! Where `maxmemory-clients` is 0 there is no bound, and buffers count as data do, as in Redis.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use russet_config::{Share, id};
+
+use crate::session::{Client, Labels, Session};
+use crate::state::State;
+
+/// Changes smaller than this are not reported.
+const STEP_BYTES: usize = 16 * 1024;
+
+/// What clients may take, where the server decides: the share of memory, and the least.
+const AUTO_PERCENT: u64 = 10;
+const AUTO_BYTES_MIN: u64 = 64 << 20;
+
+/// What a watched key costs beside its name, which is kept twice.
+pub(crate) const WATCH_BYTES: usize = 96;
+
+/// Sums over all clients.
+#[derive(Debug, Default)]
+pub struct Burden {
+    reported: AtomicUsize,
+    /// What all may take; 0 for no limit.
+    max: AtomicU64,
+    cut: AtomicU64,
+}
+
+impl Burden {
+    /// How many clients were cut.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
+    }
+
+    /// Counts those who are cut anew.
+    pub fn reset(&self) {
+        self.cut.store(0, Ordering::Relaxed);
+    }
+
+    /// What all clients may take; 0 for no limit.
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+}
+
+impl Client {
+    /// Changes the names that the client gives itself.
+    pub fn relabel(&self, change: impl FnOnce(&mut Labels)) {
+        let mut labels = self.labels.lock();
+        change(&mut labels);
+        let bytes = labels.name.len() + labels.lib_name.len() + labels.lib_ver.len();
+        self.label_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of memory that the client takes: buffers, what it has queued and what is kept about it.
+    pub fn burden(&self) -> usize {
+        let parts = [
+            &self.input_bytes,
+            &self.input_free,
+            &self.argv_bytes,
+            &self.blocked_bytes,
+            &self.queued_bytes,
+            &self.output_bytes,
+            &self.label_bytes,
+            &self.watched_bytes,
+            &self.subscribed_bytes,
+            &self.tracking.prefix_bytes,
+        ];
+        let parts = parts.into_iter().map(|part| part.load(Ordering::Relaxed)).sum::<usize>();
+        size_of::<Self>() + size_of::<Session>() + parts + self.mail_bytes()
+    }
+
+    /// Bytes of the request that waits for keys.
+    pub fn blocked_bytes(&self) -> usize {
+        self.blocked_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be cut.
+    fn is_fair_game(&self) -> bool {
+        !self.is_killed() && !self.no_evict.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// Reports what a client takes now. For its own thread, whenever its buffers have changed. May cut it, or others.
+    #[inline]
+    pub fn report(&self, client: &Client) {
+        let (bytes, before) = (client.burden(), client.reported.load(Ordering::Relaxed));
+        if bytes.abs_diff(before) >= STEP_BYTES {
+            self.note_report(client, bytes, before);
+        }
+    }
+
+    #[cold]
+    fn note_report(&self, client: &Client, bytes: usize, before: usize) {
+        client.reported.store(bytes, Ordering::Relaxed);
+        let sum = &self.burden.reported;
+        if bytes < before {
+            sum.fetch_sub(before - bytes, Ordering::Relaxed);
+            return;
+        }
+        let sum = sum.fetch_add(bytes - before, Ordering::Relaxed) + bytes - before;
+        let unreported = self.clients.count() * (size_of::<Client>() + size_of::<Session>());
+        if self.burden.max() > 0 && (sum + unreported) as u64 > self.burden.max() {
+            self.cut_burdens();
+        }
+    }
+
+    /// A client is gone.
+    pub fn report_end(&self, client: &Client) {
+        let before = client.reported.swap(0, Ordering::Relaxed);
+        self.burden.reported.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    /// Cuts clients, those that take most first, until the others take no more than they may. O(clients).
+    pub fn cut_burdens(&self) {
+        let max = self.burden.max();
+        if max == 0 {
+            return;
+        }
+        let clients = self.clients.all();
+        let fair_game = clients.iter().filter(|client| client.is_fair_game());
+        let mut burdens: Vec<_> =
+            fair_game.map(|client| (client.burden() as u64, client)).collect();
+        let mut sum: u64 = burdens.iter().map(|(bytes, _)| bytes).sum();
+        burdens.sort_unstable_by_key(|(bytes, client)| (*bytes, client.id));
+        while sum > max
+            && let Some((bytes, client)) = burdens.pop()
+        {
+            sum -= bytes;
+            self.burden.cut.fetch_add(1, Ordering::Relaxed);
+            client.kill();
+        }
+    }
+
+    /// What clients take of memory that is not kept for data: nothing where it has no bound of its own.
+    pub(crate) fn burden_beside_data(&self) -> u64 {
+        if self.burden.max() == 0 {
+            return 0;
+        }
+        let clients = self.clients.all();
+        let own = |client: &Client| {
+            client.burden().saturating_sub(client.output_shared.load(Ordering::Relaxed))
+        };
+        clients.iter().map(|client| own(client) as u64).sum()
+    }
+
+    /// Brings the bound up to the configuration and to the memory that there is.
+    pub(crate) fn judge_burden(&self) {
+        let config = self.config.load();
+        let memory = config.memory(const { id("maxmemory") });
+        let max = match config.share(const { id("maxmemory-clients") }) {
+            Share::Bytes(bytes) => bytes,
+            Share::Percent(percent) => share_of(memory, percent),
+            Share::Auto => {
+                let system = self.gauges.system_memory.load(Ordering::Relaxed);
+                let all = if memory > 0 { memory } else { system };
+                share_of(all, AUTO_PERCENT).max(AUTO_BYTES_MIN)
+            }
+        };
+        self.burden.max.store(max, Ordering::Relaxed);
+    }
+}
+
+fn share_of(bytes: u64, percent: u64) -> u64 {
+    (u128::from(bytes) * u128::from(percent) / 100) as u64
+}
