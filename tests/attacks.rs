@@ -569,6 +569,190 @@ fn res_6_replies_that_were_taken_take_no_memory() {
     target.expect_well();
 }
 
+/// Waits until so many clients were cut for what they took.
+fn await_cut(target: &mut Target, least: usize) {
+    let until = Instant::now() + PATIENCE;
+    while target.info("evicted_clients:").parse::<usize>().expect("a number") < least {
+        assert!(Instant::now() < until, "nobody was cut");
+        pause(5);
+    }
+}
+
+#[test]
+fn res_6_all_clients_together_may_take_so_much_and_the_greatest_are_cut() {
+    let mut target = Target::start(&["--maxmemory-clients", "20mb"]);
+    target.witness.cmd(&[b"SET", &b"big"[..], &vec![b'v'; 1 << 20]]);
+    // Each kind of buffer: half a request, a queue of MULTI, replies that nobody takes.
+    let half = [b"*2\r\n$4\r\nECHO\r\n$9000000\r\n".to_vec(), vec![b'x'; 8_000_000]].concat();
+    let mut small = target.connect_and_send(&half[..1_000_000]);
+    let mut great = target.connect_and_send(&half);
+    let mut queueing = target.connect();
+    queueing.write_all(&encode(&["MULTI"])).unwrap();
+    for _ in 0..20 {
+        // It may be cut while it still sends.
+        drop(queueing.write_all(&encode(&[b"SET", &b"k"[..], &vec![b'q'; 1 << 20]])));
+    }
+    await_cut(&mut target, 1);
+    assert!(target.clients() >= 3, "only as many as it takes");
+    let mut lazy = target.connect();
+    drop(lazy.write_all(&encode(&["GET", "big"]).repeat(40)));
+    await_cut(&mut target, 2);
+    assert!(is_open(&small), "who takes little stays");
+    let before = target.info("evicted_clients:");
+    assert_eq!(target.witness.cmd(&["CLIENT", "NO-EVICT", "ON"]).to_string(), "OK");
+    assert_eq!(
+        target.witness.cmd(&["CONFIG", "SET", "maxmemory-clients", "1mb"]).to_string(),
+        "OK"
+    );
+    await_cut(&mut target, before.parse::<usize>().unwrap() + 1);
+    rest_of(&mut small);
+    drop(rest_of(&mut great));
+    target.expect_well();
+}
+
+#[test]
+fn res_6_buffers_of_clients_do_not_fill_the_memory_of_the_data() {
+    let mut target = Target::start(&["--maxmemory", "60mb", "--maxmemory-clients", "100mb"]);
+    let half = [b"*2\r\n$4\r\nECHO\r\n$90000000\r\n".to_vec(), vec![b'x'; 70_000_000]].concat();
+    let mut stream = target.connect();
+    stream.write_all(&half).unwrap();
+    pause(500);
+    assert_eq!(target.witness.cmd(&["SET", "k", "v"]).to_string(), "OK");
+    assert_eq!(target.witness.cmd(&["CONFIG", "SET", "maxmemory-clients", "0"]).to_string(), "OK");
+    let until = Instant::now() + PATIENCE;
+    while !target.witness.cmd(&["SET", "k", "v"]).to_string().starts_with("-OOM") {
+        assert!(Instant::now() < until, "without a bound of their own they count as in Redis");
+        pause(20);
+    }
+    target.expect_well();
+}
+
+#[test]
+fn res_7_who_does_not_read_invalidations_is_cut() {
+    let mut target = Target::start(&["--client-output-buffer-limit", "normal 2mb 0 0"]);
+    let mut stream = target.connect();
+    stream.write_all(&encode(&["HELLO", "3"])).unwrap();
+    stream.write_all(&encode(&["CLIENT", "TRACKING", "ON", "BCAST"])).unwrap();
+    pause(100);
+    let key = vec![b'k'; 100_000];
+    let until = Instant::now() + PATIENCE;
+    while target.clients() > 1 {
+        assert!(Instant::now() < until, "invalidations wait for ever");
+        for _ in 0..100 {
+            target.witness.cmd(&[&b"SET"[..], &key, b"v"]);
+        }
+    }
+    target.expect_well();
+}
+
+#[test]
+fn res_7_the_table_of_what_was_read_is_bounded() {
+    let mut target = Target::start(&["--tracking-table-max-keys", "1000"]);
+    let mut reader = target.process.client().expect("the server listens");
+    reader.cmd(&["CLIENT", "TRACKING", "ON"]);
+    let before = target.rss();
+    for n in 0..few_or(30_000, 1_000_000) {
+        reader.send(&["GET".to_owned(), format!("key:{n}")]).expect("sent");
+        if n % 100 == 99 {
+            (0..100).for_each(|_| drop(reader.recv().expect("a reply")));
+        }
+    }
+    pause(300);
+    let keys: u64 = target.info("tracking_total_keys:").parse().expect("a number");
+    assert!(keys <= 1_000, "{keys} keys");
+    let grown = target.rss().saturating_sub(before);
+    assert!(grown <= 4 * NOISE_BYTES, "grown by {grown} bytes");
+    target.expect_well();
+}
+
+/// One client of some kind, which does what it can to be cut.
+fn churn(addr: SocketAddr, nth: usize) -> io::Result<()> {
+    let mut client = Client::connect(addr)?;
+    client.set_timeout(Duration::from_millis(200))?;
+    let value = vec![b'v'; 20_000 + nth % 7 * 30_000];
+    match nth % 8 {
+        0 => client.send(&[b"SET", &b"k"[..], &value])?,
+        1 => client.send_raw(&[b"*2\r\n$4\r\nECHO\r\n$900000\r\n".to_vec(), value].concat())?,
+        2 => {
+            client.send(&["MULTI"])?;
+            (0..5).try_for_each(|_| client.send(&[b"SET", &b"q"[..], &value]))?;
+        }
+        3 => (0..50).try_for_each(|_| client.send(&["GET", "k"]))?,
+        4 => client.send(&["BLPOP", "list", "0.1"])?,
+        5 => {
+            client.send(&["HELLO", "3"])?;
+            client.send(&["CLIENT", "TRACKING", "ON", "BCAST"])?;
+        }
+        6 => client.send(&["MONITOR"])?,
+        _ => (0..200).try_for_each(|n| client.send(&["WATCH".to_owned(), format!("w{n}")]))?,
+    }
+    client.send(&["RPUSH", "list", "x"])?;
+    while client.recv().is_ok() {}
+    Ok(())
+}
+
+#[test]
+fn sec_09_clients_of_every_kind_are_cut_while_they_work() {
+    let target = Target::start(&["--maxmemory-clients", "1mb"]);
+    let (addr, until) = (target.addr(), Instant::now() + Duration::from_secs(few_or(4, 60)));
+    std::thread::scope(|scope| {
+        for thread in 0..few_or(20, 500) {
+            scope.spawn(move || {
+                let mut nth = thread;
+                while Instant::now() < until {
+                    // Being cut is what is asked for.
+                    drop(churn(addr, nth));
+                    nth += 13;
+                }
+            });
+        }
+    });
+    let mut target = target;
+    target.witness = target.process.client().expect("the server listens");
+    assert_eq!(target.witness.cmd(&["CONFIG", "SET", "maxmemory-clients", "0"]).to_string(), "OK");
+    assert_ne!(target.info("evicted_clients:"), "0");
+    target.expect_well();
+}
+
+#[test]
+fn sec_10_replies_whose_length_is_known_late_are_whole_at_every_edge() {
+    let mut target = Target::start(&[]);
+    // KEYS counts what it finds only when it has written it.
+    for len in 16_384 - 40..16_384 + 3 {
+        let name = "k".repeat(len - 20);
+        for keys in [1, 2, 3] {
+            target.witness.cmd(&["FLUSHALL"]);
+            for nth in 0..keys {
+                target.witness.cmd(&["SET".to_owned(), format!("{nth}{name}"), String::new()]);
+            }
+            let reply = target.witness.cmd(&["KEYS", "*"]).to_string();
+            assert_eq!(reply.matches(&name).count(), keys, "{len}");
+        }
+    }
+    target.expect_well();
+}
+
+#[test]
+fn sec_11_a_buffer_that_was_great_is_small_again() {
+    let mut target = Target::start(&["--maxmemory-clients", "0"]);
+    let before = target.rss();
+    let mut client = target.process.client().expect("the server listens");
+    let great = few_or(40 << 20, 500 << 20);
+    for len in [1, great, 1, 65_535, 65_536, 65_537, great, 0] {
+        let value = vec![b'v'; len];
+        client.send(&[&b"ECHO"[..], &value]).expect("sent");
+        let reply = client.recv_frame().expect("a reply");
+        assert_eq!(reply.len(), value.len() + format!("${len}\r\n\r\n").len());
+    }
+    pause(300);
+    let grown = target.rss().saturating_sub(before);
+    // The allocator gives pages back in its own time.
+    assert!(grown <= great as u64 / 2 + 8 * NOISE_BYTES, "grown by {grown} bytes");
+    let list = target.witness.cmd(&["CLIENT", "LIST"]).to_string();
+    assert!(list.contains(" qbuf=0 qbuf-free=0 "), "{list}");
+    target.expect_well();
+}
+
 #[test]
 fn buffers_are_counted_truthfully() {
     let mut target = Target::start(&[]);

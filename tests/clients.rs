@@ -61,3 +61,8 @@ fn ioredis_works() {
 fn ioredis_uses_every_family() {
     check_ioredis("families.js");
 }
+
+#[test]
+fn node_redis_works() {
+    check("node-redis", &["node"], ["-e", "require('redis')"], "node_redis.js");
+}

@@ -7,6 +7,8 @@
 mod attacks;
 
 mod atomicity;
+/// Caches on the side of clients, while everything changes.
+mod caching;
 mod clients;
 /// What each group of commands answers.
 mod commands {
@@ -25,6 +27,7 @@ mod commands {
     mod info;
     mod list;
     mod memory;
+    mod monitor;
     mod object;
     mod pubsub;
     mod server;
@@ -33,6 +36,7 @@ mod commands {
     mod sorted_set;
     mod stream;
     mod string;
+    mod tracking;
     mod transactions;
 }
 /// The binary: its command line, files, log and end.
@@ -43,6 +47,8 @@ mod events;
 mod order;
 
 mod protocol;
+/// `redis-cli` in its modes.
+mod redis_cli;
 
 mod pubsub;
 

@@ -1,8 +1,55 @@
-// What ioredis needs of a server: connecting with its ready check, pipelines, transactions, scanning, names.
+// What ioredis needs of a server: connecting with its ready check, pipelines, transactions, scanning, names, channels, reconnecting.
 const assert = require("assert");
 const Redis = require("ioredis");
 
 const port = Number(process.argv[2]);
+
+const next = (emitter, event) => new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
+
+async function longPipeline(db) {
+  const pipeline = db.pipeline();
+  for (let n = 0; n < 5000; n++) pipeline.set(`long:${n}`, n).get(`long:${n}`);
+  const replies = await pipeline.exec();
+  for (let n = 0; n < 5000; n++) assert.deepEqual(replies[2 * n + 1], [null, String(n)]);
+}
+
+async function channels(db) {
+  const subscriber = new Redis({ port, retryStrategy: () => 20 });
+  assert.equal(await subscriber.subscribe("news"), 1);
+  assert.equal(await subscriber.psubscribe("new*"), 2);
+  let messages = Promise.all([next(subscriber, "message"), next(subscriber, "pmessage")]);
+  assert.equal(await db.publish("news", "one"), 2);
+  assert.deepEqual(await messages, [["news", "one"], ["new*", "news", "one"]]);
+  // Whoever is cut off comes back and subscribes again by itself.
+  assert.ok((await db.client("KILL", "TYPE", "pubsub")) >= 1);
+  messages = Promise.all([next(subscriber, "message"), next(subscriber, "pmessage")]);
+  while ((await db.publish("news", "two")) < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(await messages, [["news", "two"], ["new*", "news", "two"]]);
+  subscriber.disconnect();
+}
+
+// RESP2 has no push: another connection hears what this one is to forget.
+async function caching(db) {
+  const [reader, ear] = [new Redis({ port, protocol: 2 }), new Redis({ port, protocol: 2 })];
+  const id = await ear.client("ID");
+  await ear.subscribe("__redis__:invalidate");
+  assert.equal(await reader.client("TRACKING", "ON", "REDIRECT", id), "OK");
+  assert.equal(await reader.get("cached"), null);
+  const heard = new Promise((resolve) => ear.once("messageBuffer", (channel, keys) => resolve([String(channel), String(keys)])));
+  await db.set("cached", "one");
+  assert.deepEqual(await heard, ["__redis__:invalidate", "cached"]);
+  reader.disconnect();
+  ear.disconnect();
+}
+
+async function reconnecting(db) {
+  const other = new Redis({ port, retryStrategy: () => 20 });
+  await db.set("k", "v");
+  assert.equal(await other.get("k"), "v");
+  assert.ok((await db.client("KILL", "TYPE", "normal", "SKIPME", "yes")) >= 1);
+  assert.equal(await other.get("k"), "v");
+  other.disconnect();
+}
 
 async function main() {
   const db = new Redis({ port, connectionName: "smoke", maxRetriesPerRequest: 1 });
@@ -28,6 +75,10 @@ async function main() {
   const hello = await db.call("HELLO", "2");
   assert.equal(hello[hello.indexOf("proto") + 1], 2);
   await assert.rejects(db.call("NOSUCH"), /unknown command/);
+  await longPipeline(db);
+  await channels(db);
+  await caching(db);
+  await reconnecting(db);
   await db.quit();
 
   const modern = new Redis({ port, lazyConnect: true });

@@ -1,6 +1,7 @@
-"""What redis-py needs of a server: connecting, pipelines, transactions, scanning, both protocols."""
+"""What redis-py needs of a server: connecting, pipelines, transactions, scanning, channels, caching, reconnecting, both protocols."""
 
 import sys
+import time
 
 import redis
 
@@ -44,18 +45,110 @@ def check(db):
         assert "unknown command" in str(error)
 
 
-for protocol in (2, 3):
+def connect(protocol, **options):
     try:
-        db = redis.Redis(port=port, protocol=protocol, decode_responses=True, client_name=f"smoke-{protocol}")
+        return redis.Redis(port=port, protocol=protocol, decode_responses=True, **options)
     except TypeError:
         # Versions before 5 speak RESP2 only.
-        db = redis.Redis(port=port, decode_responses=True, client_name=f"smoke-{protocol}")
+        return redis.Redis(port=port, decode_responses=True, **options)
+
+
+def check_a_long_pipeline(db):
+    with db.pipeline(transaction=False) as pipe:
+        for n in range(5_000):
+            pipe.set(f"long:{n}", n)
+            pipe.get(f"long:{n}")
+        replies = pipe.execute()
+    assert replies[1::2] == [str(n) for n in range(5_000)] and all(replies[::2])
+
+
+def await_message(channels, wanted):
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        message = channels.get_message(timeout=1)
+        if message and message["type"] == wanted:
+            return message
+    raise AssertionError(f"no {wanted}")
+
+
+def kill_others(db, kind):
+    """Ends all connections of a kind but the one that asks, and waits until they have noticed."""
+    assert db.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") >= 1
+    time.sleep(0.2)
+
+
+def check_channels(db, protocol):
+    channels = db.pubsub()
+    channels.subscribe("news")
+    channels.psubscribe("new*")
+    await_message(channels, "psubscribe")
+    assert db.publish("news", "one") == 2
+    assert await_message(channels, "message")["data"] == "one"
+    assert await_message(channels, "pmessage")["data"] == "one"
+    # Whoever is cut off comes back and subscribes again by itself.
+    kill_others(db, "pubsub")
+    until = time.monotonic() + 20
+    while db.pubsub_numsub("news") == [("news", 0)] or db.pubsub_numpat() == 0:
+        assert time.monotonic() < until
+        try:
+            channels.get_message(timeout=0.1)
+        except redis.ConnectionError:
+            pass
+    assert db.publish("news", "two") == 2
+    assert await_message(channels, "message")["data"] == "two"
+    channels.close()
+
+
+def check_reconnecting(protocol):
+    db, other = connect(protocol), connect(protocol)
+    assert db.set("k", "v") and other.ping()
+    kill_others(other, "normal")
+    try:
+        assert db.get("k") == "v"
+    except redis.ConnectionError:
+        # Without retries it is the second command that works.
+        assert db.get("k") == "v"
+    db.close()
+    other.close()
+
+
+def check_caching():
+    try:
+        from redis.cache import CacheConfig
+    except ImportError:
+        return
+    db, other = connect(3, cache_config=CacheConfig()), connect(3)
+    other.set("cached", "one")
+    assert db.get("cached") == "one" and db.get("cached") == "one"
+    cache = db.get_cache()
+    assert cache.size == 1
+    before = other.info("commandstats")["cmdstat_get"]["calls"]
+    assert db.get("cached") == "one"
+    assert other.info("commandstats")["cmdstat_get"]["calls"] == before, "answered by the cache"
+    other.set("cached", "two")
+    until = time.monotonic() + 20
+    while db.get("cached") != "two":
+        assert time.monotonic() < until, "the cache is stale"
+    other.flushdb()
+    while db.get("cached") is not None:
+        assert time.monotonic() < until, "the cache is stale"
+    db.close()
+    other.close()
+
+
+for protocol in (2, 3):
+    db = connect(protocol, client_name=f"smoke-{protocol}")
     check(db)
+    check_a_long_pipeline(db)
+    check_channels(db, protocol)
+    check_reconnecting(protocol)
     assert f"smoke-{protocol}" in [client["name"] for client in db.client_list()]
     assert db.client_id() > 0 and db.client_getname() == f"smoke-{protocol}"
     assert db.command_count() > 50 and db.command()["get"]["arity"] == 2
     db.flushdb()
     db.close()
+
+check_caching()
 
 hello = redis.Redis(port=port).execute_command("HELLO", "3")
 pairs = hello if isinstance(hello, dict) else dict(zip(hello[::2], hello[1::2]))

@@ -162,6 +162,31 @@ fn a_blocked_command_counts_once_it_is_answered() {
 }
 
 #[test]
+fn capabilities_are_noted_and_asked_for() {
+    let server = server();
+    let ((mut t, me), (_other, _)) = (connect(&server), connect(&server));
+    t.check("CLIENT CAPA", "-ERR wrong number of arguments for 'client|capa' command");
+    t.check("CLIENT CAPA later", "OK");
+    assert!(ids(&mut t, "CAPA r").is_empty());
+    t.check("CLIENT CAPA later REDIRECT", "OK");
+    assert_eq!(ids(&mut t, "CAPA r"), [me]);
+    t.check("CLIENT IMPORT-SOURCE ON", "-ERR Server is not in import mode");
+    t.check("CLIENT IMPORT-SOURCE off", "OK");
+}
+
+#[test]
+fn a_watch_that_came_true_is_a_flag() {
+    let server = server();
+    let ((mut t, _), (mut other, id)) = (connect(&server), connect(&server));
+    other.check("WATCH k", "OK");
+    await_field(&mut t, id, "flags", "N");
+    t.check("SET k v", "OK");
+    await_field(&mut t, id, "flags", "d");
+    other.check("UNWATCH", "OK");
+    await_field(&mut t, id, "flags", "N");
+}
+
+#[test]
 fn list_takes_conditions() {
     let server = server();
     let ((mut t, me), (mut other, id), (_third, last)) =
@@ -346,6 +371,47 @@ fn pause_all_ends_by_itself() {
     t.check("CLIENT PAUSE -1", "-ERR timeout is negative");
     t.check("CLIENT PAUSE 9223372036854775807", "-ERR timeout is out of range");
     t.check("CLIENT PAUSE 1 maybe", "-ERR CLIENT PAUSE mode must be WRITE or ALL");
+}
+
+#[test]
+fn nothing_expires_while_pause_holds_and_nothing_that_ended_is_seen() {
+    let server = server();
+    let (mut t, _) = connect(&server);
+    let expired = |t: &mut Transcript| {
+        let info = t.run("INFO stats");
+        let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+        let line =
+            info.lines().find_map(|line| line.strip_prefix("expired_keys:").map(str::to_owned));
+        line.expect("a field").parse::<u64>().expect("a number")
+    };
+    t.check("MULTI", "OK");
+    t.check("SET k v PX 10", "QUEUED");
+    t.check("SET other v", "QUEUED");
+    t.check("CLIENT PAUSE 60000 WRITE", "QUEUED");
+    t.check("EXEC", "[OK, OK, OK]");
+    std::thread::sleep(Duration::from_millis(150));
+    t.check("GET k", "(nil)");
+    t.check("EXISTS k other", "1");
+    t.check("KEYS *", "[other]");
+    assert_eq!(expired(&mut t), 0);
+    t.check("DBSIZE", "2");
+    t.check("CLIENT UNPAUSE", "OK");
+    t.check("GET k", "(nil)");
+    assert_eq!(expired(&mut t), 1);
+}
+
+#[test]
+fn who_is_held_up_by_pause_counts_as_blocked() {
+    let server = server();
+    let ((mut t, _), (mut other, id)) = (connect(&server), connect(&server));
+    t.check("CLIENT PAUSE 60000 WRITE", "OK");
+    other.client.send(&["PFCOUNT", "k"]).unwrap();
+    await_field(&mut t, id, "flags", "b");
+    let info = t.run("INFO clients");
+    let info = String::from_utf8_lossy(info.bytes().expect("text")).into_owned();
+    assert!(info.contains("blocked_clients:1\r\n"), "{info}");
+    t.check("CLIENT UNPAUSE", "OK");
+    assert_eq!(other.client.recv().unwrap().to_string(), "0");
 }
 
 #[test]

@@ -105,8 +105,8 @@ fn hello_describes_the_server() {
     let server = server();
     let mut t = Transcript::new(server.client());
     let id = t.run("CLIENT ID").int().unwrap();
-    t.check("HELLO", &format!("[server, redis, version, 7.2.4, proto, 2, id, {id}, mode, standalone, role, master, modules, []]"));
-    t.check("HELLO 3", &format!("{{server: redis, version: 7.2.4, proto: 3, id: {id}, mode: standalone, role: master, modules: []}}"));
+    t.check("HELLO", &format!("[server, redis, version, 7.4.0, proto, 2, id, {id}, mode, standalone, role, master, modules, []]"));
+    t.check("HELLO 3", &format!("{{server: redis, version: 7.4.0, proto: 3, id: {id}, mode: standalone, role: master, modules: []}}"));
     t.strict("GET k", "_");
     t.check("HELLO 2 SETNAME me", "(any)");
     t.check("CLIENT GETNAME", "me");

@@ -118,7 +118,7 @@ fn lolwut_draws_and_tells_the_version() {
     for command in ["LOLWUT", "LOLWUT VERSION 5", "LOLWUT VERSION 6 40 20", "LOLWUT foo"] {
         let text = t.run(command);
         let text = String::from_utf8_lossy(text.bytes().unwrap()).into_owned();
-        assert!(text.ends_with("\nRedis ver. 7.2.4\n"), "{command}: {text}");
+        assert!(text.ends_with("\nRedis ver. 7.4.0\n"), "{command}: {text}");
         assert!(text.lines().count() > 10, "{command}: {text}");
     }
     assert_eq!(t.run("LOLWUT VERSION 7"), t.run("LOLWUT VERSION 7"));

@@ -1,0 +1,168 @@
+//! What MONITOR shows, and what it does to whoever looks.
+
+use std::time::Duration;
+
+use russet_testkit::{Client, Transcript};
+
+use crate::{Server, server};
+
+fn connect(server: &Server) -> Transcript {
+    Transcript::new(server.client())
+}
+
+/// A connection that monitors.
+fn monitor(server: &Server) -> Client {
+    let mut client = server.client();
+    assert_eq!(client.cmd(&["MONITOR"]).to_string(), "OK");
+    client
+}
+
+/// The next line, without the time, and where it came from.
+fn line(client: &mut Client) -> (String, String) {
+    let line = client.recv().expect("a line");
+    let line = String::from_utf8_lossy(line.bytes().expect("text")).into_owned();
+    let (time, rest) = line.split_once(" [").expect("a time");
+    let (seconds, micros) = time.split_once('.').expect("a fraction");
+    assert!(seconds.parse::<u64>().is_ok_and(|seconds| seconds > 1_000_000_000), "{line}");
+    assert!(micros.len() == 6 && micros.parse::<u32>().is_ok(), "{line}");
+    let (from, words) = rest.split_once("] ").expect("words");
+    (from.to_owned(), words.to_owned())
+}
+
+#[track_caller]
+fn check_lines(client: &mut Client, lines: &[&str]) {
+    for expected in lines {
+        assert_eq!(line(client).1, *expected);
+    }
+}
+
+#[track_caller]
+fn assert_silent(client: &mut Client) {
+    assert_eq!(client.recv_within(Duration::from_millis(50)).unwrap(), None);
+}
+
+#[test]
+fn a_line_tells_when_where_and_what() {
+    let server = server();
+    let mut t = connect(&server);
+    let mut monitor = monitor(&server);
+    t.check("SELECT 3", "OK");
+    t.check(r#"SET "a b" "\x00\n\r\t\"\\\xff\a\b""#, "OK");
+    t.check("GET nosuch", "(nil)");
+    t.check("INCR \"a b\"", "-ERR value is not an integer or out of range");
+    let from = format!("3 {}", t.client.local_addr().unwrap());
+    assert_eq!(line(&mut monitor), (from.clone(), r#""SELECT" "3""#.to_owned()));
+    let words = r#""SET" "a b" "\x00\n\r\t\"\\\xff\a\b""#.to_owned();
+    assert_eq!(line(&mut monitor), (from, words));
+    check_lines(&mut monitor, &[r#""GET" "nosuch""#, r#""INCR" "a b""#]);
+}
+
+#[test]
+fn what_is_refused_or_for_operators_is_not_shown() {
+    let server = server();
+    let mut t = connect(&server);
+    let mut monitor = monitor(&server);
+    t.check("GET", "-ERR wrong number of arguments for 'get' command");
+    t.check("NOSUCH", "-ERR unknown command 'NOSUCH', with args beginning with: ");
+    t.check("CONFIG SET maxmemory 0", "OK");
+    t.check("CLIENT KILL ID 9999", "0");
+    t.check("PING", "PONG");
+    check_lines(&mut monitor, &["\"PING\""]);
+    assert_silent(&mut monitor);
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let server = server();
+    let mut t = connect(&server);
+    let mut monitor = monitor(&server);
+    t.run("AUTH secret");
+    t.run("AUTH user secret");
+    t.run("HELLO 2 AUTH user secret SETNAME me");
+    check_lines(
+        &mut monitor,
+        &[
+            r#""AUTH" "(redacted)""#,
+            r#""AUTH" "(redacted)" "(redacted)""#,
+            r#""HELLO" "2" "AUTH" "(redacted)" "(redacted)" "SETNAME" "me""#,
+        ],
+    );
+}
+
+#[test]
+fn a_transaction_is_shown_when_it_runs_and_exec_last() {
+    let server = server();
+    let mut t = connect(&server);
+    let mut monitor = monitor(&server);
+    t.check("MULTI", "OK");
+    t.check("SET k v", "QUEUED");
+    t.check("INCR k", "QUEUED");
+    t.run("EXEC");
+    check_lines(&mut monitor, &["\"MULTI\"", r#""SET" "k" "v""#, r#""INCR" "k""#, "\"EXEC\""]);
+    t.check("MULTI", "OK");
+    t.run("NOSUCH");
+    t.check("EXEC", "-EXECABORT Transaction discarded because of previous errors.");
+    check_lines(&mut monitor, &["\"MULTI\"", "\"EXEC\""]);
+    t.check("MULTI", "OK");
+    t.check("MONITOR", "QUEUED");
+    t.check("EXEC", "[-ERR MONITOR isn't allowed for DENY BLOCKING client]");
+}
+
+#[test]
+fn who_waits_is_shown_once() {
+    let server = server();
+    let ((mut t, mut other), mut monitor) =
+        ((connect(&server), connect(&server)), monitor(&server));
+    other.client.send(&["BLPOP", "k", "0"]).unwrap();
+    check_lines(&mut monitor, &[r#""BLPOP" "k" "0""#]);
+    t.check("RPUSH k x", "1");
+    assert_eq!(other.client.recv().unwrap().to_string(), "[k, x]");
+    t.check("RPUSH k y", "1");
+    check_lines(&mut monitor, &[r#""RPUSH" "k" "x""#, r#""RPUSH" "k" "y""#]);
+}
+
+#[test]
+fn who_monitors_touches_no_data_until_reset() {
+    let server = server();
+    let mut t = connect(&server);
+    let mut monitor = monitor(&server);
+    let id = t.run("CLIENT ID").int().unwrap() + 1;
+    check_lines(&mut monitor, &[r#""CLIENT" "ID""#]);
+    let listed = t.run(&format!("CLIENT LIST ID {id}")).to_string();
+    assert!(listed.contains(" flags=O "), "{listed}");
+    for refused in ["GET k", "SET k v"] {
+        let words: Vec<&str> = refused.split(' ').collect();
+        assert_eq!(
+            monitor.cmd(&words).to_string(),
+            "-ERR Replica can't interact with the keyspace"
+        );
+    }
+    monitor.send(&["PING"]).unwrap();
+    assert_eq!(monitor.recv().unwrap().to_string(), "PONG");
+    check_lines(&mut monitor, &["\"PING\""]);
+    // Who monitors already is not answered.
+    monitor.send(&["MONITOR"]).unwrap();
+    assert_silent(&mut monitor);
+    assert_eq!(monitor.cmd(&["RESET"]).to_string(), "RESET");
+    t.check("SET k v", "OK");
+    assert_silent(&mut monitor);
+    assert_eq!(monitor.cmd(&["GET", "k"]).to_string(), "v");
+}
+
+#[test]
+fn lines_come_in_the_order_in_which_a_key_changed() {
+    let server = server();
+    let mut monitor = monitor(&server);
+    let work = |name: u32| {
+        let mut client = server.client();
+        for n in 0..500 {
+            client.cmd(&["RPUSH".to_owned(), "k".to_owned(), format!("{name}:{n}")]);
+        }
+    };
+    std::thread::scope(|scope| (0..3).for_each(|name| drop(scope.spawn(move || work(name)))));
+    let list = server.client().cmd(&["LRANGE", "k", "0", "-1"]).to_string().replace('"', "");
+    let shown: Vec<String> = (0..1500)
+        .map(|_| line(&mut monitor).1.rsplit(' ').next().unwrap().trim_matches('"').to_owned())
+        .collect();
+    assert_eq!(list, format!("[{}]", shown.join(", ")));
+}
