@@ -174,6 +174,8 @@ pub(super) const SCRIPT: &[Step] = &[
     own("HEXPIRE h2 0 FIELDS 1 x", "hdel h2"),
     own("HGETDEL h2 FIELDS 1 new", "hdel h2"),
     own("HGETDEL h2 FIELDS 1 g", "hdel h2, del h2"),
+    own("HIMPORT PREPARE fs f g", ""),
+    own("HIMPORT SET h3 fs 1 2", "hset h3"),
     step("HDEL h g new", "hdel h, del h"),
     step("XADD x 1-1 f v", "xadd x"),
     step("XADD x MAXLEN 1 2-1 f v", "xadd x, xtrim x"),
