@@ -65,7 +65,20 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
     ),
     ("replication", &["psync", "replconf", "replicaof", "slaveof", "sync", "wait", "waitaof"]),
     ("files", &["bgrewriteaof", "bgsave", "save"]),
-    ("messages, which reach other connections", &["publish", "psubscribe", "subscribe"]),
+    (
+        "messages, which reach other connections; transcripts of their own",
+        &[
+            "publish",
+            "spublish",
+            "subscribe",
+            "psubscribe",
+            "ssubscribe",
+            "unsubscribe",
+            "punsubscribe",
+            "sunsubscribe",
+            "pubsub",
+        ],
+    ),
     ("empties everything; each stretch begins so", &["flushall", "flushdb"]),
     (
         "the bytes are those of the version; travelling between servers is tested with RDB",
