@@ -78,7 +78,7 @@ impl Core {
         let client = Client::new(1, Peer::Internal, 0, 0);
         Self {
             state,
-            executor: Executor::new(state.thread()),
+            executor: Executor::new(state.thread("core")),
             session: Session::new(client.into(), true),
             out: Output::default(),
         }
@@ -100,7 +100,7 @@ impl Core {
             assert!(ran.1.is_none(), "nothing halts here");
             at = ran.0;
         }
-        self.executor.account(1);
+        self.executor.end_turn(0);
         black_box(&self.out);
         self.out.clear();
     }

@@ -16,6 +16,7 @@ mod commands {
     mod changes;
     mod client;
     mod command;
+    mod commandlog;
     mod config;
     mod connection;
     mod debug;
@@ -23,8 +24,10 @@ mod commands {
     mod generic;
     mod geo;
     mod hash;
+    mod hotkeys;
     mod hyperloglog;
     mod info;
+    mod latency;
     mod list;
     mod memory;
     mod monitor;
@@ -44,6 +47,8 @@ mod config_file;
 /// The whole table beside real servers.
 mod differential;
 mod events;
+/// What Prometheus reads.
+mod metrics;
 mod order;
 
 mod protocol;

@@ -93,6 +93,10 @@ fn keys_are_picked_out_of_command_lines() {
     t.check("COMMAND GETKEYS BLPOP a b 0", "[a, b]");
     t.check("COMMAND GETKEYS OBJECT ENCODING k", "[k]");
     t.check("COMMAND GETKEYSANDFLAGS GET k", "[[k, [RO, access]]]");
+    t.check("COMMAND GETKEYSANDFLAGS SET k v", "[[k, [OW, update]]]");
+    t.check("COMMAND GETKEYSANDFLAGS SET k v EX 1 GET", "[[k, [RW, access, update]]]");
+    t.check("COMMAND GETKEYSANDFLAGS BITFIELD k GET u8 0", "[[k, [RO, access]]]");
+    t.check("COMMAND GETKEYSANDFLAGS BITFIELD k SET u8 0 1", "[[k, [RW, access, update]]]");
     t.check("COMMAND GETKEYSANDFLAGS COPY a b", "[[a, [RO, access]], [b, [OW, update]]]");
     t.check("COMMAND GETKEYS PING", "-ERR The command has no key arguments");
     t.check("COMMAND GETKEYS NOSUCH", "-ERR Invalid command specified");

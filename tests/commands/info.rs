@@ -33,13 +33,14 @@ fn titles(text: &str) -> Vec<&str> {
 #[test]
 fn sections_come_in_one_order_however_they_are_asked_for() {
     let (_server, mut t) = transcript();
-    let default = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace";
+    let default = "Server Clients Memory Persistence Threads Stats Replication CPU Modules Errorstats Cluster Keyspace";
     assert_eq!(titles(&info(&mut t, "")).join(" "), default);
     assert_eq!(titles(&info(&mut t, "default")).join(" "), default);
     assert_eq!(titles(&info(&mut t, "KEYSPACE cpu")), ["CPU", "Keyspace"]);
     assert_eq!(titles(&info(&mut t, "commandstats commandstats")), ["Commandstats"]);
-    assert_eq!(titles(&info(&mut t, "everything")).len(), 13);
-    assert_eq!(titles(&info(&mut t, "all")).len(), 13);
+    assert_eq!(titles(&info(&mut t, "everything")).len(), 15);
+    assert_eq!(titles(&info(&mut t, "all")).len(), 15);
+    assert_eq!(titles(&info(&mut t, "debug shards")), ["Shards", "Debug"]);
     assert_eq!(info(&mut t, "nothing"), "");
     assert!(info(&mut t, "").contains("\r\n\r\n# Clients\r\n"));
 }
@@ -100,6 +101,109 @@ fn commands_and_errors_are_counted_by_name() {
     assert_eq!(field(&text, "total_error_replies"), "2");
     assert_eq!(field(&text, "keyspace_hits"), "1");
     assert_eq!(field(&text, "keyspace_misses"), "1");
+}
+
+#[test]
+fn calls_are_counted_one_by_one_in_a_pipeline_and_in_a_transaction() {
+    let (_server, mut t) = transcript();
+    t.check("CONFIG RESETSTAT", "OK");
+    let pipeline: [&[&str]; 7] = [
+        &["SET", "k", "1"],
+        &["SET", "k", "2"],
+        &["GET", "k"],
+        &["MULTI"],
+        &["SET", "k", "3"],
+        &["LRANGE", "none", "0", "-1"],
+        &["EXEC"],
+    ];
+    for words in pipeline {
+        t.client.send(words).unwrap();
+    }
+    t.client.send(&["INFO", "commandstats"]).unwrap();
+    (0..pipeline.len()).for_each(|_| drop(t.client.recv().unwrap()));
+    let Reply::Bulk(text) = t.client.recv().unwrap() else { panic!("text") };
+    let text = String::from_utf8_lossy(&text);
+    for (name, calls) in [("set", 3), ("get", 1), ("multi", 1), ("lrange", 1), ("exec", 1)] {
+        let line = field(&text, &format!("cmdstat_{name}"));
+        assert!(line.starts_with(&format!("calls={calls},usec=")), "{name}: {line}");
+    }
+    assert_eq!(field(&text, "cmdstat_config|resetstat").split(',').next(), Some("calls=1"));
+    assert!(!text.contains("cmdstat_info"), "it has not ended yet: {text}");
+}
+
+#[test]
+fn a_call_that_waits_counts_when_it_is_answered() {
+    let (server, mut t) = transcript();
+    let mut waiter = server.client();
+    waiter.send(&["BLPOP", "list", "0"]).unwrap();
+    while field(&info(&mut t, "clients"), "blocked_clients") == "0" {
+        std::thread::yield_now();
+    }
+    assert!(!info(&mut t, "commandstats").contains("blpop"));
+    t.check("RPUSH list a", "1");
+    waiter.recv().unwrap();
+    let line = field(&info(&mut t, "commandstats"), "cmdstat_blpop");
+    assert!(line.starts_with("calls=1,"), "{line}");
+    waiter.send(&["BLPOP", "list", "0.01"]).unwrap();
+    waiter.recv().unwrap();
+    let line = field(&info(&mut t, "commandstats"), "cmdstat_blpop");
+    assert!(line.starts_with("calls=2,"), "{line}");
+}
+
+#[test]
+fn threads_and_shards_have_figures_of_their_own() {
+    let (_server, mut t) = transcript();
+    t.check("SET k v", "OK");
+    let threads = info(&mut t, "threads");
+    let clients = |nth: usize| {
+        let line = field(&threads, &format!("io_thread_{nth}"));
+        line.strip_prefix("clients=").unwrap().split(',').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(clients(0) + clients(1), 1, "{threads}");
+    let shards = info(&mut t, "shards");
+    assert_eq!(field(&shards, "shards"), "1024");
+    assert_eq!(field(&shards, "shard_keys_max"), "1");
+    assert_eq!(shards.matches("keys=1,bytes=").count(), 1, "{shards}");
+}
+
+#[test]
+fn sizes_of_values_are_counted_by_powers_of_two() {
+    let (_server, mut t) = transcript();
+    t.check("MSET a 1 b 22 c 333 d 4444", "OK");
+    t.check(&format!("SET e {}", "x".repeat(3000)), "OK");
+    t.check("RPUSH l 1 2 3 4 5", "5");
+    t.check("SADD s 1", "1");
+    let text = info(&mut t, "keysizes");
+    assert_eq!(field(&text, "db0_distrib_strings_sizes"), "1=1,2=2,4=1,2K=1");
+    assert_eq!(field(&text, "db0_distrib_lists_items"), "4=1");
+    assert_eq!(field(&text, "db0_distrib_sets_items"), "1=1");
+    t.check("LPOP l 4", "[1, 2, 3, 4]");
+    t.check("DEL s", "1");
+    t.check("SET a 4444", "OK");
+    t.check("INCRBY b 99978", "100000");
+    let text = info(&mut t, "keysizes");
+    assert_eq!(field(&text, "db0_distrib_strings_sizes"), "2=1,4=3,2K=1");
+    assert_eq!(field(&text, "db0_distrib_lists_items"), "1=1");
+    assert!(!text.contains("sets"), "{text}");
+    t.check("FLUSHALL", "OK");
+    assert_eq!(info(&mut t, "keysizes"), "# Keysizes\r\n");
+}
+
+#[test]
+fn turns_are_counted_and_timed() {
+    let (_server, mut t) = transcript();
+    t.check("SET k v", "OK");
+    let number = |text: &str, name: &str| field(text, name).parse::<u64>().unwrap();
+    let before = info(&mut t, "stats");
+    std::thread::sleep(Duration::from_millis(250));
+    let after = info(&mut t, "stats");
+    let grown = number(&after, "eventloop_cycles") - number(&before, "eventloop_cycles");
+    assert!((2..20).contains(&grown), "{grown}");
+    assert!(number(&after, "eventloop_duration_sum") > number(&before, "eventloop_duration_sum"));
+    let debug = info(&mut t, "debug");
+    assert!(number(&debug, "eventloop_cmd_per_cycle_max") >= 1, "{debug}");
+    assert!(number(&debug, "eventloop_duration_cron_sum") > 0, "{debug}");
+    assert!(!info(&mut t, "all").contains("eventloop_duration_cron_sum"));
 }
 
 #[test]

@@ -54,6 +54,40 @@ fn stats_are_a_map_of_numbers() {
 }
 
 #[test]
+fn stats_have_all_names_that_redis_has() {
+    let (_server, mut t) = transcript();
+    t.check("SELECT 3", "OK");
+    t.check("SET k v EX 100", "OK");
+    let stats = t.run("MEMORY STATS").to_string();
+    for name in [
+        "peak.allocated",
+        "replication.backlog",
+        "clients.normal",
+        "lua.caches",
+        "db.3, [overhead.hashtable.main",
+        "overhead.hashtable.expires",
+        "overhead.db.hashtable.rehashing",
+        "allocator-fragmentation.bytes",
+        "rss-overhead.bytes",
+        "fragmentation.bytes",
+    ] {
+        assert!(stats.contains(name), "{name}: {stats}");
+    }
+    assert!(!stats.contains("db.0"), "{stats}");
+}
+
+#[test]
+fn the_allocator_tells_and_gives_back() {
+    let (_server, mut t) = transcript();
+    t.strict("MEMORY PURGE", "+OK");
+    let stats = t.run("MEMORY MALLOC-STATS").to_string();
+    assert!(stats.contains("jemalloc"), "{stats}");
+    let empty = t.run("MEMORY DOCTOR").to_string();
+    assert!(!empty.is_empty());
+    t.check("MEMORY HELP x", "-ERR wrong number of arguments for 'memory|help' command");
+}
+
+#[test]
 fn looking_at_a_key_is_no_access() {
     let (_server, mut t) = transcript();
     t.check("SET k v", "OK");

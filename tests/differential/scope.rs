@@ -61,6 +61,7 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "time",
             "function",
             "commandlog",
+            "hotkeys",
         ],
     ),
     ("replication", &["psync", "replconf", "replicaof", "slaveof", "sync", "wait", "waitaof"]),

@@ -40,6 +40,12 @@ pub const COMMANDS: &[Command] = &[
         arity: -2,
         flags: &[Write, DenyOom],
         keys: &[at(1, RW | ACCESS | UPDATE | VARIABLE_FLAGS)],
+        exact_access: Some(|words| {
+            let writes = |word: &&[u8]| {
+                word.eq_ignore_ascii_case(b"SET") || word.eq_ignore_ascii_case(b"INCRBY")
+            };
+            if words.iter().skip(2).any(writes) { RW | ACCESS | UPDATE } else { RO | ACCESS }
+        }),
         run: bitfield::bitfield,
         ..BITMAP
     },

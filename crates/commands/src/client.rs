@@ -376,8 +376,7 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let mut out = Output::default();
         let mut reply = Writer { out: &mut out, protocol: blocked.protocol };
         if with_error {
-            cx.state.stats.error("UNBLOCKED");
-            cx.thread.counters.errors.add(1);
+            cx.thread.counters.error("UNBLOCKED");
             cx.thread.counters.commands[blocked.row.id].failed.add(1);
             reply.error(&Error::Unblocked.text());
         } else {

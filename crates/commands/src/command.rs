@@ -8,7 +8,7 @@ mod info;
 mod node;
 
 use russet_dispatch::command::Flag::*;
-use russet_dispatch::keys::{Access, NOT_KEY, access_names, positions};
+use russet_dispatch::keys::{Access, NOT_KEY, VARIABLE_FLAGS, access_names, positions};
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Row};
 use russet_engine::glob;
 
@@ -232,11 +232,15 @@ fn find_keys<'a>(cx: &Context<'_>, args: &mut Args<'a>) -> Result<Vec<(&'a [u8],
         return Err(Error::InvalidArgc);
     }
     let mut found = Vec::new();
+    let exact = row.command.exact_access.map(|access_of| access_of(&line));
     let makes_sense = positions(
         row.command.keys,
         line.len(),
         |at| line[at],
-        |at, access| found.push((line[at], access)),
+        |at, access| {
+            let exact = exact.filter(|_| access & VARIABLE_FLAGS != 0);
+            found.push((line[at], exact.unwrap_or(access)));
+        },
     );
     if makes_sense && !found.is_empty() { Ok(found) } else { Err(Error::InvalidArguments) }
 }

@@ -4,7 +4,7 @@ use russet_config::{Caller, Config, Id, SetError, id};
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::{Change, Request};
 use russet_dispatch::state::rule;
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop, tracking};
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Secret, Stop, tracking};
 use russet_engine::glob;
 
 use crate::help;
@@ -16,8 +16,16 @@ const CONFIG: Command = Command { group: Group::Server, file: file!(), ..Command
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
-const OF_THE_SHELL: [Id; 6] =
-    [id("appendonly"), id("bind"), id("dir"), id("loglevel"), id("maxclients"), id("port")];
+const OF_THE_SHELL: [Id; 8] = [
+    id("appendonly"),
+    id("bind"),
+    id("dir"),
+    id("loglevel"),
+    id("maxclients"),
+    id("metrics-bind"),
+    id("metrics-port"),
+    id("port"),
+];
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[Command {
@@ -49,6 +57,7 @@ pub const COMMANDS: &[Command] = &[Command {
             flags: &[Admin, NoScript, Loading, Stale],
             tips: EVERYWHERE,
             history: &[("7.0.0", "Takes several parameters.")],
+            secrets: &[Secret::Parameters(2)],
             run: set,
             ..CONFIG
         },

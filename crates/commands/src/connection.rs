@@ -292,6 +292,7 @@ fn log_in(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outcome {
 /// Counts a wrong password; the last that is borne is answered late and ends the connection.
 fn refuse(cx: &mut Context<'_>, failures_max: u64) -> Stop {
     cx.session.auth_failures += 1;
+    cx.thread.counters.auth_denied.add(1);
     if failures_max == 0 || u64::from(cx.session.auth_failures) < failures_max {
         return Error::WrongPass.into();
     }

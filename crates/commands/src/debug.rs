@@ -67,6 +67,13 @@ const TOPICS: &[Topic] = &[
         run: rewrite_all,
     },
     Topic {
+        name: "dict-resizing",
+        syntax: "<0|1>",
+        summary: "Is accepted: tables grow and shrink with what is in them.",
+        words: 1..=1,
+        run: accepted,
+    },
+    Topic {
         name: "digest",
         syntax: "",
         summary: "Sums all keys and values up in forty hexadecimal digits.",

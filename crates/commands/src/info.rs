@@ -12,8 +12,9 @@ use std::fmt::Write;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::{Args, Category, Command, Context, Group, Outcome};
 
+use self::Shown::*;
 use self::facts::Facts;
-pub(crate) use self::facts::Walked;
+pub(crate) use self::facts::{Walked, client_bytes};
 
 /// What the row has.
 pub const COMMANDS: &[Command] = &[Command {
@@ -46,34 +47,48 @@ enum Body {
     Empty,
 }
 
+/// Who is shown a section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Everybody.
+    ByDefault,
+    /// Those who ask for all, or for it.
+    InAll,
+    /// Those who ask for it by name.
+    ByName,
+}
+
 /// One chapter of INFO.
 struct Section {
     /// Its heading; in lower case, what clients ask for.
     title: &'static str,
-    /// Whether INFO without words shows it.
-    by_default: bool,
+    shown: Shown,
     body: Body,
 }
 
-const fn section(title: &'static str, by_default: bool, body: Body) -> Section {
-    Section { title, by_default, body }
+const fn section(title: &'static str, shown: Shown, body: Body) -> Section {
+    Section { title, shown, body }
 }
 
 /// In the order of Redis.
 const SECTIONS: &[Section] = &[
-    section("Server", true, Body::Fields(fields::SERVER)),
-    section("Clients", true, Body::Fields(fields::CLIENTS)),
-    section("Memory", true, Body::Fields(fields::MEMORY)),
-    section("Persistence", true, Body::Fields(fields::PERSISTENCE)),
-    section("Stats", true, Body::Fields(fields::STATS)),
-    section("Replication", true, Body::Fields(fields::REPLICATION)),
-    section("CPU", true, Body::Fields(fields::CPU)),
-    section("Modules", true, Body::Empty),
-    section("Commandstats", false, Body::Lines(lists::commands)),
-    section("Errorstats", true, Body::Lines(lists::errors)),
-    section("Latencystats", false, Body::Empty),
-    section("Cluster", true, Body::Fields(fields::CLUSTER)),
-    section("Keyspace", true, Body::Lines(lists::keyspace)),
+    section("Server", ByDefault, Body::Fields(fields::SERVER)),
+    section("Clients", ByDefault, Body::Fields(fields::CLIENTS)),
+    section("Memory", ByDefault, Body::Fields(fields::MEMORY)),
+    section("Persistence", ByDefault, Body::Fields(fields::PERSISTENCE)),
+    section("Threads", ByDefault, Body::Lines(lists::threads)),
+    section("Stats", ByDefault, Body::Fields(fields::STATS)),
+    section("Replication", ByDefault, Body::Fields(fields::REPLICATION)),
+    section("CPU", ByDefault, Body::Fields(fields::CPU)),
+    section("Modules", ByDefault, Body::Empty),
+    section("Commandstats", InAll, Body::Lines(lists::commands)),
+    section("Errorstats", ByDefault, Body::Lines(lists::errors)),
+    section("Latencystats", InAll, Body::Lines(lists::latencies)),
+    section("Cluster", ByDefault, Body::Fields(fields::CLUSTER)),
+    section("Keyspace", ByDefault, Body::Lines(lists::keyspace)),
+    section("Keysizes", InAll, Body::Lines(lists::sizes)),
+    section("Shards", ByName, Body::Lines(lists::shards)),
+    section("Debug", ByName, Body::Fields(fields::DEBUG)),
 ];
 
 fn info(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
@@ -89,11 +104,12 @@ fn info(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn is_wanted(section: &Section, words: &[&[u8]]) -> bool {
     let asks = |word: &&[u8]| match word.to_ascii_lowercase().as_slice() {
-        b"all" | b"everything" => true,
-        b"default" => section.by_default,
+        b"all" | b"everything" => section.shown != ByName,
+        b"default" => section.shown == ByDefault,
+        b"module_list" => section.title == "Modules",
         name => section.title.as_bytes().eq_ignore_ascii_case(name),
     };
-    if words.is_empty() { section.by_default } else { words.iter().any(asks) }
+    if words.is_empty() { section.shown == ByDefault } else { words.iter().any(asks) }
 }
 
 fn write(section: &Section, facts: &Facts) -> String {

@@ -7,6 +7,7 @@ use russet_dispatch::Command;
 pub mod bitmap;
 pub mod client;
 pub mod command;
+pub mod commandlog;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -15,8 +16,10 @@ pub mod generic;
 pub mod geo;
 pub mod hash;
 mod help;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
+pub mod latency;
 pub mod list;
 mod long_double;
 pub mod memory;
@@ -38,10 +41,13 @@ pub const FAMILIES: &[&[Command]] = &[
     config::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
+    commandlog::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
     function::COMMANDS,
+    hotkeys::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     shutdown::COMMANDS,

@@ -1,51 +1,77 @@
 //! MEMORY: what keys and the server take.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod doctor;
+mod stats;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{RO, at};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
 
 use crate::help;
-use crate::info::Walked;
 
 /// What every one of them has in common.
-const MEMORY: Command = Command { group: Group::Server, file: file!(), ..Command::BASE };
+const MEMORY: Command =
+    Command { since: "4.0.0", group: Group::Server, file: file!(), ..Command::BASE };
+
+/// What clients of a cluster do: ask every node.
+const EVERYWHERE: &[&str] =
+    &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[Command {
     name: "memory",
     summary: "Holds the commands about memory.",
     complexity: "Depends on subcommand.",
-    since: "4.0.0",
     arity: -2,
     subcommands: &[
+        Command {
+            name: "doctor",
+            summary: "Says in words what is wrong with the use of memory, if anything is.",
+            arity: 2,
+            flags: &[Walks],
+            tips: EVERYWHERE,
+            run: doctor::doctor,
+            ..MEMORY
+        },
+        help::row("4.0.0", MEMORY),
+        Command {
+            name: "malloc-stats",
+            summary: "Shows what the allocator says of itself.",
+            complexity: "Depends on how much memory is allocated, could be slow",
+            arity: 2,
+            tips: EVERYWHERE,
+            run: malloc_stats,
+            ..MEMORY
+        },
+        Command {
+            name: "purge",
+            summary: "Asks the allocator to give back what it does not need.",
+            complexity: "Depends on how much memory is allocated, could be slow",
+            arity: 2,
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+            run: purge,
+            ..MEMORY
+        },
+        Command {
+            name: "stats",
+            summary: "Shows what the server's memory is used for.",
+            arity: 2,
+            flags: &[Walks],
+            tips: EVERYWHERE,
+            run: stats::stats,
+            ..MEMORY
+        },
         Command {
             name: "usage",
             syntax: "key [SAMPLES count:int]",
             summary: "Tells how many bytes a key and its value take.",
-            since: "4.0.0",
+            complexity: "O(1)",
             arity: -3,
             flags: &[ReadOnly],
             keys: &[at(2, RO)],
             run: usage,
             ..MEMORY
         },
-        Command {
-            name: "stats",
-            summary: "Shows what the server's memory is used for.",
-            since: "4.0.0",
-            arity: 2,
-            flags: &[Walks],
-            tips: &[
-                "nondeterministic_output",
-                "request_policy:all_shards",
-                "response_policy:special",
-            ],
-            run: stats,
-            ..MEMORY
-        },
-        help::row("4.0.0", MEMORY),
     ],
     ..MEMORY
 }];
@@ -65,54 +91,16 @@ fn usage(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// A number of MEMORY STATS.
-enum Stat {
-    Bytes(u64),
-    Part(f64),
-}
-
-fn stats(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    cx.state.probe();
-    let walked = Walked::gather(cx)?;
-    let rows = measure(cx, &walked);
-    cx.reply.map(rows.len());
-    for (name, stat) in rows {
-        cx.reply.bulk(name.as_bytes());
-        match stat {
-            Stat::Bytes(bytes) => cx.reply.integer(bytes as i64),
-            Stat::Part(part) => cx.reply.double(part),
-        }
-    }
+fn malloc_stats(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    let text = cx.state.tools.get().map(|tools| (tools.allocator_report)());
+    cx.reply.verbatim("txt", text.unwrap_or_default().as_bytes());
     Ok(())
 }
 
-fn measure(cx: &Context<'_>, walked: &Walked) -> [(&'static str, Stat); 18] {
-    use Stat::{Bytes, Part};
-    let gauges = &cx.state.gauges;
-    let load = |gauge: &AtomicU64| gauge.load(Ordering::Relaxed);
-    let ratio = |one: u64, other: u64| Part(one as f64 / other.max(1) as f64);
-    let (used, startup) = (load(&gauges.used_memory), load(&gauges.used_memory_startup));
-    let (active, resident, rss) = (load(&gauges.active), load(&gauges.resident), load(&gauges.rss));
-    let (data, keys) = (walked.data_bytes, walked.keys() as u64);
-    let share = |part: u64, whole: u64| Part(part as f64 * 100.0 / whole.max(1) as f64);
-    [
-        ("peak.allocated", Bytes(load(&gauges.used_memory_peak))),
-        ("total.allocated", Bytes(used)),
-        ("startup.allocated", Bytes(startup)),
-        ("overhead.db.hashtable.lut", Bytes(walked.table_bytes)),
-        ("overhead.total", Bytes(used.saturating_sub(data))),
-        ("db.dict.rehashing.count", Bytes(walked.moving_tables as u64)),
-        ("keys.count", Bytes(keys)),
-        ("keys.bytes-per-key", Bytes(data.checked_div(keys).unwrap_or(0))),
-        ("dataset.bytes", Bytes(data)),
-        ("dataset.percentage", share(data, used.saturating_sub(startup))),
-        ("peak.percentage", share(used, load(&gauges.used_memory_peak))),
-        ("allocator.allocated", Bytes(used)),
-        ("allocator.active", Bytes(active)),
-        ("allocator.resident", Bytes(resident)),
-        ("allocator-fragmentation.ratio", ratio(active, used)),
-        ("allocator-rss.ratio", ratio(resident, active)),
-        ("rss-overhead.ratio", ratio(rss, resident)),
-        ("fragmentation", ratio(rss, used)),
-    ]
+fn purge(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    if !cx.state.tools.get().is_some_and(|tools| (tools.purge)()) {
+        return Err(Error::PurgeFailed.into());
+    }
+    cx.reply.ok();
+    Ok(())
 }

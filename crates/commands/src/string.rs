@@ -277,6 +277,10 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: &[Write, DenyOom],
         keys: &[at(1, RW | ACCESS | UPDATE | VARIABLE_FLAGS)],
+        exact_access: Some(|words| {
+            let gets = words.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+            if gets { RW | ACCESS | UPDATE } else { OW | UPDATE }
+        }),
         history: &[
             ("2.6.12", "`EX`, `PX`, `NX` and `XX` came."),
             ("6.0.0", "`KEEPTTL` came."),

@@ -140,6 +140,14 @@ impl Config {
         }
     }
 
+    /// Addresses to serve metrics on.
+    pub fn metrics_addresses(&self) -> &[String] {
+        match self.value(const { id("metrics-bind") }) {
+            Value::Words(words) => words,
+            _ => wrong_kind(const { id("metrics-bind") }),
+        }
+    }
+
     /// When to snapshot; empty for never.
     pub fn save_rules(&self) -> &[SaveRule] {
         match self.value(const { id("save") }) {

@@ -168,8 +168,9 @@ const NETWORK: &[Parameter] = &[
         .fixed()
         .doc("Mark put on sockets for the firewall; 0 puts none."),
     integer("metrics-port", 0, PORT, "0")
-        .fixed()
-        .doc("Port that serves metrics in Prometheus' format; 0 serves none."),
+        .doc("Port that serves metrics in Prometheus' format, and whether the server is well; 0 serves none."),
+    row("metrics-bind", Kind::Addresses, "127.0.0.1 -::1")
+        .doc("Addresses to listen on for that."),
 ];
 
 const TLS_CLIENTS: Names = &[("no", 0), ("yes", 1), ("optional", 2)];

@@ -122,6 +122,8 @@ pub struct Blocked {
     pub no_touch: bool,
     /// The number that what it reads is remembered by, if it is.
     pub reads_as: Option<u32>,
+    /// What its command has taken so far without the waiting, in nanoseconds.
+    pub spent_ns: AtomicU64,
 }
 
 impl Blocked {
@@ -139,8 +141,20 @@ impl Blocked {
             Some(at) => at,
             None => 0,
         });
-        let (claim, reads_as) = (Claim::new(), None);
-        Self { claim, client, db, wait, again_ms, request, row, protocol, no_touch, reads_as }
+        let (claim, reads_as, spent_ns) = (Claim::new(), None, AtomicU64::new(0));
+        Self {
+            claim,
+            client,
+            db,
+            wait,
+            again_ms,
+            request,
+            row,
+            protocol,
+            no_touch,
+            reads_as,
+            spent_ns,
+        }
     }
 
     /// When its command is to run again if nothing has happened by then, in milliseconds since 1970.

@@ -12,12 +12,14 @@ pub struct Clock {
     now_ms: AtomicU64,
     /// Tells microseconds, for TIME alone; set by the shell.
     precise: OnceLock<fn() -> u64>,
+    /// Measures; set by the shell.
+    ticks: OnceLock<fn() -> u64>,
 }
 
 impl Clock {
     /// A clock that shows `now_ms`.
     pub const fn new(now_ms: u64) -> Self {
-        Self { now_ms: AtomicU64::new(now_ms), precise: OnceLock::new() }
+        Self { now_ms: AtomicU64::new(now_ms), precise: OnceLock::new(), ticks: OnceLock::new() }
     }
 
     /// What time it is.
@@ -29,6 +31,17 @@ impl Clock {
     /// Says who knows the microseconds since 1970.
     pub fn refine(&self, precise: fn() -> u64) {
         self.precise.get_or_init(|| precise);
+    }
+
+    /// Says who measures, in nanoseconds of no particular beginning.
+    pub fn measure_by(&self, ticks: fn() -> u64) {
+        self.ticks.get_or_init(|| ticks);
+    }
+
+    /// Nanoseconds of no particular beginning, never fewer than before; always 0 where nobody measures.
+    #[inline]
+    pub fn ticks(&self) -> u64 {
+        self.ticks.get().map_or(0, |ticks| ticks())
     }
 
     /// Microseconds since 1970, never before [`Clock::now`]; whole milliseconds where nobody knows better.

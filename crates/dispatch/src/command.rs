@@ -25,7 +25,7 @@
 use crate::args::Args;
 use crate::context::{Context, Outcome};
 use crate::error::{Error, Stop};
-use crate::keys::KeySpec;
+use crate::keys::{Access, KeySpec};
 
 /// What does a command's work. It reads all its arguments, then touches data, then replies.
 pub type Handler = fn(&mut Context<'_>, &mut Args<'_>) -> Outcome;
@@ -57,6 +57,9 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// What to bring towards the cache beyond the keys' entries, when the command comes in a pipeline.
     pub prefetch: Prefetch,
+    /// What is done with its keys where that depends on other words, which are given with the command's name; see
+    /// [`VARIABLE_FLAGS`](crate::keys::VARIABLE_FLAGS).
+    pub exact_access: Option<fn(&[&[u8]]) -> Access>,
     /// Which arguments nobody else is to see.
     pub secrets: &'static [Secret],
     /// Tips for clients, as COMMAND INFO prints them.
@@ -88,6 +91,7 @@ impl Command {
         not: &[],
         keys: &[],
         prefetch: Prefetch::Nothing,
+        exact_access: None,
         secrets: &[],
         tips: &[],
         history: &[],

@@ -436,6 +436,30 @@ errors! {
     NoSuchReplyType = "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
     /// A reply that RESP2 has no words for.
     Resp2NotSupported = "ERR RESP2 is not supported by this command",
+    /// SLOWLOG GET or COMMANDLOG GET of a number that is none.
+    LogCount = "ERR count should be greater than or equal to -1",
+    /// COMMANDLOG of a log that there is not.
+    LogKind = "ERR type should be one of the following: slow, large-request, large-reply",
+    /// HOTKEYS START while a session is under way.
+    HotKeysActive = "ERR hotkeys tracking session already in progress",
+    /// HOTKEYS STOP without a session.
+    HotKeysInactive = "ERR hotkeys tracking is not active",
+    /// HOTKEYS RESET while a session is under way.
+    HotKeysBusy = "ERR hotkeys tracking is active, stop it first",
+    /// HOTKEYS START SLOTS.
+    HotKeysSlots = "ERR SLOTS parameter cannot be used in non-cluster mode",
+    /// HOTKEYS START without METRICS.
+    HotKeysMetrics = "ERR METRICS parameter is required",
+    /// HOTKEYS START METRICS with another number of them than it says, or with none.
+    HotKeysMetricsCount = "ERR METRICS count does not match the number of metric types provided",
+    /// HOTKEYS START COUNT out of range.
+    HotKeysCount = "ERR COUNT must be between 1 and 64",
+    /// HOTKEYS START SAMPLE out of range.
+    HotKeysSample = "ERR SAMPLE ratio must be positive",
+    /// HOTKEYS START DURATION out of range.
+    HotKeysDuration = "ERR DURATION must be between 1 and 1000000",
+    /// MEMORY PURGE that the allocator refuses.
+    PurgeFailed = "ERR Error purging dirty pages",
     /// DEBUG is not permitted here.
     DebugNotAllowed = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
     /// A handler asked for a key that its row does not declare.

@@ -18,10 +18,12 @@ use smallvec::SmallVec;
 use crate::args::{Args, OwnedRequest, Spots};
 use crate::blocking::{Blocked, OnTimeout, Wait};
 use crate::command::Flag;
+use crate::commandlog::Ran;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
 use crate::keys::positions;
+use crate::meter::{BRIEF_WORDS, Late};
 use crate::monitor;
 use crate::request::Request;
 use crate::serve::{Served, serve};
@@ -89,6 +91,8 @@ struct Prepared {
     row: Option<&'static Row>,
     /// The only key's argument, or where the keys stand in `spots`.
     keys: KeySet,
+    /// Whether it is not timed by itself.
+    is_brief: bool,
 }
 
 impl Prepared {
@@ -101,6 +105,43 @@ impl Prepared {
             }
             _ => None,
         }
+    }
+}
+
+/// Which requests of a chunk are brief.
+#[derive(Clone, Copy, Debug, Default)]
+struct Brevity {
+    /// None: each is timed by itself.
+    is_exact: bool,
+    /// Those of up to so many bytes, if that has to be looked at.
+    bytes_max: Option<usize>,
+}
+
+impl Brevity {
+    fn of_chunk(state: &State, batch: &Batch, from: usize, until: usize) -> Self {
+        let observe = &state.tunables.observe;
+        let begin = if from == 0 { 0 } else { batch.end_of(from - 1) };
+        let bytes = batch.end_of(until.saturating_sub(1)).saturating_sub(begin);
+        let bytes_max = observe.brief_request.load(Ordering::Relaxed);
+        let is_exact = observe.is_exact();
+        Self { is_exact, bytes_max: (bytes > bytes_max).then_some(bytes_max) }
+    }
+
+    #[inline]
+    fn takes(self, row: &Row, spans: &[Span]) -> bool {
+        row.is_brief
+            && spans.len() <= BRIEF_WORDS
+            && !self.is_exact
+            && self.bytes_max.is_none_or(|max| extent(spans) <= max)
+    }
+}
+
+/// Bytes from the beginning of the first word to the end of the last.
+fn extent(spans: &[Span]) -> usize {
+    match spans {
+        [first, .., last] => last.start + last.len - first.start,
+        [only] => only.len,
+        [] => 0,
     }
 }
 
@@ -128,8 +169,11 @@ pub struct Executor {
     unit: Unit,
     prepared: Vec<Prepared>,
     spots: Vec<(u32, Spot)>,
-    /// Ids of the commands that ran since the last [`Executor::account`], and how many of each in a row.
-    ran: Vec<(usize, u64)>,
+    brevity: Brevity,
+    /// The first request of the stretch under way.
+    stretch_from: usize,
+    /// Commands that the thread had run when the turn began.
+    processed_before: u64,
     is_worker: bool,
 }
 
@@ -147,7 +191,9 @@ impl Executor {
             unit: Unit::new(),
             prepared: Vec::new(),
             spots: Vec::new(),
-            ran: Vec::new(),
+            brevity: Brevity { is_exact: false, bytes_max: None },
+            stretch_from: 0,
+            processed_before: 0,
             is_worker: false,
         }
     }
@@ -170,7 +216,12 @@ impl Executor {
         out: &mut Output,
     ) -> (usize, Option<Halt>) {
         let until = until.min(from + CHUNK);
+        if self.thread.meter.mark() == 0 {
+            self.begin_turn(state.clock.ticks());
+        }
+        self.brevity = Brevity::of_chunk(state, batch, from, until);
         self.prepare(state, input, batch, from, until);
+        self.stretch_from = from;
         let result = self.run_prepared(state, session, input, batch, from, until, out);
         self.thread.call();
         result
@@ -194,6 +245,10 @@ impl Executor {
             let ran = catch_unwind(AssertUnwindSafe(|| {
                 while at < until {
                     let prepared = self.prepared[at - from];
+                    if !prepared.is_brief {
+                        // What comes next sees the counts of all before it, and its own time only.
+                        self.close(state, session, input, batch, from, at);
+                    }
                     let halt =
                         self.run_one(state, session, input, batch.request(at), prepared, out);
                     match halt {
@@ -206,6 +261,7 @@ impl Executor {
             match ran {
                 Ok(None) => {}
                 Ok(Some(halt)) => {
+                    self.close(state, session, input, batch, from, at);
                     self.publish(session, at - from);
                     let again = matches!(
                         halt,
@@ -219,8 +275,54 @@ impl Executor {
                 }
             }
         }
+        self.close(state, session, input, batch, from, until);
         self.publish(session, (until - from).saturating_sub(1));
         (at, None)
+    }
+
+    /// A turn begins; `now` is what the clock that measures shows.
+    pub fn begin_turn(&mut self, now: u64) {
+        self.thread.meter.begin(now);
+        self.processed_before = self.thread.counters.processed.get();
+    }
+
+    /// When the clock was looked at last, which is at the end of each chunk.
+    pub const fn looked(&self) -> u64 {
+        self.thread.meter.mark()
+    }
+
+    /// A turn ends that began at `started`.
+    pub fn end_turn(&mut self, started: u64) {
+        let counters = &self.thread.counters;
+        let took = self.thread.meter.mark().saturating_sub(started);
+        counters.batches.add(1);
+        counters.busy_ns.add(took);
+        counters.turn_max_ns.raise(took);
+        // CONFIG RESETSTAT may have come between.
+        let commands = counters.processed.get().saturating_sub(self.processed_before);
+        counters.turn_commands_max.raise(commands);
+        self.thread.meter.begin(0);
+    }
+
+    /// Ends the stretch of brief commands that ends before request `until` of the batch.
+    #[inline]
+    fn close(
+        &mut self,
+        state: &'static State,
+        session: &Session,
+        input: &[u8],
+        batch: &Batch,
+        chunk_from: usize,
+        until: usize,
+    ) {
+        let stretch = std::mem::replace(&mut self.stretch_from, until)..until;
+        let prepared = |at: usize| self.prepared[at - chunk_from];
+        self.thread.close(state, || {
+            let brief = stretch.filter(|at| prepared(*at).is_brief);
+            let at = brief.max_by_key(|at| extent(batch.request(*at)))?;
+            let (row, spans, client) = (prepared(at).row?, batch.request(at), &*session.client);
+            Some(Ran { row, input, spans, reply_bytes: 0, client })
+        });
     }
 
     /// Tells others what the client has run, once for a chunk.
@@ -261,9 +363,10 @@ impl Executor {
 
     fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
         let Some(row) = find_row(state, input, spans) else {
-            return Prepared { row: None, keys: KeySet::None };
+            return Prepared { row: None, keys: KeySet::None, is_brief: true };
         };
-        Prepared { row: Some(row), keys: self.key_set(state, row, input, spans) }
+        let keys = self.key_set(state, row, input, spans);
+        Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans) }
     }
 
     /// Hashes the keys of a request.
@@ -387,7 +490,7 @@ impl Executor {
                 }
             }
         }
-        self.execute(state, session, row, input, spans, prepared.keys, rules, out)
+        self.execute(state, session, row, input, spans, prepared, rules, out)
     }
 
     /// A command that does not run: the client is told why, and a transaction that is being queued will not run.
@@ -409,14 +512,9 @@ impl Executor {
         let aborted =
             row.filter(|row| row.locks == Locks::Queue).map(|_| abort(state, session, error));
         let error = aborted.as_ref().unwrap_or(error);
-        self.count_error(state, error);
+        self.thread.counters.error(&error.code());
         Writer { out, protocol: session.protocol }.error(&error.text());
         None
-    }
-
-    fn count_error(&self, state: &'static State, error: &Error) {
-        self.thread.counters.errors.add(1);
-        state.stats.error(&error.code());
     }
 
     /// Locks, runs, and ends the unit.
@@ -429,10 +527,11 @@ impl Executor {
         row: &'static Row,
         input: &[u8],
         spans: &[Span],
-        keys: KeySet,
+        prepared: Prepared,
         rules: u32,
         out: &mut Output,
     ) -> Option<Halt> {
+        let keys = prepared.keys;
         let patience =
             if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
         let held = match self.lock(state, session, row, keys, patience) {
@@ -454,7 +553,7 @@ impl Executor {
             }
         };
         let mut args = Args::new(input, spans, row.first_arg(), spots);
-        let (now, mark) = (state.clock.now(), out.mark());
+        let (now, mark, started) = (state.clock.now(), out.mark(), self.thread.meter.mark());
         self.unit.begin(state.journal.is_followed());
         let data = Data::new(state, &self.thread, held, &mut self.unit, session, now);
         let reply = Writer { out, protocol: session.protocol };
@@ -475,20 +574,76 @@ impl Executor {
             cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
         drop(cx);
-        if has_run {
-            self.count(session, row.id, matches!(halt, Some(Halt::Wait(_))));
+        let reply_bytes = out.len().saturating_sub(mark.offset());
+        let observe = &state.tunables.observe;
+        if prepared.is_brief
+            && halt.is_none()
+            && reply_bytes <= observe.brief_reply.load(Ordering::Relaxed)
+        {
+            self.thread.meter.note(row.id);
+            session.commands += 1;
+        } else {
+            let is_alone = !prepared.is_brief;
+            self.account(
+                state,
+                session,
+                row,
+                input,
+                spans,
+                reply_bytes,
+                is_alone,
+                started,
+                halt.as_ref(),
+            );
         }
         halt
     }
 
-    #[inline]
-    fn count(&mut self, session: &mut Session, id: usize, waits: bool) {
-        self.thread.counters.commands[id].calls.add(1);
-        self.thread.counters.processed.add(1);
-        session.commands += u64::from(!waits);
-        match self.ran.last_mut() {
-            Some((last, times)) if *last == id => *times += 1,
-            _ => self.ran.push((id, 1)),
+    /// Accounts for a command that was timed by itself, or turned out not to be brief.
+    #[expect(clippy::too_many_arguments, reason = "a command and what came of it")]
+    #[inline(never)]
+    fn account(
+        &self,
+        state: &'static State,
+        session: &mut Session,
+        row: &'static Row,
+        input: &[u8],
+        spans: &[Span],
+        reply_bytes: usize,
+        is_alone: bool,
+        started: u64,
+        halt: Option<&Halt>,
+    ) {
+        let thread = &self.thread;
+        let started = if is_alone || halt.is_none() {
+            started
+        } else {
+            thread.close(state, || None);
+            thread.meter.mark()
+        };
+        match halt {
+            None => {
+                session.commands += 1;
+                let ran = Ran { row, input, spans, reply_bytes, client: &session.client };
+                if is_alone {
+                    let ns = thread.stop(state, started);
+                    thread.ran(state, &ran, ns);
+                } else {
+                    thread.close_on(state, &ran);
+                }
+            }
+            Some(Halt::Wait(blocked)) => {
+                blocked.spent_ns.fetch_add(thread.stop(state, started), Ordering::Relaxed);
+            }
+            Some(Halt::Later(_) | Halt::Ask(_)) => {
+                session.commands += 1;
+                let spent_ns = thread.stop(state, started);
+                let is_held_back = matches!(halt, Some(Halt::Ask(Request::Refuse { .. })));
+                let request = OwnedRequest::copy(input, spans);
+                session.late = Some(Box::new(Late { row, request, spent_ns, is_held_back }));
+            }
+            // It will run again.
+            _ => {}
         }
     }
 
@@ -550,9 +705,12 @@ impl Executor {
         self.prepared.clear();
         self.spots.clear();
         let (input, spans) = (request.input(), request.spans());
+        self.brevity = Brevity { is_exact: true, bytes_max: None };
+        self.thread.meter.begin(state.clock.ticks());
         let prepared = self.look_up(state, input, spans);
         let halt = self.run_one(state, session, input, spans, prepared, out);
         self.thread.call();
+        self.thread.meter.begin(0);
         halt
     }
 
@@ -576,6 +734,11 @@ impl Executor {
         drop(data);
         self.thread.call();
         Ok(())
+    }
+
+    /// What a thread that is done with executing keeps.
+    pub fn into_thread(self) -> Thread {
+        self.thread
     }
 
     /// Does one slice of a walk; `Ok(true)` when its reply is written.
@@ -610,16 +773,6 @@ impl Executor {
             }
             Err(_) => unreachable!("a walk ends, is busy or fails"),
         }
-    }
-
-    /// Shares the time of what ran since the last call among the commands that ran.
-    pub fn account(&mut self, nanoseconds: u64) {
-        let all: u64 = self.ran.iter().map(|(_, times)| times).sum();
-        let Some(share) = nanoseconds.checked_div(all) else { return };
-        for (id, times) in self.ran.drain(..) {
-            self.thread.counters.commands[id].nanoseconds.add(share * times);
-        }
-        self.thread.counters.batches.add(1);
     }
 }
 
@@ -820,8 +973,7 @@ fn stopped(
 pub(crate) fn failed(cx: &mut Context<'_>, error: &Error) {
     let counters = &cx.thread.counters;
     counters.commands[cx.row.id].failed.add(1);
-    counters.errors.add(1);
-    cx.state.stats.error(&error.code());
+    counters.error(&error.code());
     cx.reply.error(&error.text());
 }
 

@@ -102,7 +102,10 @@ fn serve_one(data: &mut Data<'_>, blocked: &Blocked) -> Option<Served> {
     session.protocol = blocked.protocol;
     session.no_touch = blocked.no_touch;
     let mut out = Output::default();
+    let started = data.state.clock.ticks();
     let served = rerun(data, blocked, &mut session, &mut out);
+    let took = data.state.clock.ticks().saturating_sub(started);
+    blocked.spent_ns.fetch_add(took, Ordering::Relaxed);
     if !served {
         blocked.claim.stop_serving();
         return None;

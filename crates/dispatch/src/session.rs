@@ -16,6 +16,7 @@ use russet_resp::Protocol;
 use crate::blocking::Blocked;
 use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
+use crate::meter::Late;
 use crate::pubsub::Subscriptions;
 use crate::tracking::{Mode, Reader};
 use crate::transaction::{Multi, Watching};
@@ -279,6 +280,8 @@ pub struct Session {
     pub(crate) reader: Option<Box<Reader>>,
     /// Commands that it has run.
     pub commands: u64,
+    /// What has run and is to be accounted for when its reply comes.
+    pub late: Option<Box<Late>>,
     /// A whole number of retries of the request under way, after Busy.
     pub retries: u32,
     /// The journal's position behind everything that the replies so far show, reads of others' writes included. They may leave when the
@@ -306,6 +309,7 @@ impl Session {
             subscriptions: None,
             reader: None,
             commands: 0,
+            late: None,
             retries: 0,
             stamp: 0,
         }

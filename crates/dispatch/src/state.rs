@@ -16,8 +16,13 @@ use russet_journal::Journal;
 use crate::blocking::Blocked;
 use crate::burden::Burden;
 use crate::clock::Clock;
+use crate::commandlog::CommandLogs;
+use crate::hotkeys::{HotKeys, Wish};
+use crate::latency::Latency;
 use crate::mailbox::{Calls, Mail};
+use crate::meter::Meter;
 use crate::monitor::Monitors;
+use crate::observe::Observe;
 use crate::pubsub::PubSub;
 use crate::request::Change;
 use crate::session::Client;
@@ -52,6 +57,12 @@ pub struct State {
     pub pubsub: PubSub,
     /// Counters of all threads.
     pub stats: Stats,
+    /// Commands that cost much.
+    pub logs: CommandLogs,
+    /// What took long.
+    pub latency: Latency,
+    /// Keys that cost much.
+    pub hot_keys: HotKeys,
     /// The time that commands see.
     pub clock: Clock,
     /// All commands.
@@ -82,12 +93,14 @@ pub struct State {
     pub identity: Identity,
     /// What the shell has measured.
     pub gauges: Gauges,
-    /// Measures the gauges anew; set by the shell.
-    pub probe: OnceLock<fn(&Gauges)>,
+    /// What only the shell can do at once; set by the shell.
+    pub tools: OnceLock<Tools>,
     /// Forty hexadecimal digits that name this history of the data.
     pub replication_id: ArcSwap<String>,
     seed: u64,
     threads: AtomicUsize,
+    /// What worker threads own, while none of them needs it.
+    workers: Mutex<Vec<Thread>>,
 }
 
 impl fmt::Debug for State {
@@ -119,6 +132,17 @@ pub struct Identity {
     pub allocator: String,
 }
 
+/// What only the shell can do, and does at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Tools {
+    /// Measures the gauges anew.
+    pub probe: fn(&Gauges),
+    /// Gives unused memory back to the system. Says whether that worked.
+    pub purge: fn() -> bool,
+    /// What the allocator says of itself, for people.
+    pub allocator_report: fn() -> String,
+}
+
 /// What the shell has measured.
 #[derive(Debug, Default)]
 pub struct Gauges {
@@ -146,6 +170,17 @@ pub struct Gauges {
     pub input_per_second: AtomicU64,
     /// Bytes written per second.
     pub output_per_second: AtomicU64,
+    /// Turns of all threads per second.
+    pub turns_per_second: AtomicU64,
+    /// How long a turn took on average, in microseconds.
+    pub turn_us: AtomicU64,
+}
+
+impl Gauges {
+    /// Processor time of the process in user mode and in the kernel, in microseconds.
+    pub fn cpu_us(&self) -> (u64, u64) {
+        (self.cpu_user_us.load(Ordering::Relaxed), self.cpu_system_us.load(Ordering::Relaxed))
+    }
 }
 
 /// Parameters that are read often, as plain numbers. Written by [`State::apply`] only.
@@ -191,6 +226,8 @@ pub struct Tunables {
     pub hz: AtomicI64,
     /// What makes a collection big.
     pub thresholds: Thresholds,
+    /// What is watched while commands run.
+    pub observe: Observe,
 }
 
 /// Among the bits of how uses are noted: `maxmemory-policy` is one of the LFU policies.
@@ -271,6 +308,9 @@ impl State {
             clients: Clients::default(),
             pubsub: PubSub::default(),
             stats: Stats::new(table.ids()),
+            logs: CommandLogs::default(),
+            latency: Latency::default(),
+            hot_keys: HotKeys::default(),
             clock: Clock::new(identity.started_ms),
             table,
             config: ArcSwap::from_pointee(config),
@@ -286,10 +326,11 @@ impl State {
             databases,
             identity,
             gauges: Gauges::default(),
-            probe: OnceLock::new(),
+            tools: OnceLock::new(),
             replication_id: ArcSwap::default(),
             seed: random_seed,
             threads: AtomicUsize::new(0),
+            workers: Mutex::default(),
         };
         state.apply();
         state.begin_history(&mut Random::new(!random_seed));
@@ -302,15 +343,42 @@ impl State {
         self.replication_id.store(Arc::new(format!("{a:016x}{b:016x}{:08x}", c as u32)));
     }
 
-    /// What one more thread owns.
-    pub fn thread(&self) -> Thread {
+    /// What one more thread owns, which is called so in statistics.
+    pub fn thread(&self, name: &str) -> Thread {
         let nth = self.threads.fetch_add(1, Ordering::Relaxed) as u64;
         let seed = self.seed.wrapping_add(nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Thread {
-            counters: self.stats.thread(),
+            counters: self.stats.thread(name),
+            meter: Meter::default(),
             random: RefCell::new(Random::new(seed)),
             calls: RefCell::default(),
         }
+    }
+
+    /// What a worker thread owns for a while: as many of them are made as work at once, and used again.
+    pub fn worker(&self) -> Thread {
+        let idle = self.workers.lock().pop();
+        idle.unwrap_or_else(|| self.thread("worker"))
+    }
+
+    /// A worker is done.
+    pub fn give_back(&self, worker: Thread) {
+        self.workers.lock().push(worker);
+    }
+
+    /// Begins a session of HOTKEYS, unless one is under way.
+    pub fn start_hot_keys(&self, wish: Wish) -> bool {
+        self.probe();
+        let has_begun = self.hot_keys.start(wish, self.clock.now(), self.gauges.cpu_us());
+        self.tunables.observe.tracks_keys.fetch_or(has_begun, Ordering::Relaxed);
+        has_begun
+    }
+
+    /// Ends the session of HOTKEYS; false if there is none under way.
+    pub fn stop_hot_keys(&self) -> bool {
+        self.probe();
+        self.tunables.observe.tracks_keys.store(false, Ordering::Relaxed);
+        self.hot_keys.stop(self.clock.now(), self.gauges.cpu_us())
     }
 
     /// How much may wait to be sent to a client of its class, its mailbox included.
@@ -325,8 +393,8 @@ impl State {
 
     /// Measures the gauges anew, if there is a shell to do it.
     pub fn probe(&self) {
-        if let Some(probe) = self.probe.get() {
-            probe(&self.gauges);
+        if let Some(tools) = self.tools.get() {
+            (tools.probe)(&self.gauges);
         }
     }
 
@@ -413,6 +481,8 @@ impl State {
         let has_channel = events & (event::KEYSPACE | event::KEYEVENT) != 0;
         tunables.events.store(if has_channel { events as u32 } else { 0 }, Ordering::Relaxed);
         tunables.thresholds.apply(&config);
+        tunables.observe.apply(&config);
+        self.logs.apply(&config);
         self.judge_memory();
         self.cut_burdens();
     }
@@ -486,6 +556,8 @@ fn unwait(shard: &mut Guard<'_, Shard>, db: u32, key: &[u8], waiter: &Arc<dyn Wa
 pub struct Thread {
     /// Its counters.
     pub counters: Arc<Counters>,
+    /// Its stopwatch.
+    pub meter: Meter,
     random: RefCell<Random>,
     calls: RefCell<Calls>,
 }

@@ -3,21 +3,44 @@
 //! Each thread writes its own counters and no other's: an addition is a load and a store, without a lock prefix and without a line that
 //! two threads fight for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod histogram;
 
-use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use parking_lot::Mutex;
+
+pub use self::histogram::{Distribution, Histogram};
 
 /// A number that one thread writes and all may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Nothing counted yet.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds. Only the owning thread may.
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+
+    /// Keeps the greater of what it has and this. Only the owning thread may.
+    #[inline]
+    pub fn raise(&self, n: u64) {
+        if n > self.0.load(Ordering::Relaxed) {
+            self.0.store(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes this number. Only the owning thread may.
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// The count so far.
@@ -37,12 +60,68 @@ impl Counter {
 pub struct PerCommand {
     /// How often it ran.
     pub calls: Counter,
-    /// How long it ran, in nanoseconds; a batch's time is shared equally among its commands.
+    /// How long it ran, in nanoseconds; brief commands in a row share their time equally.
     pub nanoseconds: Counter,
     /// How often it was refused before it ran.
     pub rejected: Counter,
     /// How often it answered with an error.
     pub failed: Counter,
+    /// How long each call took, from the first one on that is tracked.
+    latency: OnceLock<Box<Histogram>>,
+}
+
+impl PerCommand {
+    /// Counts `times` calls of `ns` each, for percentiles too if they are tracked. Only the owning thread may.
+    #[inline]
+    pub fn ran(&self, ns: u64, times: u64, is_tracked: bool) {
+        self.calls.add(times);
+        self.nanoseconds.add(ns * times);
+        if is_tracked {
+            self.latency.get_or_init(Box::default).add(ns, times);
+        }
+    }
+
+    fn reset(&self) {
+        self.calls.reset();
+        self.nanoseconds.reset();
+        self.rejected.reset();
+        self.failed.reset();
+        self.latency.get().into_iter().for_each(|latency| latency.reset());
+    }
+}
+
+/// One command's counts over all threads.
+#[derive(Clone, Debug, Default)]
+pub struct CommandTotals {
+    /// How often it ran.
+    pub calls: u64,
+    /// How long it ran, in nanoseconds.
+    pub nanoseconds: u64,
+    /// How often it was refused before it ran.
+    pub rejected: u64,
+    /// How often it answered with an error.
+    pub failed: u64,
+}
+
+impl CommandTotals {
+    /// Whether nothing was counted.
+    pub const fn is_empty(&self) -> bool {
+        self.calls + self.rejected + self.failed == 0
+    }
+
+    /// The sum over some threads.
+    pub fn of(threads: &[Arc<Counters>], id: usize) -> Self {
+        let mut totals = Self::default();
+        threads.iter().for_each(|counters| totals.add(&counters.commands[id]));
+        totals
+    }
+
+    fn add(&mut self, one: &PerCommand) {
+        self.calls += one.calls.get();
+        self.nanoseconds += one.nanoseconds.get();
+        self.rejected += one.rejected.get();
+        self.failed += one.failed.get();
+    }
 }
 
 macro_rules! counters {
@@ -54,35 +133,60 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// Changes to data; CONFIG RESETSTAT leaves them.
             pub changes: Counter,
+            /// The longest turn, in nanoseconds.
+            pub turn_max_ns: Counter,
+            /// The most commands in one turn.
+            pub turn_commands_max: Counter,
             /// By command id.
             pub commands: Box<[PerCommand]>,
+            /// Connections that the thread serves now.
+            pub clients: Counter,
+            /// What the thread is called.
+            pub name: String,
+            /// How often each kind of error was sent. Errors take their time anyway; the lock is never waited for but by those who ask.
+            kinds: Mutex<BTreeMap<Box<str>, u64>>,
         }
 
         /// The sum over all threads.
         #[derive(Clone, Debug, Default)]
         #[expect(missing_docs, reason = "see Counters")]
-        pub struct Totals { $(pub $name: u64,)* }
+        pub struct Totals {
+            $(pub $name: u64,)*
+            /// The longest turn of any thread, in nanoseconds.
+            pub turn_max_ns: u64,
+            /// The most commands in one turn of any thread.
+            pub turn_commands_max: u64,
+        }
 
         impl Counters {
-            fn new(commands: usize) -> Self {
+            fn new(commands: usize, name: String) -> Self {
                 let commands = std::iter::repeat_with(PerCommand::default).take(commands).collect();
-                Self { $($name: Counter::default(),)* changes: Counter::default(), commands }
+                Self {
+                    $($name: Counter::new(),)*
+                    changes: Counter::new(),
+                    turn_max_ns: Counter::new(),
+                    turn_commands_max: Counter::new(),
+                    commands,
+                    clients: Counter::new(),
+                    name,
+                    kinds: Mutex::default(),
+                }
             }
 
             fn reset(&self) {
                 $(self.$name.reset();)*
-                for command in &self.commands {
-                    command.calls.reset();
-                    command.nanoseconds.reset();
-                    command.rejected.reset();
-                    command.failed.reset();
-                }
+                self.turn_max_ns.reset();
+                self.turn_commands_max.reset();
+                self.commands.iter().for_each(PerCommand::reset);
+                self.kinds.lock().clear();
             }
         }
 
         impl Totals {
             fn add(&mut self, counters: &Counters) {
                 $(self.$name += counters.$name.get();)*
+                self.turn_max_ns = self.turn_max_ns.max(counters.turn_max_ns.get());
+                self.turn_commands_max = self.turn_commands_max.max(counters.turn_commands_max.get());
             }
         }
     };
@@ -115,8 +219,64 @@ counters! {
     output_limit_cuts,
     /// Clients cut since they sent too much at once.
     query_limit_cuts,
-    /// Batches run.
+    /// Wrong passwords.
+    auth_denied,
+    /// Payloads that were looked through before they became values.
+    payloads_checked,
+    /// Turns taken: batches run, and rounds of the housekeeping.
     batches,
+    /// Time of turns, in nanoseconds.
+    busy_ns,
+    /// Time of commands, in nanoseconds.
+    command_ns,
+    /// Time of the housekeeping, in nanoseconds.
+    cron_ns,
+    /// Time spent on removing what has ended, in nanoseconds.
+    expire_ns,
+    /// Times that the removal of what has ended stopped since it had taken long enough.
+    expire_capped,
+}
+
+impl Counters {
+    /// Counts an error reply by its code, one of the server's own.
+    pub fn error(&self, code: &str) {
+        self.errors.add(1);
+        *self.kinds.lock().entry_ref_or_insert(code) += 1;
+    }
+
+    /// As [`Counters::error`], for a code that a client has thought up. Beyond a number of kinds they are counted as one.
+    pub fn foreign_error(&self, code: &str) {
+        self.errors.add(1);
+        let mut kinds = self.kinds.lock();
+        let is_one_more = kinds.len() >= ERROR_KINDS_MAX && !kinds.contains_key(code);
+        let code = if is_one_more { ERROR_KINDS_OVERFLOW } else { code };
+        *kinds.entry_ref_or_insert(code) += 1;
+    }
+}
+
+/// Looks a name up before it is copied.
+trait EntryRef {
+    fn entry_ref_or_insert(&mut self, name: &str) -> &mut u64;
+}
+
+impl EntryRef for BTreeMap<Box<str>, u64> {
+    fn entry_ref_or_insert(&mut self, name: &str) -> &mut u64 {
+        if !self.contains_key(name) {
+            self.insert(name.into(), 0);
+        }
+        self.get_mut(name).expect("it is there or has just been put in")
+    }
+}
+
+/// How long calls of a command took on some threads.
+pub fn latency_of(threads: &[Arc<Counters>], id: usize) -> Distribution {
+    let mut distribution = Distribution::default();
+    for counters in threads {
+        if let Some(latency) = counters.commands[id].latency.get() {
+            distribution.add(latency);
+        }
+    }
+    distribution
 }
 
 /// All threads' counters.
@@ -127,12 +287,14 @@ pub struct Stats {
     /// Counted by the acceptor.
     refused: AtomicU64,
     threads: Mutex<Vec<Arc<Counters>>>,
-    errors: Mutex<HashMap<String, u64>>,
     commands: usize,
 }
 
-/// Kinds of errors beyond which INFO counts no new ones, as Redis does, so that a script cannot fill memory with them.
+/// Kinds of errors beyond which INFO tells no new ones of clients' making apart, as Valkey does: a script must not fill memory with them.
 const ERROR_KINDS_MAX: usize = 128;
+
+/// What they are counted as from then on.
+const ERROR_KINDS_OVERFLOW: &str = "ERRORSTATS_OVERFLOW";
 
 impl Stats {
     /// Counters for `commands` commands.
@@ -141,7 +303,6 @@ impl Stats {
             connected: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             threads: Mutex::default(),
-            errors: Mutex::default(),
             commands,
         }
     }
@@ -162,10 +323,15 @@ impl Stats {
     }
 
     /// Counters for one more thread.
-    pub fn thread(&self) -> Arc<Counters> {
-        let counters = Arc::new(Counters::new(self.commands));
+    pub fn thread(&self, name: &str) -> Arc<Counters> {
+        let counters = Arc::new(Counters::new(self.commands, name.to_owned()));
         self.threads.lock().push(Arc::clone(&counters));
         counters
+    }
+
+    /// Every thread's counters, in the order in which the threads came.
+    pub fn threads(&self) -> Vec<Arc<Counters>> {
+        self.threads.lock().clone()
     }
 
     /// The sum over all threads.
@@ -175,15 +341,14 @@ impl Stats {
         totals
     }
 
-    /// Calls, nanoseconds, rejected and failed of a command.
-    pub fn command(&self, id: usize) -> [u64; 4] {
-        let mut sums = [0; 4];
-        for counters in self.threads.lock().iter() {
-            let one = &counters.commands[id];
-            let numbers = [&one.calls, &one.nanoseconds, &one.rejected, &one.failed];
-            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number.get());
-        }
-        sums
+    /// The counts of a command.
+    pub fn command(&self, id: usize) -> CommandTotals {
+        CommandTotals::of(&self.threads.lock(), id)
+    }
+
+    /// How long calls of a command took.
+    pub fn latency(&self, id: usize) -> Distribution {
+        latency_of(&self.threads.lock(), id)
     }
 
     /// Changes to data since the start.
@@ -191,28 +356,54 @@ impl Stats {
         self.threads.lock().iter().map(|counters| counters.changes.get()).sum()
     }
 
-    /// Counts an error by its code.
-    pub fn error(&self, code: &str) {
-        let mut errors = self.errors.lock();
-        if let Some(count) = errors.get_mut(code) {
-            *count += 1;
-        } else if errors.len() < ERROR_KINDS_MAX {
-            errors.insert(code.to_owned(), 1);
-        }
-    }
-
     /// Error codes and how often each was sent, by code.
-    pub fn errors(&self) -> Vec<(String, u64)> {
-        let mut errors: Vec<_> = self.errors.lock().iter().map(|(k, v)| (k.clone(), *v)).collect();
-        errors.sort();
+    pub fn errors(&self) -> BTreeMap<Box<str>, u64> {
+        let mut errors = BTreeMap::new();
+        for counters in self.threads.lock().iter() {
+            for (code, count) in counters.kinds.lock().iter() {
+                *errors.entry_ref_or_insert(code) += count;
+            }
+        }
         errors
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         self.threads.lock().iter().for_each(|counters| counters.reset());
-        self.errors.lock().clear();
         self.connected.store(0, Ordering::Relaxed);
         self.refused.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_clients_making_are_told_apart_up_to_a_number() {
+        let stats = Stats::new(0);
+        let counters = stats.thread("t");
+        (0..200).for_each(|n| counters.foreign_error(&format!("E{n}")));
+        counters.error("ERR");
+        counters.foreign_error("E0");
+        let errors = stats.errors();
+        assert_eq!(errors["ERRORSTATS_OVERFLOW"], 72);
+        assert_eq!((errors["ERR"], errors["E0"]), (1, 2));
+        assert_eq!(errors.len(), 130);
+        assert_eq!(stats.totals().errors, 202);
+    }
+
+    #[test]
+    fn counts_of_all_threads_are_added_up_and_reset() {
+        let stats = Stats::new(2);
+        let (one, other) = (stats.thread("one"), stats.thread("other"));
+        one.commands[1].ran(2_000, 3, true);
+        other.commands[1].ran(1_000, 1, true);
+        one.turn_max_ns.raise(5);
+        other.turn_max_ns.raise(3);
+        assert_eq!((stats.command(1).calls, stats.command(1).nanoseconds), (4, 7_000));
+        assert_eq!((stats.latency(1).count(), stats.totals().turn_max_ns), (4, 5));
+        stats.reset();
+        assert!(stats.command(1).is_empty() && stats.latency(1).is_empty());
     }
 }

@@ -26,6 +26,8 @@ pub struct Row {
     pub subcommands: Vec<&'static Self>,
     /// Whether this is a subcommand.
     pub is_sub: bool,
+    /// Whether it takes so little time, with few words and a small reply, that it is not timed by itself.
+    pub is_brief: bool,
 }
 
 /// Which shards a command takes.
@@ -105,8 +107,16 @@ impl Row {
             },
             subcommands,
             is_sub: parent.is_some(),
+            is_brief: is_brief(command),
         }))
     }
+}
+
+/// Fast commands, and those about one key that differ from them in Redis' flags alone.
+fn is_brief(command: &Command) -> bool {
+    let has = |flag| command.flags.contains(&flag);
+    let is_constant = command.complexity.starts_with("O(1)");
+    has(Flag::Fast) || is_constant && !command.keys.is_empty() && !has(Flag::Blocking)
 }
 
 fn locks(command: &Command) -> Locks {

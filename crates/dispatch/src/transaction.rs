@@ -8,6 +8,7 @@ use russet_engine::{Keyspace, Name, NameBuf, Patience, Shard, Spot, Watch};
 use crate::args::{Args, Key, OwnedRequest, Spots};
 use crate::burden::WATCH_BYTES;
 use crate::command::Flag;
+use crate::commandlog::Ran;
 use crate::context::{Context, Data, Outcome};
 use crate::error::{Error, Stop};
 use crate::execute::{failed, look_on, no_wait};
@@ -163,12 +164,39 @@ pub fn exec(cx: &mut Context<'_>) -> Outcome {
     cx.reply.array(multi.queue.len());
     let own_row = cx.row;
     let may_block = std::mem::replace(&mut cx.session.deny_blocking, true);
+    cx.thread.meter.is_nested.set(true);
     for queued in &multi.queue {
-        run_queued(cx, queued);
+        run_timed(cx, queued);
     }
+    cx.thread.close(cx.state, || None);
+    cx.thread.meter.is_nested.set(false);
     cx.session.deny_blocking = may_block;
     cx.row = own_row;
     Ok(())
+}
+
+/// Runs one command of the queue. It is accounted for as by itself, and its time is EXEC's too, as in Redis.
+fn run_timed(cx: &mut Context<'_>, queued: &Queued) {
+    let (thread, observe) = (cx.thread, &cx.state.tunables.observe);
+    let (input, spans, row) = (queued.request.input(), queued.request.spans(), queued.row);
+    let may_be_brief = row.is_brief
+        && !observe.is_exact()
+        && input.len() <= observe.brief_request.load(Ordering::Relaxed);
+    if !may_be_brief {
+        thread.close(cx.state, || None);
+    }
+    let (before, started) = (cx.reply.out.len(), thread.meter.mark());
+    run_queued(cx, queued);
+    let reply_bytes = cx.reply.out.len().saturating_sub(before);
+    let client = &cx.session.client;
+    let ran = Ran { row, input, spans, reply_bytes, client };
+    if !may_be_brief {
+        thread.ran(cx.state, &ran, thread.stop(cx.state, started));
+    } else if reply_bytes <= observe.brief_reply.load(Ordering::Relaxed) {
+        thread.meter.note(row.id);
+    } else {
+        thread.close_on(cx.state, &ran);
+    }
 }
 
 fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
@@ -193,6 +221,4 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
     }
     cx.data.unit.end_command(cx.data.db, args.words());
     look_on(cx, &args, cx.state.rules.load(Ordering::Relaxed));
-    cx.thread.counters.commands[row.id].calls.add(1);
-    cx.thread.counters.processed.add(1);
 }

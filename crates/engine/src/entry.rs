@@ -27,6 +27,7 @@ use std::ptr::NonNull;
 use crate::collections::chunks::Chunks;
 use crate::number::parse_i64;
 use crate::size_class::usable;
+use crate::sizes::{bin, digits};
 use crate::types::hash::Hash;
 use crate::value::{Object, ObjectMut, ObjectRef, Type, Value, View};
 
@@ -393,8 +394,8 @@ impl Entry {
         }
     }
 
-    /// Replaces a short string by one of the same length, or a number by a number, under the same expiry or none: the common cases of
-    /// SET and INCR. Nothing moves, and the weight stays. Says whether it did.
+    /// Replaces a short string by one of the same length, or a number by a number about as long, under the same expiry or none: the
+    /// common cases of SET and INCR. Nothing moves, and the weight and the class of the size stay. Says whether it did.
     #[inline]
     pub fn replace_alike(&mut self, value: &Value<'_>, expiry: Option<u64>) -> bool {
         let old = self.shape();
@@ -406,7 +407,10 @@ impl Entry {
                 self.bytes_mut(old.value_at(), old.value_len).copy_from_slice(bytes);
                 self.header_mut().flags &= !IS_RAW;
             }
-            Value::Int(number) if old.kind == INT => {
+            Value::Int(number)
+                if old.kind == INT
+                    && bin(digits(*number)) == bin(digits(self.word(old.slot_at()) as i64)) =>
+            {
                 self.write_word(old.slot_at(), *number as u64);
             }
             _ => return false,
@@ -686,13 +690,15 @@ mod tests {
     }
 
     #[test]
-    fn a_number_over_a_number_moves_nothing() {
+    fn a_number_over_a_number_as_long_moves_nothing() {
         let mut entry = Entry::new(b"k", Value::Int(7), Some(5));
         let address = entry.address();
-        entry.replace(Value::Int(-8), Some(5));
+        entry.replace(Value::Int(8), Some(5));
         assert_eq!(entry.address(), address);
-        assert!(matches!(entry.view(), View::Int(-8)));
+        assert!(matches!(entry.view(), View::Int(8)));
         assert_eq!(entry.expiry(), Some(5));
+        // What counts as another size is accounted for anew.
+        assert!(!entry.replace_alike(&Value::Int(1_000_000), Some(5)));
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod prefetch;
 pub mod random;
 pub mod shard;
 pub mod size_class;
+pub mod sizes;
 mod sync;
 pub mod table;
 pub mod tracked;

@@ -20,6 +20,7 @@ use crate::entry::{Entry, Large};
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
+use crate::sizes::{Class, Sizes};
 use crate::table::Table;
 use crate::trash::Trash;
 use crate::value::{Collection, ObjectMut, ObjectRef, Told, Value};
@@ -58,6 +59,7 @@ pub struct Database {
     /// Which hashes have fields that end, by the first of their ends.
     fields: ExpiryIndex,
     bytes: usize,
+    sizes: Sizes,
 }
 
 impl Database {
@@ -78,6 +80,12 @@ impl Database {
         self.bytes = self.bytes - old.weight + new.weight;
         move_expiry(&mut self.expiry, hash, old.expiry, new.expiry);
         move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline);
+        self.sizes.move_one(old.class, new.class);
+    }
+
+    /// How large values are.
+    pub const fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// Whether anything in it ends some time: an entry, or a field of a hash.
@@ -89,6 +97,11 @@ impl Database {
     /// How many hashes have fields that end.
     pub const fn hashes_with_deadlines(&self) -> usize {
         self.fields.len()
+    }
+
+    /// Bytes of the indexes of what ends when.
+    pub fn expiry_bytes(&self) -> usize {
+        self.expiry.heap_bytes() + self.fields.heap_bytes()
     }
 
     /// The sum of when they end.
@@ -542,10 +555,12 @@ struct Kept {
     weight: usize,
     expiry: Option<u64>,
     field_deadline: Option<u64>,
+    class: Class,
 }
 
 impl Kept {
-    const NOTHING: Self = Self { weight: 0, expiry: None, field_deadline: None };
+    const NOTHING: Self =
+        Self { weight: 0, expiry: None, field_deadline: None, class: Class::NONE };
 
     #[inline]
     fn of(entry: &Entry) -> Self {
@@ -553,6 +568,7 @@ impl Kept {
             weight: entry.weight(),
             expiry: entry.expiry(),
             field_deadline: entry.field_deadline(),
+            class: Class::of(entry),
         }
     }
 }
@@ -638,6 +654,20 @@ mod tests {
                 let database = shard.database(0);
                 let weights: usize = database.map_or(0, |d| d.table().iter().map(Entry::weight).sum());
                 prop_assert_eq!(shard.bytes(), weights);
+                let mut bins = [0; crate::sizes::BINS];
+                let mut expected = bins;
+                if let Some(database) = database {
+                    database.sizes().add_to(crate::value::Type::String, &mut bins);
+                    for entry in database.table().iter() {
+                        let crate::View::Short(bytes) = entry.view() else {
+                            let crate::View::Chunks(chunks) = entry.view() else { continue };
+                            expected[crate::sizes::bin(chunks.len())] += 1;
+                            continue;
+                        };
+                        expected[crate::sizes::bin(bytes.len())] += 1;
+                    }
+                }
+                prop_assert_eq!(bins, expected);
                 prop_assert_eq!(database.map_or(0, Database::volatile), twin.values().flatten().count());
             }
         }

@@ -319,6 +319,11 @@ impl Table {
         self.array.heap_bytes() + self.leaving.as_ref().map_or(0, |l| l.array.heap_bytes())
     }
 
+    /// Bytes of the array on its way out.
+    pub fn moving_bytes(&self) -> usize {
+        self.leaving.as_ref().map_or(0, |leaving| leaving.array.heap_bytes())
+    }
+
     /// The one array that holds `hash`, and the bucket in it.
     #[inline]
     fn home(&self, hash: u64) -> (&Array, usize) {

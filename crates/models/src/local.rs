@@ -59,7 +59,7 @@ impl Local {
         state.clients.add(&client);
         Self {
             state,
-            executor: Executor::new(state.thread()),
+            executor: Executor::new(state.thread("core")),
             worker: None,
             session: Session::new(client, true),
             out: Output::default(),
@@ -113,7 +113,8 @@ impl Local {
     }
 
     fn run_elsewhere(&mut self, request: &OwnedRequest) {
-        let worker = self.worker.get_or_insert_with(|| Executor::for_worker(self.state.thread()));
+        let worker =
+            self.worker.get_or_insert_with(|| Executor::for_worker(self.state.thread("core")));
         while let Some(Halt::Busy(_) | Halt::Again) =
             worker.run_owned(self.state, &mut self.session, request, &mut self.out)
         {

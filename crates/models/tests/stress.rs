@@ -139,7 +139,7 @@ fn strain(state: &'static State, seed: u64, is_over: &AtomicBool) {
 
 /// What the server's other threads do: the clock, active expiry, growing tables, the bin, CLIENT PAUSE.
 fn keep_house(state: &'static State, is_over: &AtomicBool) {
-    let thread = state.thread();
+    let thread = state.thread("core");
     while !is_over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(2));
         state.clock.advance(state.clock.now() + 2);

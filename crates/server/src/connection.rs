@@ -36,6 +36,8 @@ const REQUESTS_PER_TURN: usize = 256;
 /// Time in one turn, before others get theirs.
 const TURN_MAX: Duration = Duration::from_millis(1);
 
+const TURN_NS_MAX: u64 = TURN_MAX.as_nanos() as u64;
+
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
@@ -128,6 +130,8 @@ pub(crate) struct Connection {
     /// What waits to be taken was made aside: Redis keeps none of that in its buffer of fixed size.
     is_made_aside: bool,
     waiting: Waiting,
+    /// When the work began that is being waited for, by the clock that measures.
+    working_since: u64,
     /// The connection closes once `output` has been sent.
     closing: bool,
     /// Whether the client knows how to wake this connection.
@@ -149,6 +153,7 @@ impl Connection {
             over_soft_since: None,
             is_made_aside: false,
             waiting: Waiting::Nothing,
+            working_since: 0,
             closing: false,
             is_listening: false,
             has_hung_up: false,
@@ -193,7 +198,7 @@ impl Connection {
                     }
                     return Poll::Ready(Turn::Close);
                 }
-                self.take_mail(io.state);
+                self.take_mail(io);
             }
             // Judged before it is sent and after: what is too large is so however fast it is taken, and what is left over may be.
             if !self.output.is_empty()
@@ -382,7 +387,7 @@ impl Connection {
 
     /// Runs the requests that `input` holds and says how many of its bytes are done with.
     fn run(&mut self, io: &Rc<IoThread>, input: &mut [u8]) -> usize {
-        let started = io.now();
+        let started = io.begin_turn();
         self.session.client.active_ms.store(io.state.clock.now(), Ordering::Relaxed);
         let mut batch = io.batch.borrow_mut();
         batch.clear();
@@ -400,11 +405,12 @@ impl Connection {
                 at += usize::from(is_copied);
                 break;
             }
-            if at < total && (self.session.client.has_mail() || started.elapsed() > TURN_MAX) {
+            let took = io.executor.borrow().looked().saturating_sub(started);
+            if at < total && (self.session.client.has_mail() || took > TURN_NS_MAX) {
                 break;
             }
         }
-        io.executor.borrow_mut().account(started.elapsed().as_nanos() as u64);
+        io.executor.borrow_mut().end_turn(started);
         self.end_run(io, input.len(), &batch, at)
     }
 
@@ -460,8 +466,7 @@ impl Connection {
         let mut shared = io.output.borrow_mut();
         let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
         Writer { out, protocol: self.session.protocol }.error_bytes(&text);
-        io.executor.borrow().thread.counters.errors.add(1);
-        io.state.stats.error("ERR");
+        io.executor.borrow().thread.counters.error("ERR");
         self.closing = true;
     }
 
@@ -530,17 +535,17 @@ impl Connection {
     }
 
     /// Takes what others have sent, behind what is to be written already.
-    fn take_mail(&mut self, state: &State) {
+    fn take_mail(&mut self, io: &IoThread) {
         let mailed = self.session.client.take_mail();
         self.session.stamp = self.session.stamp.max(mailed.stamp);
+        let reply_bytes = mailed.out.len();
         self.output.append(mailed.out);
         self.note_output();
         if mailed.has_reply
             && let Waiting::Keys(blocked, _) =
                 std::mem::replace(&mut self.waiting, Waiting::Nothing)
         {
-            state.unregister(&blocked);
-            self.session.count_answered();
+            self.end_waiting(io, &blocked, reply_bytes);
             self.has_more = !self.input.is_empty();
         }
     }
@@ -548,6 +553,7 @@ impl Connection {
     /// Turns a halt into what the connection waits for.
     fn halt(&mut self, io: &Rc<IoThread>, halt: Halt, input: &[u8], batch: &Batch, at: usize) {
         let state = io.state;
+        self.working_since = io.executor.borrow().looked();
         self.waiting = match halt {
             Halt::Close => {
                 self.closing = true;
@@ -596,7 +602,7 @@ impl Connection {
                 let is_over = is_due(&mut timers.timeout, cx);
                 if is_over && blocked.claim() {
                     let blocked = Arc::clone(blocked);
-                    self.time_out(io.state, &blocked);
+                    self.time_out(io, &blocked);
                     return Poll::Ready(Ok(()));
                 }
                 if is_over {
@@ -612,6 +618,7 @@ impl Connection {
                         self.count_refused(io);
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
+                        self.finish_late(io, reply.len());
                         self.output.append(reply);
                         self.is_made_aside = true;
                     }
@@ -641,6 +648,15 @@ impl Connection {
         Poll::Pending
     }
 
+    /// What was halted for work has its reply: accounts for it, or counts what a worker has accounted for.
+    fn finish_late(&mut self, io: &IoThread, reply_bytes: usize) {
+        let Some(late) = self.session.late.take() else { return self.session.count_answered() };
+        let elapsed = crate::clock::ticks().saturating_sub(self.working_since);
+        let client = &self.session.client;
+        let executor = io.executor.borrow();
+        executor.thread.finish_late(io.state, client, &late, elapsed, reply_bytes);
+    }
+
     /// The command that was halted last has failed after all.
     fn count_refused(&self, io: &IoThread) {
         let id = self.session.client.last_command.load(Ordering::Relaxed);
@@ -649,11 +665,18 @@ impl Connection {
         }
     }
 
-    fn time_out(&mut self, state: &State, blocked: &Arc<Blocked>) {
-        state.unregister(blocked);
+    /// A command that has waited for keys is answered: first it is accounted for, so that whoever sees it end sees that too.
+    fn end_waiting(&mut self, io: &IoThread, blocked: &Arc<Blocked>, reply_bytes: usize) {
+        io.executor.borrow().thread.finish_waiting(io.state, blocked, reply_bytes);
+        io.state.unregister(blocked);
         self.session.count_answered();
+    }
+
+    fn time_out(&mut self, io: &IoThread, blocked: &Arc<Blocked>) {
+        let before = self.output.len();
         let mut reply = Writer { out: &mut self.output, protocol: self.session.protocol };
         reply.null_array();
+        self.end_waiting(io, blocked, self.output.len() - before);
         self.waiting = Waiting::Nothing;
         self.has_more = !self.input.is_empty();
     }
@@ -748,13 +771,14 @@ async fn walk_through(io: Rc<IoThread>, mut session: Session, mut walk: Box<dyn 
 async fn on_worker(state: &'static State, mut session: Session, request: OwnedRequest) -> Done {
     let protocol = session.protocol;
     let work = move || {
-        let mut executor = Executor::for_worker(state.thread());
+        let mut executor = Executor::for_worker(state.worker());
         let mut out = Output::default();
         while let Some(Halt::Busy(_) | Halt::Again) =
             executor.run_owned(state, &mut session, &request, &mut out)
         {
             std::thread::yield_now();
         }
+        state.give_back(executor.into_thread());
         out
     };
     Done::Reply(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {

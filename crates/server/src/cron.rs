@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use russet_dispatch::latency::Event;
 use russet_dispatch::session::Client;
 use russet_dispatch::state::{Gauges, Thread};
 use russet_dispatch::{State, expire, tracking};
@@ -20,12 +21,13 @@ const BUCKETS_PER_ROUND: usize = 128;
 
 /// Runs until the server stops.
 pub(crate) async fn run(state: &'static State) {
-    let thread = state.thread();
+    let thread = state.thread("cron");
     let mut round = 0u64;
     let mut last = Rates::default();
     loop {
         let hz = state.tunables.hz.load(Ordering::Relaxed).clamp(10, 500) as u64;
         expire_meanwhile(state, &thread, 1000 / hz).await;
+        let started = clock::ticks();
         if state.is_cron_paused.load(Ordering::Relaxed) {
             continue;
         }
@@ -39,8 +41,28 @@ pub(crate) async fn run(state: &'static State) {
             last = last.measure(state);
             close_silent(state);
             settle(state).await;
+            stop_hot_keys(state);
         }
         round += 1;
+        count_round(&thread, started);
+    }
+}
+
+/// A round of the housekeeping counts as a turn of its thread.
+fn count_round(thread: &Thread, started: u64) {
+    let took = clock::ticks().saturating_sub(started);
+    let counters = &thread.counters;
+    counters.batches.add(1);
+    counters.busy_ns.add(took);
+    counters.cron_ns.add(took);
+    counters.turn_max_ns.raise(took);
+}
+
+/// Ends HOTKEYS when its time is up.
+fn stop_hot_keys(state: &State) {
+    let now = state.clock.now();
+    if state.hot_keys.is_over(now) {
+        state.stop_hot_keys();
     }
 }
 
@@ -60,11 +82,17 @@ async fn expire_meanwhile(state: &'static State, thread: &Thread, period_ms: u64
 async fn expire_due(state: &'static State, thread: &Thread) {
     const SLICE: usize = 2_000;
     for _ in 0..REMOVALS_PER_ROUND / SLICE {
-        if expire::cycle(state, thread, SLICE) < SLICE {
+        let started = clock::ticks();
+        let removed = expire::cycle(state, thread, SLICE);
+        let took = clock::ticks().saturating_sub(started);
+        thread.counters.expire_ns.add(took);
+        thread.took(state, Event::ExpireCycle, took);
+        if removed < SLICE {
             return;
         }
         tokio::task::yield_now().await;
     }
+    thread.counters.expire_capped.add(1);
 }
 
 /// Tables that nobody writes to finish growing here.
@@ -85,6 +113,8 @@ struct Rates {
     processed: u64,
     bytes_in: u64,
     bytes_out: u64,
+    turns: u64,
+    busy_ns: u64,
 }
 
 impl Rates {
@@ -95,10 +125,23 @@ impl Rates {
             processed: totals.processed,
             bytes_in: totals.bytes_in,
             bytes_out: totals.bytes_out,
+            turns: totals.batches,
+            busy_ns: totals.busy_ns,
         };
         let elapsed = now.at_ms.saturating_sub(self.at_ms).max(1);
         let rate = |new: u64, old: u64| new.saturating_sub(old) * 1000 / elapsed;
-        let Gauges { ops_per_second, input_per_second, output_per_second, .. } = &state.gauges;
+        let Gauges {
+            ops_per_second,
+            input_per_second,
+            output_per_second,
+            turns_per_second,
+            turn_us,
+            ..
+        } = &state.gauges;
+        let turns = now.turns.saturating_sub(self.turns);
+        let busy_us = now.busy_ns.saturating_sub(self.busy_ns) / 1_000;
+        turn_us.store(busy_us.checked_div(turns).unwrap_or(0), Ordering::Relaxed);
+        turns_per_second.store(rate(now.turns, self.turns), Ordering::Relaxed);
         ops_per_second.store(rate(now.processed, self.processed), Ordering::Relaxed);
         input_per_second.store(rate(now.bytes_in, self.bytes_in), Ordering::Relaxed);
         output_per_second.store(rate(now.bytes_out, self.bytes_out), Ordering::Relaxed);

@@ -29,6 +29,17 @@ pub(crate) fn allocator() -> String {
     format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
 }
 
+/// What the allocator says of itself.
+pub(crate) fn allocator_report() -> String {
+    let mut text = Vec::new();
+    // The only error is one of writing, and a vector takes everything.
+    let _ = tikv_jemalloc_ctl::stats_print::stats_print(
+        &mut text,
+        tikv_jemalloc_ctl::stats_print::Options::default(),
+    );
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn measure_allocator(gauges: &Gauges) {
     // The statistics are a snapshot that this call renews; without it they stay as they are.
     let _ = epoch::advance();

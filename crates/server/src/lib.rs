@@ -10,7 +10,10 @@
 
 #![deny(unsafe_code)]
 
-#[expect(unsafe_code, reason = "the allocator finds its configuration by a symbol's name")]
+#[expect(
+    unsafe_code,
+    reason = "the allocator finds its configuration by a symbol's name, and is told to purge by a bare call"
+)]
 mod allocator;
 pub mod cli;
 pub mod clock;
@@ -21,6 +24,7 @@ mod gauges;
 mod limits;
 mod listener;
 pub mod log;
+pub mod metrics;
 mod reconfigure;
 mod runtime;
 mod stream;
@@ -34,7 +38,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use russet_config::{Config, id};
-use russet_dispatch::state::Identity;
+use russet_dispatch::state::{Identity, Tools};
 use russet_dispatch::{State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_persist::vfs::Vfs;
@@ -84,6 +88,14 @@ pub enum StartError {
     Unix {
         /// Its path.
         path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The port for metrics could not be bound.
+    #[error("Failed listening on port {port} for metrics, aborting: {error}")]
+    Metrics {
+        /// The port.
+        port: u16,
         /// Why.
         error: io::Error,
     },
@@ -168,6 +180,7 @@ pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
 struct Sockets {
     tcp: Vec<std::net::TcpListener>,
     unix: Option<(std::os::unix::net::UnixListener, String)>,
+    metrics: Vec<std::net::TcpListener>,
 }
 
 impl Sockets {
@@ -194,7 +207,9 @@ impl Sockets {
             let bound = listener::bind_unix(Path::new(&path), permissions, backlog);
             Some((bound.map_err(|error| StartError::Unix { path: path.clone(), error })?, path))
         };
-        Ok(Self { tcp, unix })
+        let port = config.integer(const { id("metrics-port") }) as u16;
+        let metrics = metrics::bind(config).map_err(|error| StartError::Metrics { port, error })?;
+        Ok(Self { tcp, unix, metrics })
     }
 
     fn bind_tcp(
@@ -253,6 +268,7 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
     let state = State::new(keyspace, table(), config, identity, dice()?, databases);
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.refine(clock::now_us);
+    state.clock.measure_by(clock::ticks);
     gauges::measure(&state.gauges);
     state
         .gauges
@@ -260,7 +276,11 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         .store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
     // Set once, right here.
-    let _ = state.probe.set(gauges::measure);
+    let _ = state.tools.set(Tools {
+        probe: gauges::measure,
+        purge: allocator::purge,
+        allocator_report: gauges::allocator_report,
+    });
     Ok(state)
 }
 
@@ -288,9 +308,16 @@ fn run_main(
     let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
     let unix_path = sockets.unix.as_ref().map(|(_, path)| path.clone());
     runtime.block_on(async {
-        let listeners = accept(Door::new(state, mailboxes), sockets);
+        let mut metrics = metrics::Door::new(state);
+        for listener in sockets.metrics {
+            if let Err(error) = metrics.open(listener) {
+                tracing::error!(%error, "metrics will not be served");
+            }
+        }
+        let listeners = accept(Door::new(state, mailboxes), sockets.tcp, sockets.unix);
         tokio::task::spawn_local(cron::run(state));
-        let means = tasks::Means::new(state, shell.clone(), Arc::clone(&options.vfs), listeners);
+        let doors = tasks::Doors { clients: listeners, metrics };
+        let means = tasks::Means::new(state, shell.clone(), Arc::clone(&options.vfs), doors);
         tokio::task::spawn_local(tasks::carry_out(means, requests));
         if options.with_signals {
             tokio::task::spawn_local(obey_signals(shell.clone()));
@@ -310,12 +337,16 @@ fn run_main(
     }
 }
 
-fn accept(door: Door, sockets: Sockets) -> Listeners {
-    if let Some((listener, path)) = sockets.unix {
+fn accept(
+    door: Door,
+    tcp: Vec<std::net::TcpListener>,
+    unix: Option<(std::os::unix::net::UnixListener, String)>,
+) -> Listeners {
+    if let Some((listener, path)) = unix {
         tokio::task::spawn_local(door.clone().accept_unix(listener, path));
     }
     let mut listeners = Listeners::new(door);
-    for listener in sockets.tcp {
+    for listener in tcp {
         listeners.add(listener);
     }
     listeners

@@ -13,24 +13,23 @@ use tokio::sync::Mutex;
 use crate::limits::{self, TooMany};
 use crate::listener::Listeners;
 use crate::log;
-use crate::tasks::Answer;
+use crate::metrics;
+use crate::tasks::{Answer, Doors};
 
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
 const PORT: Id = id("port");
+const METRICS_BIND: Id = id("metrics-bind");
+const METRICS_PORT: Id = id("metrics-port");
 
 /// Carries a change out. The lock keeps changes of this kind apart; others may come between.
-pub(crate) async fn reconfigure(
-    state: &State,
-    listeners: &Mutex<Listeners>,
-    change: &Change,
-) -> Answer {
-    let mut listeners = listeners.lock().await;
+pub(crate) async fn reconfigure(state: &State, doors: &Mutex<Doors>, change: &Change) -> Answer {
+    let mut doors = doors.lock().await;
     let mut next = Config::clone(&state.config.load());
     let changed = next.set(&change.pairs(), change.caller).map_err(text)?;
     let before = std::env::current_dir();
     apply_to_process(&next, &changed).map_err(text)?;
-    if let Err(error) = listen(&mut listeners, &next, &changed).await {
+    if let Err(error) = listen_all(&mut doors, state, &next, &changed).await {
         // Back to where the server was: it was there a moment ago.
         drop(before.and_then(std::env::set_current_dir));
         return Err(text(error));
@@ -73,6 +72,37 @@ fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
     if changed.contains(&DIR) {
         let entered = std::env::set_current_dir(Path::new(next.text(DIR)));
         entered.map_err(|error| SetError::failed(DIR.name(), error.to_string()))?;
+    }
+    Ok(())
+}
+
+async fn listen_all(
+    doors: &mut Doors,
+    state: &State,
+    next: &Config,
+    changed: &[Id],
+) -> Result<(), SetError> {
+    listen_for_metrics(&mut doors.metrics, state, next, changed).await?;
+    listen(&mut doors.clients, next, changed).await
+}
+
+/// Metrics are served where the new configuration says, or where the old one did.
+async fn listen_for_metrics(
+    door: &mut metrics::Door,
+    state: &State,
+    next: &Config,
+    changed: &[Id],
+) -> Result<(), SetError> {
+    let Some(name) = [METRICS_PORT, METRICS_BIND].into_iter().find(|id| changed.contains(id))
+    else {
+        return Ok(());
+    };
+    if let Err(error) = door.exchange(next).await {
+        tracing::warn!(%error, "could not serve metrics as CONFIG SET asked");
+        // It was possible a moment ago.
+        drop(door.exchange(&state.config.load_full()).await);
+        let reason = "Unable to listen on this port. Check server logs.";
+        return Err(SetError::failed(name.name(), reason));
     }
     Ok(())
 }

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use russet_dispatch::mailbox::Home;
 use russet_dispatch::session::{Client, Session};
@@ -51,10 +50,10 @@ pub(crate) struct IoThread {
 }
 
 impl IoThread {
-    fn new(state: &'static State, shell: Shell) -> Self {
+    fn new(state: &'static State, shell: Shell, name: &str) -> Self {
         Self {
             state,
-            executor: RefCell::new(Executor::new(state.thread())),
+            executor: RefCell::new(Executor::new(state.thread(name))),
             batch: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             output: RefCell::default(),
@@ -63,10 +62,12 @@ impl IoThread {
         }
     }
 
-    /// Reads the clock for a batch and tells the commands.
-    pub(crate) fn now(&self) -> Instant {
+    /// Begins a turn: reads the clocks and tells the commands. Answers what the one that measures shows.
+    pub(crate) fn begin_turn(&self) -> u64 {
         self.state.clock.advance(clock::now_ms());
-        Instant::now()
+        let now = clock::ticks();
+        self.executor.borrow_mut().begin_turn(now);
+        now
     }
 
     /// An empty output, with some room as a rule.
@@ -87,6 +88,12 @@ impl IoThread {
         let executor = self.executor.borrow();
         executor.thread.counters.reads.add(1);
         executor.thread.counters.bytes_in.add(bytes as u64);
+    }
+
+    fn count_clients(&self, change: i64) {
+        let executor = self.executor.borrow();
+        let clients = &executor.thread.counters.clients;
+        clients.set(clients.get().saturating_add_signed(change));
     }
 
     pub(crate) fn count_write(&self, bytes: usize) {
@@ -136,10 +143,15 @@ pub(crate) fn spawn(
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())
             .expect("the same runtime was built a moment ago");
-        runtime.block_on(serve_all(state, shell, receiver, connections));
+        runtime.block_on(serve_all(state, shell, receiver, connections, nth));
     };
-    let thread = std::thread::Builder::new().name(format!("io-{nth}")).spawn(work)?;
+    let thread = std::thread::Builder::new().name(name(nth)).spawn(work)?;
     Ok((mailbox, thread))
+}
+
+/// What an I/O thread is called.
+fn name(nth: usize) -> String {
+    format!("io-{nth}")
 }
 
 async fn serve_all(
@@ -147,9 +159,10 @@ async fn serve_all(
     shell: Shell,
     mut sockets: mpsc::UnboundedReceiver<(Socket, Arc<Client>)>,
     connections: Arc<AtomicUsize>,
+    nth: usize,
 ) {
     let mut stop = shell.stopping();
-    let io = Rc::new(IoThread::new(state, shell));
+    let io = Rc::new(IoThread::new(state, shell, &name(nth)));
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     loop {
@@ -162,7 +175,9 @@ async fn serve_all(
         let connections = Arc::clone(&connections);
         let io = Rc::clone(&io);
         tokio::task::spawn_local(async move {
-            serve_one(io, socket, client).await;
+            io.count_clients(1);
+            serve_one(Rc::clone(&io), socket, client).await;
+            io.count_clients(-1);
             connections.fetch_sub(1, Ordering::Relaxed);
         });
     }

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::connection::Done;
 use crate::listener::Listeners;
+use crate::metrics;
 use crate::reconfigure::reconfigure;
 
 /// An answer: fine, or an error's text.
@@ -72,8 +73,16 @@ pub(crate) struct Means {
     state: &'static State,
     shell: Shell,
     vfs: Arc<dyn Vfs>,
-    listeners: Mutex<Listeners>,
+    doors: Mutex<Doors>,
     thread: Thread,
+}
+
+/// What the server listens on.
+pub(crate) struct Doors {
+    /// For clients.
+    pub(crate) clients: Listeners,
+    /// For those who read metrics.
+    pub(crate) metrics: metrics::Door,
 }
 
 impl Means {
@@ -81,21 +90,14 @@ impl Means {
         state: &'static State,
         shell: Shell,
         vfs: Arc<dyn Vfs>,
-        listeners: Listeners,
+        doors: Doors,
     ) -> Rc<Self> {
-        Rc::new(Self {
-            state,
-            shell,
-            vfs,
-            listeners: Mutex::new(listeners),
-            thread: state.thread(),
-        })
+        Rc::new(Self { state, shell, vfs, doors: Mutex::new(doors), thread: state.thread("main") })
     }
 
     /// Counts an error as the executor would.
     fn count(&self, error: &str) {
-        self.thread.counters.errors.add(1);
-        self.state.stats.error(error.split(' ').next().unwrap_or("ERR"));
+        self.thread.counters.error(error.split(' ').next().unwrap_or("ERR"));
     }
 }
 
@@ -135,9 +137,7 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
         Request::RewriteConfig { force } => {
             Some(rewrite_config(means.state, means.vfs.as_ref(), force))
         }
-        Request::Reconfigure(change) => {
-            Some(reconfigure(means.state, &means.listeners, &change).await)
-        }
+        Request::Reconfigure(change) => Some(reconfigure(means.state, &means.doors, &change).await),
         Request::Shutdown(how) => shut_down(&means.shell, how),
     }
 }

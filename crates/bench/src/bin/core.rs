@@ -60,7 +60,7 @@ fn throughput(
     let barrier = Barrier::new(threads as usize);
     let work = |thread: u64| {
         let batches = batches(thread + 1, key);
-        let mut executor = Executor::new(state.thread());
+        let mut executor = Executor::new(state.thread("core"));
         let mut session = Session::new(Client::new(thread, Peer::Internal, 0, 0).into(), true);
         let mut out = Output::default();
         barrier.wait();
@@ -94,7 +94,7 @@ fn run(
     while at < batch.len() {
         (at, _) = executor.run(state, session, input, batch, at, batch.len(), out);
     }
-    executor.account(1);
+    executor.end_turn(0);
     out.clear();
 }
 
@@ -143,7 +143,7 @@ fn cpu_us() -> f64 {
 /// Inserts ten million keys and answers the longest single SET, in microseconds by the clock and of processor time; all in one shard if
 /// `key` says so.
 fn growth(state: &'static State, key: impl Fn(u64) -> String) -> (f64, f64) {
-    let mut executor = Executor::new(state.thread());
+    let mut executor = Executor::new(state.thread("core"));
     let mut session = Session::new(Client::new(1, Peer::Internal, 0, 0).into(), true);
     let (mut batch, mut out) = (Batch::default(), Output::default());
     let (mut longest, mut longest_cpu) = (0.0f64, 0.0f64);

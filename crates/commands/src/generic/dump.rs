@@ -136,6 +136,7 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let end = end_of(ttl.int()?, options.is_absolute, cx.now())?;
     go_where_it_may_take(cx, payload.len())?;
+    cx.thread.counters.payloads_checked.add(1);
     let content = unpack(payload, &rules(cx)).map_err(|error| match error {
         PayloadError::Footer => Error::DumpFooter,
         PayloadError::Contents(_) => Error::DumpFormat,

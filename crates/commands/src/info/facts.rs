@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use russet_config::Config;
 use russet_dispatch::stats::Totals;
 use russet_dispatch::{Client, Context, State};
-use russet_engine::{Busy, Shard};
+use russet_engine::sizes::BINS;
+use russet_engine::{Busy, Shard, Type};
 
 /// What all databases hold together, from one look at each shard.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,10 @@ pub(crate) struct Walked {
     pub(crate) table_bytes: u64,
     /// Tables that are growing or shrinking.
     pub(crate) moving_tables: usize,
+    /// Bytes of the tables that those are moving out of.
+    pub(crate) moving_bytes: u64,
+    /// By number.
+    pub(crate) shards: Vec<ShardFacts>,
     /// Names that somebody watches.
     pub(crate) watched: usize,
     /// Names that somebody waits for.
@@ -31,21 +36,49 @@ pub(crate) struct Walked {
     pub(crate) tracked_items: usize,
 }
 
-/// What one database holds.
+/// What one shard holds.
 #[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ShardFacts {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
+    pub(crate) lsn: u64,
+}
+
+/// What one database holds.
+#[derive(Clone, Debug)]
 pub(crate) struct DatabaseFacts {
     pub(crate) keys: usize,
     /// How many of them end.
     pub(crate) volatile: usize,
     /// When they end, all together, in milliseconds since 1970.
     pub(crate) deadlines: u128,
+    /// Bytes of its tables.
+    pub(crate) main_bytes: usize,
+    /// Bytes of what knows when keys end.
+    pub(crate) expiry_bytes: usize,
+    /// How many values are how large, by type.
+    pub(crate) sizes: [[u64; BINS]; Type::ALL.len()],
     /// How many hashes have fields that end.
     pub(crate) hashes_with_deadlines: usize,
 }
 
+impl Default for DatabaseFacts {
+    fn default() -> Self {
+        Self {
+            keys: 0,
+            volatile: 0,
+            deadlines: 0,
+            main_bytes: 0,
+            expiry_bytes: 0,
+            sizes: [[0; BINS]; Type::ALL.len()],
+            hashes_with_deadlines: 0,
+        }
+    }
+}
+
 impl DatabaseFacts {
     /// Milliseconds that keys with an end have left on average.
-    pub(crate) fn mean_ttl_ms(self, now: u64) -> u64 {
+    pub(crate) fn mean_ttl_ms(&self, now: u64) -> u64 {
         let mean = self.deadlines.checked_div(self.volatile as u128).unwrap_or(0);
         (mean as u64).saturating_sub(now)
     }
@@ -62,6 +95,9 @@ impl Walked {
     }
 
     fn add(&mut self, shard: &Shard) {
+        let databases = (0..shard.databases()).filter_map(|db| shard.database(db));
+        let keys = databases.map(|database| database.table().len()).sum();
+        self.shards.push(ShardFacts { keys, bytes: shard.bytes(), lsn: shard.lsn });
         self.data_bytes += shard.bytes() as u64;
         self.table_bytes += shard.overhead_bytes() as u64;
         if let Some(interest) = shard.interest() {
@@ -81,6 +117,12 @@ impl Walked {
             facts.deadlines += database.deadlines();
             facts.hashes_with_deadlines += database.hashes_with_deadlines();
             self.moving_tables += usize::from(database.table().is_moving());
+            self.moving_bytes += database.table().moving_bytes() as u64;
+            for kind in Type::ALL {
+                database.sizes().add_to(kind, &mut facts.sizes[kind as usize]);
+            }
+            facts.main_bytes += database.table().heap_bytes();
+            facts.expiry_bytes += database.expiry_bytes();
         }
     }
 
@@ -125,7 +167,7 @@ impl Facts {
 
     /// Bytes of all clients' buffers.
     pub(crate) fn client_bytes(&self) -> usize {
-        self.clients.iter().map(|client| client.burden()).sum()
+        client_bytes(&self.clients)
     }
 
     /// Bytes in use as the allocator sees it.
@@ -137,6 +179,11 @@ impl Facts {
     pub(crate) fn overhead(&self) -> u64 {
         self.used().saturating_sub(self.walked.data_bytes)
     }
+}
+
+/// Bytes of the buffers of some clients.
+pub(crate) fn client_bytes(clients: &[Arc<Client>]) -> usize {
+    clients.iter().map(|client| client.burden()).sum()
 }
 
 /// Bytes of a client's read buffer and of what MULTI has queued.
