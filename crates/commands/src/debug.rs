@@ -351,7 +351,7 @@ fn rows(list: &List, config: &Config, is_fast: bool) -> String {
         u8::from(is_compressed)
     );
     if !is_fast {
-        text.push_str(&format!(" ql_uncompressed_size:{}", list.quicklist_bytes()));
+        text += &[" ql_uncompressed_size:", &list.quicklist_bytes().to_string()].concat();
     }
     text
 }

@@ -342,47 +342,36 @@ fn hdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hgetall(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(
-        cx,
-        args,
-        |reply, len| reply.map(len),
-        |reply, pair| {
-            Text::from(pair.field).reply(reply);
-            Text::from(pair.value).reply(reply);
-        },
-    )
+    reply_all(cx, args, true, |reply, pair| {
+        Text::from(pair.field).reply(reply);
+        Text::from(pair.value).reply(reply);
+    })
 }
 
 fn hkeys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(
-        cx,
-        args,
-        |reply, len| reply.array(len),
-        |reply, pair| Text::from(pair.field).reply(reply),
-    )
+    reply_all(cx, args, false, |reply, pair| Text::from(pair.field).reply(reply))
 }
 
 fn hvals(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(
-        cx,
-        args,
-        |reply, len| reply.array(len),
-        |reply, pair| Text::from(pair.value).reply(reply),
-    )
+    reply_all(cx, args, false, |reply, pair| Text::from(pair.value).reply(reply))
 }
 
-/// Shows every field to `show`, after a head that says how many there are.
+/// Shows every field to `show`, within a map or an array.
 fn reply_all(
     cx: &mut Context<'_>,
     args: &mut Args<'_>,
-    head: impl Fn(&mut Writer<'_>, usize),
+    is_map: bool,
     show: impl Fn(&mut Writer<'_>, Pair<'_>),
 ) -> Outcome {
     let (key, may_leave) = (args.key()?, may_leave(cx));
     let hash = cx.data.read_as::<Hash>(key)?;
     let len = hash.map_or(0, Hash::len);
     may_leave.if_long(len)?;
-    head(&mut cx.reply, len);
+    if is_map {
+        cx.reply.map(len);
+    } else {
+        cx.reply.array(len);
+    }
     hash.into_iter().flat_map(Hash::iter).for_each(|pair| show(&mut cx.reply, pair));
     Ok(())
 }

@@ -208,10 +208,7 @@ fn pfmerge(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let mut target = *args;
     let target = target.key()?;
     let (mut registers, mut is_dense) = (Registers::new(), false);
-    let old = match cx.data.string_to_change(target)? {
-        Some(text) => Some(text.bytes().into_owned()),
-        None => None,
-    };
+    let old = cx.data.string_to_change(target)?.map(|text| text.bytes().into_owned());
     while !args.is_empty() {
         let key = args.key()?;
         is_dense |= merge(cx, key, &mut registers)? == Some(Form::Dense);

@@ -10,8 +10,8 @@
 
 #![deny(unsafe_code)]
 
-#[expect(clippy::disallowed_methods, reason = "the one thing that a leaf does on another thread")]
 pub mod access;
+#[expect(clippy::disallowed_methods, reason = "the one thing that a leaf does on another thread")]
 mod aside;
 pub mod collections {
     //! Containers that have never heard of Redis.

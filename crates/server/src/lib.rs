@@ -244,7 +244,7 @@ impl Sockets {
 fn dice() -> io::Result<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// The state lives as long as the process: locks and rows are held by threads that outlive every scope.

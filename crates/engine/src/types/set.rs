@@ -172,9 +172,8 @@ impl Set {
     #[inline]
     pub fn prefetch(&self, member: &[u8], step: Step) {
         match &self.0 {
-            Form::Ints(_) => {}
             Form::Small(small) if step == Step::Place => prefetch(small.as_bytes().as_ptr()),
-            Form::Small(_) => {}
+            Form::Ints(_) | Form::Small(_) => {}
             Form::Big(big) => big.prefetch(member, step),
         }
     }
