@@ -74,11 +74,11 @@ impl Channels {
     }
 
     fn remove(&self, name: &[u8], id: u64) {
-        let is_last = |_: &Box<[u8]>, subscribers: &mut Subscribers| {
+        let removed = self.by_name.remove_if_mut(name, |_, subscribers| {
             subscribers.remove(&id);
             subscribers.is_empty()
-        };
-        if self.by_name.remove_if_mut(name, is_last).is_some() {
+        });
+        if removed.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
