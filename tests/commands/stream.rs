@@ -556,3 +556,14 @@ fn xinfo_looks_for_the_key_before_it_reads_on() {
     t.check("SET s v", "OK");
     t.check("XINFO STREAM s foo", WRONG_TYPE);
 }
+
+#[test]
+fn a_group_that_is_destroyed_breaks_no_watch() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("XGROUP CREATE s g $ MKSTREAM", "OK");
+    t.check("WATCH s", "OK");
+    t.check("XGROUP DESTROY s g", "1");
+    t.check("MULTI", "OK");
+    t.check("EXEC", "[]");
+}

@@ -219,8 +219,13 @@ impl Peer {
             words(&["XGROUP", "CREATECONSUMER", key, group, consumer])
         };
         match (command[0].to_ascii_lowercase().as_str(), command) {
-            // It takes it for its own when a number that was read before was out of range. A cursor that is spelled oddly puts that right.
-            ("sort" | "sort_ro", _) => vec![words(&["SSCAN", "nosuchkey", "+0"])],
+            // It takes it for its own when a number that was read before was out of range: by another command, or by itself where it makes a
+            // sorted set large. So that is done before, and a cursor that is spelled oddly puts the rest right.
+            ("sort" | "sort_ro", _) if command.iter().any(|word| word == "nosort") => Vec::new(),
+            ("sort" | "sort_ro", [_, key, ..]) => vec![
+                words(&["SORT", key, "BY", "nosort", "LIMIT", "0", "0"]),
+                words(&["SSCAN", "nosuchkey", "+0"]),
+            ],
             // They make the consumer only if there is something for it.
             ("xclaim" | "xautoclaim", [_, key, group, name, ..]) if !self.is_recent => {
                 vec![consumer(key, group, name)]

@@ -110,7 +110,8 @@ impl Interest {
                 }
             }
         }
-        if told == Told::All && self.waiters.contains_key(&NameRef { db, key }) {
+        let is_for_waiters = matches!(told, Told::Waiters | Told::All);
+        if is_for_waiters && self.waiters.contains_key(&NameRef { db, key }) {
             self.make_ready(NameBuf { db, key: key.into() });
         }
     }

@@ -283,6 +283,8 @@ pub enum Told {
     Nobody,
     /// The journal alone: what changed is no more than who has read what.
     Journal,
+    /// The journal and those who wait for the key: what they wait on behalf of may be gone, but no element is.
+    Waiters,
     /// Those who watch the key, too. Those who wait for it would find nothing new.
     Watchers,
     /// Those who watch the key and those who wait for it.

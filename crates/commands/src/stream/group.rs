@@ -206,10 +206,9 @@ fn delete_consumer(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn destroy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, name) = (args.key()?, args.next()?);
-    // Those who wait on behalf of the group are told: hence a change that all are told of.
-    let removed = cx.data.change_found(key, |stream: &mut Stream| {
+    let removed = cx.data.change_telling(key, |stream: &mut Stream| {
         let is_removed = stream.groups.remove(name);
-        (is_removed, is_removed)
+        (is_removed, if is_removed { Told::Waiters } else { Told::Nobody })
     })?;
     cx.data.announce(Class::Stream, "xgroup-destroy", key);
     cx.reply.integer(i64::from(removed.ok_or(Error::GroupNeedsKey)?));
