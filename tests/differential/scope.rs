@@ -158,6 +158,10 @@ const CHANGED: &[(&[&str], &str, &str)] = &[
     (&["SCAN", "HSCAN", "SSCAN", "ZSCAN"], "-ERR invalid cursor", "*2"),
     // Counts an offset before the beginning from the end of a large set.
     (&["ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZRANGEBYLEX", "ZREVRANGEBYLEX"], "*", "*0"),
+    // Takes spaces before a cursor.
+    (&["SCAN", "HSCAN", "SSCAN", "ZSCAN"], "*2", "-ERR invalid cursor"),
+    // Looks at the rank before it reads on.
+    (&["LPOS"], "-ERR value is out of range", ""),
     // Knows which types there are.
     (&["SCAN"], "-ERR unknown type name", ""),
     // Takes a start without an end, and looks at numbers before the key.
