@@ -259,7 +259,7 @@ impl Connection {
             self.output = std::mem::replace(&mut *shared, io.spare_output());
         }
         self.note_output();
-        if self.output.is_empty() {
+        if (self.output.len() - self.sent) as u64 <= self.output_max(io.state) {
             io.state.report(&self.session.client);
         }
         !self.output.is_empty()
@@ -328,8 +328,14 @@ impl Connection {
             let mut scratch = io.scratch.borrow_mut();
             let mut buffer = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-            self.input.extend_from_slice(buffer.filled());
-            buffer.filled().len()
+            let received = buffer.filled();
+            let has_room = self.input.capacity() - self.input.len() >= received.len();
+            if wants >= received.len() && self.input.len() >= READ_BYTES && !has_room {
+                // The end of a large argument: room for all of it at once.
+                grow(&mut self.input, wants);
+            }
+            self.input.extend_from_slice(received);
+            received.len()
         };
         io.count_read(received);
         self.count_in(received);
