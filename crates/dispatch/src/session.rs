@@ -3,6 +3,7 @@
 //! Foreign bytes come to a connection only through its mailbox, see `mailbox.rs`.
 
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
@@ -61,15 +62,36 @@ impl Peer {
     }
 }
 
-/// Names a client gives itself.
+/// Names a client gives itself. Most give none, and those take no room for them.
 #[derive(Clone, Debug, Default)]
-pub struct Labels {
+pub struct Labels(Option<Box<Names>>);
+
+/// See [`Labels`].
+#[derive(Clone, Debug, Default)]
+pub struct Names {
     /// CLIENT SETNAME.
     pub name: String,
     /// CLIENT SETINFO LIB-NAME.
     pub lib_name: String,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: String,
+}
+
+static NO_NAMES: Names =
+    Names { name: String::new(), lib_name: String::new(), lib_ver: String::new() };
+
+impl Deref for Labels {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        self.0.as_deref().unwrap_or(&NO_NAMES)
+    }
+}
+
+impl DerefMut for Labels {
+    fn deref_mut(&mut self) -> &mut Names {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// What others may know of a client and do to it.
