@@ -142,6 +142,7 @@ fn infos(client: &mut Client, names: &[String]) -> Vec<Option<Info>> {
 
 /// Command, part, and why the two differ.
 const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[
+    ("client|capa", "flags", "may run while a script is busy, as in Valkey 9.1"),
     ("psubscribe", "flags", "refused when memory is full, as by Redis 8"),
     ("ssubscribe", "flags", "refused when memory is full, as by Redis 8"),
     ("subscribe", "flags", "refused when memory is full, as by Redis 8"),
