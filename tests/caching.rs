@@ -76,7 +76,7 @@ impl Reader {
 
     /// Reads a few keys that are not in the cache, in one pipeline.
     fn read(&mut self, dice: &mut Dice) {
-        let keys: Vec<String> = (0..1 + dice.below(12))
+        let keys: Vec<String> = (0..=dice.below(12))
             .map(|_| dice.key())
             .filter(|k| !self.cache.contains_key(k))
             .collect();

@@ -96,7 +96,7 @@ impl Fuzz {
         let mut pair = self.pair(setting);
         let before = changes(&mut pair);
         let mut done = 0;
-        for part in commands.split_inclusive(|command| is_spop(command)) {
+        for part in commands.split_inclusive(is_spop) {
             let (spop, others) = match part.split_last() {
                 Some((last, others)) if is_spop(last) => (Some(last), others),
                 _ => (None, part),

@@ -7,6 +7,7 @@
 mod script;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use russet_dispatch::Flag;
@@ -48,7 +49,7 @@ impl Listener {
 
     /// Gives a command; answers what it told: `event key`, in order.
     fn told(&mut self, line: &str) -> Vec<String> {
-        let words = split(line).unwrap();
+        let words = split(line).expect("no error");
         self.commands.cmd(&words);
         self.heard()
     }
@@ -77,7 +78,7 @@ fn every_command_tells_what_it_did() {
     for Step { line, events, .. } in SCRIPT {
         let told = listener.told(line).join(", ");
         if told != *events {
-            wrong += &format!("{line}\n  expected: {events}\n      told: {told}\n");
+            let _ = writeln!(wrong, "{line}\n  expected: {events}\n      told: {told}");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -99,7 +100,7 @@ fn valkey_tells_the_same() {
                 continue;
             };
             if ours != theirs {
-                wrong += &format!("{classes}: {line}\n  valkey: {theirs}\n  russet: {ours}\n");
+                let _ = writeln!(wrong, "{classes}: {line}\n  valkey: {theirs}\n  russet: {ours}");
             }
         }
         assert!(wrong.is_empty(), "{wrong}");
@@ -244,15 +245,15 @@ fn expired_events_come_within_a_tenth_of_a_second() {
     t.run("DEBUG POPULATE 100000 later 8");
     let mut client = server.client();
     for chunk in (0..100_000_usize).collect::<Vec<_>>().chunks(1_000) {
-        let lines: String =
-            chunk.iter().map(|n| format!("EXPIRE later:{n} {}\r\n", 1_000 + n % 5_000)).collect();
+        let line = |n: &usize| format!("EXPIRE later:{n} {}\r\n", 1_000 + n % 5_000);
+        let lines = chunk.iter().map(line).collect::<Vec<_>>().concat();
         client.send_raw(lines.as_bytes()).unwrap();
         chunk.iter().for_each(|_| drop(client.recv().unwrap()));
     }
     let mut listener = Listener::on(&server, "Ex");
     let started = Instant::now();
-    let lines: String =
-        (0..EVENTS).map(|n| format!("SET soon:{n} x PX {}\r\n", 300 + n % 500)).collect();
+    let line = |n| format!("SET soon:{n} x PX {}\r\n", 300 + n % 500);
+    let lines = (0..EVENTS).map(line).collect::<Vec<_>>().concat();
     client.send_raw(lines.as_bytes()).unwrap();
     (0..EVENTS).for_each(|_| drop(client.recv().unwrap()));
     let set_within = started.elapsed();

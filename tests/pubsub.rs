@@ -70,13 +70,13 @@ impl Subscriber {
         if nth.is_multiple_of(2) {
             client.hello3();
         }
-        let id = client.cmd(&["CLIENT", "ID"]).int().unwrap();
-        let (is_pattern, channel) = (nth % 5 == 0, nth % CHANNELS);
+        let id = client.cmd(&["CLIENT", "ID"]).int().expect("it is there");
+        let (is_pattern, channel) = (nth.is_multiple_of(5), nth % CHANNELS);
         if is_pattern {
             client.cmd(&["PSUBSCRIBE", "c*"]);
         } else {
             client.cmd(&["SUBSCRIBE", &format!("c{channel}"), "end"]);
-            client.recv().unwrap();
+            client.recv().expect("no error");
         }
         Self { id, is_pattern, channel, seen: spawn(move || listen(client)) }
     }
@@ -87,14 +87,14 @@ fn publish(mut client: Client, publisher: u64, is_over: &AtomicBool) -> BTreeMap
     let mut random = Random::new(publisher);
     let mut numbers = BTreeMap::<u64, u64>::new();
     while !is_over.load(Ordering::Relaxed) {
-        let batch: Vec<u64> = (0..1 + random.below(8)).map(|_| random.below(CHANNELS)).collect();
+        let batch: Vec<u64> = (0..=random.below(8)).map(|_| random.below(CHANNELS)).collect();
         for channel in &batch {
             let number = numbers.entry(*channel).or_default();
             let (channel, text) = (format!("c{channel}"), format!("{publisher}.{number}"));
-            client.send(&["PUBLISH", &channel, &text]).unwrap();
+            client.send(&["PUBLISH", &channel, &text]).expect("no error");
             *number += 1;
         }
-        batch.iter().for_each(|_| drop(client.recv().unwrap()));
+        batch.iter().for_each(|_| drop(client.recv().expect("no error")));
         std::thread::sleep(Duration::from_micros(random.below(2_000)));
     }
     numbers
@@ -129,7 +129,7 @@ fn subscribers_that_stay_lose_nothing_and_agree_on_the_order() {
     while Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
         let nth = random.below(200) as usize;
-        if nth % 3 == 0 && !killed.contains(&nth) {
+        if nth.is_multiple_of(3) && !killed.contains(&nth) {
             let id = subscribers[nth].id.to_string();
             assert_eq!(killer.cmd(&["CLIENT", "KILL", "ID", &id]).int(), Some(1));
             killed.push(nth);
@@ -213,9 +213,10 @@ fn messages_come_between_their_subscriptions_confirmations_and_nowhere_else() {
 /// How many clients have been cut at their output limit.
 fn cuts(t: &mut Transcript) -> u64 {
     let info = t.run("INFO stats").to_string();
-    let (_, rest) = info.split_once("client_output_buffer_limit_disconnections:").unwrap();
+    let (_, rest) =
+        info.split_once("client_output_buffer_limit_disconnections:").expect("it is there");
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
+    digits.parse().expect("no error")
 }
 
 /// The line of CLIENT LIST that belongs to a client of this name.
@@ -226,8 +227,8 @@ fn line_of(t: &mut Transcript, name: &str) -> Option<String> {
 
 /// The number behind a word of such a line.
 fn number(line: &str, word: &str) -> u64 {
-    let (_, rest) = line.split_once(&format!(" {word}=")).unwrap();
-    rest.split(' ').next().unwrap().parse().unwrap()
+    let (_, rest) = line.split_once(&format!(" {word}=")).expect("it is there");
+    rest.split(' ').next().expect("no error").parse().expect("no error")
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Cli {
     /// What it prints, to its end.
     #[track_caller]
     fn run(&self, arguments: &[&str], input: &[u8]) -> String {
-        let mut child = self.spawn(self.command(arguments).stdin(Stdio::piped()));
+        let mut child = spawn(self.command(arguments).stdin(Stdio::piped()));
         child.stdin.take().expect("piped").write_all(input).expect("it reads");
         let Output { status, stdout, stderr } = child.wait_with_output().expect("it runs");
         let printed = String::from_utf8_lossy(&stdout).into_owned();
@@ -47,14 +47,9 @@ impl Cli {
         printed
     }
 
-    #[track_caller]
-    fn spawn(&self, command: &mut Command) -> Child {
-        command.spawn().expect("it ran a moment ago")
-    }
-
     /// The first lines of what it prints without end.
     fn lines(&self, arguments: &[&str], count: usize) -> Vec<String> {
-        let mut child = self.spawn(self.command(arguments).stdin(Stdio::null()));
+        let mut child = spawn(self.command(arguments).stdin(Stdio::null()));
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let lines = lines.take(count).map(|line| line.expect("text")).collect();
         stop(&mut child);
@@ -78,6 +73,11 @@ impl Cli {
 fn stop(child: &mut Child) {
     child.kill().expect("it runs");
     child.wait().expect("it has ended");
+}
+
+#[track_caller]
+fn spawn(command: &mut Command) -> Child {
+    command.spawn().expect("it ran a moment ago")
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn pipe_sends_a_mass_of_commands() {
         input.extend(encode(&["SET".to_owned(), format!("k{n}"), n.to_string()]));
     }
     input.extend(encode(&["NOSUCH"]));
-    let mut child = cli.spawn(cli.command(&["--pipe"]).stdin(Stdio::piped()));
+    let mut child = spawn(cli.command(&["--pipe"]).stdin(Stdio::piped()));
     child.stdin.take().expect("piped").write_all(&input).expect("it reads");
     let printed = child.wait_with_output().expect("it runs");
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
@@ -152,7 +152,7 @@ fn pipe_sends_a_mass_of_commands() {
 #[test]
 fn monitor_prints_commands() {
     let Some(cli) = Cli::start() else { return };
-    let mut child = cli.spawn(cli.command(&["MONITOR"]).stdin(Stdio::null()));
+    let mut child = spawn(cli.command(&["MONITOR"]).stdin(Stdio::null()));
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "OK");
     let mut t = Transcript::new(cli.server.client());

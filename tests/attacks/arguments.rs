@@ -44,11 +44,11 @@ const FILL: [&str; 12] = [
 
 fn send(client: &mut Client, words: &[String], waits: bool) -> usize {
     if waits {
-        client.send(&["MULTI"]).unwrap();
+        client.send(&["MULTI"]).expect("no error");
     }
-    client.send(words).unwrap();
+    client.send(words).expect("no error");
     if waits {
-        client.send(&["EXEC"]).unwrap();
+        client.send(&["EXEC"]).expect("no error");
     }
     if waits { 3 } else { 1 }
 }

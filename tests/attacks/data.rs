@@ -195,7 +195,7 @@ fn restore_spoilt(seed: u64, cycles: usize) {
             }
             accepted += 1;
             for line in READS.iter().chain(&CHANGES).chain(&READS) {
-                client.send(&line.split(' ').collect::<Vec<_>>()).unwrap();
+                client.send(&line.split(' ').collect::<Vec<_>>()).expect("no error");
             }
             for _ in 0..READS.len() * 2 + CHANGES.len() {
                 client.recv().unwrap_or_else(|error| panic!("seed {seed}: {spoilt:?}: {error}"));
@@ -322,7 +322,7 @@ fn time_of(client: &mut Client, count: usize, request: impl Fn(usize) -> Vec<Str
     let began = Instant::now();
     for chunk in (0..count).collect::<Vec<_>>().chunks(500) {
         let bytes: Vec<u8> = chunk.iter().flat_map(|nth| encode(&request(*nth))).collect();
-        client.send_raw(&bytes).unwrap();
+        client.send_raw(&bytes).expect("no error");
         chunk.iter().for_each(|_| drop(client.recv().expect("an answer")));
     }
     began.elapsed()

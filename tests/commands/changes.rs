@@ -61,9 +61,9 @@ const COMMANDS: &[(&str, i64)] = &[
 
 fn changes(t: &mut Transcript) -> i64 {
     let text = t.run("INFO persistence");
-    let text = String::from_utf8_lossy(text.bytes().unwrap()).into_owned();
+    let text = String::from_utf8_lossy(text.bytes().expect("it is there")).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
-    line.unwrap().parse().unwrap()
+    line.expect("no error").parse().expect("no error")
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn check_lines(client: &mut Client, lines: &[&str]) {
 
 #[track_caller]
 fn assert_silent(client: &mut Client) {
-    assert_eq!(client.recv_within(Duration::from_millis(50)).unwrap(), None);
+    assert_eq!(client.recv_within(Duration::from_millis(50)).expect("no error"), None);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn check_pushes(client: &mut Client, keys: &[&str]) {
 
 #[track_caller]
 fn assert_silent(client: &mut Client) {
-    assert_eq!(client.recv_within(Duration::from_millis(50)).unwrap(), None);
+    assert_eq!(client.recv_within(Duration::from_millis(50)).expect("no error"), None);
 }
 
 fn stat(t: &mut Transcript, name: &str) -> u64 {

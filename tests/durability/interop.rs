@@ -36,7 +36,7 @@ fn carry(from: &Process, to: &mut Process) {
     to.kill().expect("it runs");
     copy(from.dir(), to.dir());
     to.restart().expect("it loads the file");
-    let (mut one, mut other) = (from.client().unwrap(), to.client().unwrap());
+    let (mut one, mut other) = (from.client().expect("no error"), to.client().expect("no error"));
     assert_eq!(
         one.cmd(&["INFO", "keyspace"]).to_string().lines().count(),
         other.cmd(&["INFO", "keyspace"]).to_string().lines().count()
@@ -57,15 +57,20 @@ fn both_ways(program: &str) {
     for compresses in ["yes", "no"] {
         let (mut ours, mut theirs) = (start(RUSSET), start(program));
         for server in [&ours, &theirs] {
-            server.client().unwrap().cmd(&["CONFIG", "SET", "rdbcompression", compresses]);
+            server.client().expect("no error").cmd(&[
+                "CONFIG",
+                "SET",
+                "rdbcompression",
+                compresses,
+            ]);
         }
-        fill_databases(&mut ours.client().unwrap());
+        fill_databases(&mut ours.client().expect("no error"));
         carry(&ours, &mut theirs);
         // What was theirs for a moment is as it was.
-        theirs.client().unwrap().cmd(&["SET", "one-more", "key"]);
+        theirs.client().expect("no error").cmd(&["SET", "one-more", "key"]);
         carry(&theirs, &mut ours);
-        theirs.client().unwrap().cmd(&["FLUSHALL"]);
-        fill_databases(&mut theirs.client().unwrap());
+        theirs.client().expect("no error").cmd(&["FLUSHALL"]);
+        fill_databases(&mut theirs.client().expect("no error"));
         carry(&theirs, &mut ours);
     }
 }
@@ -91,7 +96,8 @@ fn a_file_that_tells_how_keys_are_used_is_taken_by_all() {
             let set_policy = |server: &Process| {
                 server.client().unwrap().cmd(&["CONFIG", "SET", "maxmemory-policy", policy]);
             };
-            (set_policy(&ours), set_policy(&theirs));
+            set_policy(&ours);
+            set_policy(&theirs);
             ours.client().unwrap().cmd(&["SET", "k", "v"]);
             carry_file(&ours, &mut theirs);
             set_policy(&theirs);
@@ -102,7 +108,7 @@ fn a_file_that_tells_how_keys_are_used_is_taken_by_all() {
 }
 
 fn carry_file(from: &Process, to: &mut Process) {
-    assert_eq!(from.client().unwrap().cmd(&["SAVE"]).to_string(), "OK");
+    assert_eq!(from.client().expect("no error").cmd(&["SAVE"]).to_string(), "OK");
     to.kill().expect("it runs");
     copy(from.dir(), to.dir());
     to.restart().expect("it loads the file");

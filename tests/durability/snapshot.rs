@@ -131,13 +131,15 @@ fn fill_for_the_walk(client: &mut Client) {
     fill(client);
     for n in 0..4000 {
         let element = format!("{n}-and-some-more-bytes-behind-it");
-        client.send(&["RPUSH", "huge-list", &element]).unwrap();
-        client.send(&["SADD", "huge-set", &element]).unwrap();
-        client.send(&["HSET", "huge-hash", &element, &element]).unwrap();
-        client.send(&["ZADD", "huge-scores", &n.to_string(), &element]).unwrap();
-        client.send(&["XADD", "huge-stream", &format!("{}-1", n + 1), "f", &element]).unwrap();
+        client.send(&["RPUSH", "huge-list", &element]).expect("no error");
+        client.send(&["SADD", "huge-set", &element]).expect("no error");
+        client.send(&["HSET", "huge-hash", &element, &element]).expect("no error");
+        client.send(&["ZADD", "huge-scores", &n.to_string(), &element]).expect("no error");
+        client
+            .send(&["XADD", "huge-stream", &format!("{}-1", n + 1), "f", &element])
+            .expect("no error");
     }
-    (0..20_000).for_each(|_| drop(client.recv().unwrap()));
+    (0..20_000).for_each(|_| drop(client.recv().expect("no error")));
     run(client, "XGROUP CREATE huge-stream group 0");
     run(client, "XREADGROUP GROUP group one COUNT 1000 STREAMS huge-stream >");
 }

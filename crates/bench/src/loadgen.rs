@@ -155,9 +155,10 @@ fn send(options: &Options, address: SocketAddr) -> io::Result<Report> {
         pipeline: options.pipeline,
         until: options.requests.map_or(Until::Elapsed(time), Until::Requests),
         mix,
-        numbers: match options.in_order {
-            true => Numbers::in_order(options.keys),
-            false => Numbers::random(options.keys, options.seed),
+        numbers: if options.in_order {
+            Numbers::in_order(options.keys)
+        } else {
+            Numbers::random(options.keys, options.seed)
         },
         listeners: workload::find(&name).map_or(0, |workload| workload.listeners),
     };

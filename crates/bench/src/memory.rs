@@ -85,12 +85,12 @@ pub fn measure(results: &Results) -> io::Result<Vec<Memory>> {
         Suite::Heavy | Suite::Messages => &[],
     };
     let mut measured = Vec::new();
-    for &Kind { stored, ref line, times, each, goal } in kinds {
+    for Kind { stored, line, times, each, goal } in kinds {
         for contender in &results.contenders {
             say(&format!("memory of {stored} in {}", contender.name));
-            let grown = growth(options, &contender.program, line, times)?;
-            let bytes_each = grown as f64 / (f64::from(times) * f64::from(each));
-            measured.push(Memory { stored, server: contender.name, bytes_each, goal });
+            let grown = growth(options, &contender.program, line, *times)?;
+            let bytes_each = grown as f64 / (f64::from(*times) * f64::from(*each));
+            measured.push(Memory { stored, server: contender.name, bytes_each, goal: *goal });
         }
     }
     Ok(measured)

@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Command] = &[
         ..CLIENT
     },
     tracking::GETREDIR,
-    help::row("5.0.0", CLIENT),
+    help::row("5.0.0", &CLIENT),
     Command {
         name: "id",
         summary: "Gives the connection's number, which no other ever has.",

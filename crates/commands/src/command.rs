@@ -78,7 +78,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: getkeysandflags,
         ..COMMAND
     },
-    help::row("5.0.0", Command { complexity: "O(1)", ..COMMAND }),
+    help::row("5.0.0", &Command { complexity: "O(1)", ..COMMAND }),
     Command {
         name: "info",
         syntax: "[command-name [command-name ...]]",

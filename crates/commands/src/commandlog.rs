@@ -48,7 +48,7 @@ pub const COMMANDS: &[Command] = &[
                 run: slowlog_get,
                 ..SLOWLOG
             },
-            help::row("6.2.0", SLOWLOG),
+            help::row("6.2.0", &SLOWLOG),
             Command {
                 name: "len",
                 summary: "Counts the slow commands that are remembered.",
@@ -86,7 +86,7 @@ pub const COMMANDS: &[Command] = &[
                 run: commandlog_get,
                 ..COMMANDLOG
             },
-            help::row("8.1.0", COMMANDLOG),
+            help::row("8.1.0", &COMMANDLOG),
             Command {
                 name: "len",
                 syntax: "<SLOW | LARGE-REQUEST | LARGE-REPLY>",

@@ -81,7 +81,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: rewrite,
             ..CONFIG
         },
-        help::row("5.0.0", CONFIG),
+        help::row("5.0.0", &CONFIG),
     ],
     ..CONFIG
 }];

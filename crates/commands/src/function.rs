@@ -40,7 +40,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: list,
             ..FUNCTION
         },
-        help::row("7.0.0", FUNCTION),
+        help::row("7.0.0", &FUNCTION),
     ],
     ..FUNCTION
 }];

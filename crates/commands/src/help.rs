@@ -5,7 +5,7 @@ use russet_dispatch::syntax::plain;
 use russet_dispatch::{Args, Command, Context, Outcome};
 
 /// The row of a container's HELP; `base` is what the container's rows have in common.
-pub(crate) const fn row(since: &'static str, base: Command) -> Command {
+pub(crate) const fn row(since: &'static str, base: &Command) -> Command {
     Command {
         name: "help",
         summary: "Tells what the subcommands do.",
@@ -13,7 +13,7 @@ pub(crate) const fn row(since: &'static str, base: Command) -> Command {
         arity: 2,
         flags: &[Loading, Stale],
         run: help,
-        ..base
+        ..*base
     }
 }
 

@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: get,
             ..HOTKEYS
         },
-        help::row("8.6.1", HOTKEYS),
+        help::row("8.6.1", &HOTKEYS),
         Command {
             name: "reset",
             summary: "Forgets what was found.",

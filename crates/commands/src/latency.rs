@@ -47,7 +47,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: graph::graph,
             ..LATENCY
         },
-        help::row("2.8.13", LATENCY),
+        help::row("2.8.13", &LATENCY),
         Command {
             name: "histogram",
             syntax: "[command [command ...]]",

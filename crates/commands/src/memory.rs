@@ -33,7 +33,7 @@ pub const COMMANDS: &[Command] = &[Command {
             run: doctor::doctor,
             ..MEMORY
         },
-        help::row("4.0.0", MEMORY),
+        help::row("4.0.0", &MEMORY),
         Command {
             name: "malloc-stats",
             summary: "Shows what the allocator says of itself.",

@@ -58,7 +58,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: refcount,
         ..OF_KEY
     },
-    help::row("6.2.0", OBJECT),
+    help::row("6.2.0", &OBJECT),
 ];
 
 /// What Redis answers for the integers that it shares among all keys.

@@ -131,7 +131,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: channels,
         ..ASK
     },
-    help::row("6.2.0", PUBSUB),
+    help::row("6.2.0", &PUBSUB),
     Command {
         name: "numpat",
         summary: "Counts the patterns that have subscribers.",

@@ -30,6 +30,9 @@ use crate::keys::{Access, KeySpec};
 /// What does a command's work. It reads all its arguments, then touches data, then replies.
 pub type Handler = fn(&mut Context<'_>, &mut Args<'_>) -> Outcome;
 
+/// Tells from all words of a request what is done with its keys.
+pub type ExactAccess = fn(&[&[u8]]) -> Access;
+
 /// One row of the command table.
 #[derive(Clone, Copy, Debug)]
 pub struct Command {
@@ -59,7 +62,7 @@ pub struct Command {
     pub prefetch: Prefetch,
     /// What is done with its keys where that depends on other words, which are given with the command's name; see
     /// [`VARIABLE_FLAGS`](crate::keys::VARIABLE_FLAGS).
-    pub exact_access: Option<fn(&[&[u8]]) -> Access>,
+    pub exact_access: Option<ExactAccess>,
     /// Which arguments nobody else is to see.
     pub secrets: &'static [Secret],
     /// Tips for clients, as COMMAND INFO prints them.

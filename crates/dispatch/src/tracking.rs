@@ -108,12 +108,15 @@ struct Numbers {
     gone: Vec<u32>,
 }
 
+/// Who wants to hear of all keys that begin so.
+type Prefixes = BTreeMap<Box<[u8]>, Vec<Arc<Client>>>;
+
 /// Who tracks.
 #[derive(Debug, Default)]
 pub struct Tracking {
     readers: DashMap<u32, Arc<Client>>,
     numbers: Mutex<Numbers>,
-    prefixes: RwLock<BTreeMap<Box<[u8]>, Vec<Arc<Client>>>>,
+    prefixes: RwLock<Prefixes>,
     prefix_count: AtomicUsize,
     /// Sessions that are about to enter their first prefix.
     beginning: AtomicUsize,
@@ -479,12 +482,12 @@ enum What<'a> {
 struct Message<'a> {
     what: What<'a>,
     push: Option<Bytes>,
-    message: Option<Bytes>,
+    text: Option<Bytes>,
 }
 
 impl<'a> Message<'a> {
     const fn new(what: What<'a>) -> Self {
-        Self { what, push: None, message: None }
+        Self { what, push: None, text: None }
     }
 
     /// For RESP3.
@@ -503,7 +506,7 @@ impl<'a> Message<'a> {
     /// For a subscriber that speaks RESP2.
     fn as_message(&mut self) -> Bytes {
         let what = self.what;
-        let message = self.message.get_or_insert_with(|| {
+        let message = self.text.get_or_insert_with(|| {
             encode(Protocol::Resp2, |writer| {
                 writer.push(3);
                 writer.bulk(b"message");

@@ -384,7 +384,7 @@ impl Walk {
 
     /// Does nothing for a while, as a test has asked.
     fn rest(&self, time: Duration) {
-        let until = Instant::now() + time.min(Duration::from_secs(3600));
+        let until = Instant::now() + time.min(Duration::from_hours(1));
         while !self.state.persistence.is_cancelled() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -118,7 +118,7 @@ impl Writer {
     pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
         file::end(&mut self.buffer);
         self.flush()?;
-        let checksum = self.digest.take().map_or(0, |digest| digest.finalize());
+        let checksum = self.digest.take().map_or(0, Digest::<'static, u64, Table<16>>::finalize);
         self.write(&checksum.to_le_bytes())?;
         self.file.sync()?;
         self.vfs.rename(&self.temporary, path)?;

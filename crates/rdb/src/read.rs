@@ -207,7 +207,7 @@ impl<R: Read> Reader<R> {
                 }
                 file::IDLE => usage = Usage::Idle(self.length(&mut Vec::new())?),
                 file::FREQUENCY => usage = Usage::Frequency(self.byte()?),
-                file::EOF => return Ok(self.end()?),
+                file::EOF => return self.end(),
                 _ => {
                     if let Some(item) = self.other(mark)? {
                         return Ok(Ok(item));

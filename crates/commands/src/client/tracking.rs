@@ -204,7 +204,7 @@ fn trackinginfo(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     reply.integer(redirect);
     reply.bulk(b"prefixes");
     let prefixes = cx.session.reader().map(|reader| &reader.prefixes);
-    reply.array(prefixes.map_or(0, |prefixes| prefixes.len()));
+    reply.array(prefixes.map_or(0, std::collections::BTreeSet::len));
     prefixes.into_iter().flatten().for_each(|prefix| reply.bulk(prefix));
     Ok(())
 }

@@ -69,7 +69,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: destroy,
         ..OF_GROUP
     },
-    help::row("5.0.0", STREAM),
+    help::row("5.0.0", &STREAM),
     Command {
         name: "setid",
         syntax: "key group <id | $> [ENTRIESREAD entries-read:int]",

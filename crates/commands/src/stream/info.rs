@@ -47,7 +47,7 @@ const SUBCOMMANDS: &[Command] = &[
         run: groups,
         ..OF_INFO
     },
-    help::row("5.0.0", STREAM),
+    help::row("5.0.0", &STREAM),
     Command {
         name: "stream",
         syntax: "key [FULL [COUNT count:int]]",

@@ -1,4 +1,5 @@
 //! Files of every age, by hand, and what is wrong with those that are refused.
+#![expect(clippy::indexing_slicing, reason = "a test that panics has found something")]
 
 use super::*;
 use crate::encode::VERSION_7_0;
@@ -31,8 +32,11 @@ fn read_all(bytes: &[u8]) -> Result<Vec<Item>, ReadError> {
     }
 }
 
-/// Names, values with their types, ends and usage of all records.
-fn records(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>, Option<u64>, Usage)> {
+/// Name, value with its type, end and usage of a record.
+type Whole = (Vec<u8>, Vec<u8>, Option<u64>, Usage);
+
+/// All records.
+fn records(bytes: &[u8]) -> Vec<Whole> {
     let mut reader = Reader::new(bytes, None, true).unwrap();
     let (mut records, mut out) = (Vec::new(), Vec::new());
     loop {

@@ -327,7 +327,8 @@ fn an_output_behind_another_is_read_as_one() {
 /// What a connection does with mail: an output behind an output, however both are made of flat and spliced bytes.
 #[test]
 fn one_output_is_appended_to_another() {
-    let piece = |n: usize, size: usize| vec![b'a' + n as u8; size];
+    let letters: Vec<u8> = (b'a'..=b'z').collect();
+    let piece = |n: usize, size: usize| vec![*letters.get(n).unwrap_or(&b'-'); size];
     let make = |sizes: &[usize], start: usize| {
         let mut out = Output::default();
         for (n, size) in sizes.iter().enumerate() {
@@ -348,11 +349,11 @@ fn one_output_is_appended_to_another() {
                 slices.clear();
                 out.slices(sent, &mut slices);
                 let part: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-                assert_eq!(part[..], expected[sent..sent + part.len()]);
+                assert_eq!(Some(&part[..]), expected.get(sent..sent + part.len()));
                 sent += part.len();
             }
             out.drop_front(expected.len() / 2);
-            assert_eq!(out.into_bytes(), expected[expected.len() / 2..]);
+            assert_eq!(out.into_bytes(), expected.split_at(expected.len() / 2).1);
         }
     }
 }

@@ -78,8 +78,7 @@ fn odd_cursor(word: &[u8]) -> Option<u64> {
     let word = &word[word.iter().take_while(|byte| is_space(byte)).count()..];
     let (is_negative, digits) = match word {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;

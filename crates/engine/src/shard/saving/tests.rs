@@ -304,7 +304,8 @@ proptest! {
         }
         while bench.walk(1) != Walked::Done {}
         bench.keyspace.end_snapshot();
-        (bench.given.clear(), bench.half.take());
+        bench.given.clear();
+        bench.half = None;
         let expected = bench.data();
         bench.begin();
         prop_assert_eq!(bench.finish(), expected);
