@@ -1,4 +1,5 @@
 //! How long one client keeps the others waiting, in Russet, Valkey and Redis.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
