@@ -27,7 +27,6 @@ pub mod object;
 pub mod pubsub;
 mod repeats;
 pub mod replication;
-pub mod saving;
 pub mod server;
 pub mod set;
 pub mod shutdown;
@@ -51,7 +50,6 @@ pub const FAMILIES: &[&[Command]] = &[
     latency::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
-    saving::COMMANDS,
     shutdown::COMMANDS,
     generic::COMMANDS,
     geo::COMMANDS,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russet_engine::shard::Step;
-use russet_engine::{Busy, Guard, Held, Interest, Name, Patience, Shard, Spot, Waiter};
+use russet_engine::{Busy, Guard, Held, Interest, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Batch, Output, Span, Writer};
 use smallvec::SmallVec;
@@ -534,18 +534,12 @@ impl Executor {
         let keys = prepared.keys;
         let patience =
             if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
-        let mut held = match self.lock(state, session, row, keys, patience) {
+        let held = match self.lock(state, session, row, keys, patience) {
             Ok(held) => held,
             Err(Busy(shard)) => return Some(self.busy(session, shard)),
         };
         if state.rules.load(Ordering::Acquire) != rules {
             return Some(Halt::Again);
-        }
-        if row.has(Flag::Write)
-            && held.iter().any(Shard::is_saving)
-            && self.is_closed(session, keys, input, spans, &mut held)
-        {
-            return Some(Halt::Paused);
         }
         if self.is_worker {
             held.mark_long();
@@ -603,29 +597,6 @@ impl Executor {
             );
         }
         halt
-    }
-
-    /// Whether a key holds a large collection that a snapshot is still to write: it is written next, and the request comes again.
-    #[cold]
-    fn is_closed(
-        &self,
-        session: &Session,
-        keys: KeySet,
-        input: &[u8],
-        spans: &[Span],
-        held: &mut Held<'static, Shard>,
-    ) -> bool {
-        let mut is_closed = |at: usize, spot: Spot| {
-            let name = Name { db: session.db, key: spans[at].of(input), hash: spot.hash };
-            held.get_mut(spot.shard).is_some_and(|shard| shard.is_closed(name))
-        };
-        match keys {
-            KeySet::One(at, spot) => is_closed(at, spot),
-            KeySet::Many(start, end) => {
-                self.spots[start..end].iter().any(|(at, spot)| is_closed(*at as usize, *spot))
-            }
-            KeySet::None | KeySet::All(..) => false,
-        }
     }
 
     /// Accounts for a command that was timed by itself, or turned out not to be brief.
@@ -1118,10 +1089,6 @@ fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict,
     if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
         return Err(Error::Loading);
     }
-    let unsaved = Flag::Write.bit() | Flag::TellsHealth.bit();
-    if rules & rule::UNSAVED != 0 && may(session, row, unsaved) {
-        return Err(Error::Unsaved);
-    }
     if is_paused(state, session, row, rules) {
         return Ok(Verdict::Pause);
     }
@@ -1140,12 +1107,8 @@ const fn touches_data(row: &Row) -> bool {
     row.has(Flag::Write) || row.has(Flag::ReadOnly) || row.has(Flag::MayReplicate)
 }
 
-/// Whether this command has to wait: since CLIENT PAUSE holds all back, or those that may change something, also through EXEC, or since a
-/// snapshot has to catch up with those. Who monitors goes on.
+/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC. Who monitors goes on.
 fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
-    if rules & rule::PRESSED != 0 && may(session, row, Flag::Write.bit()) {
-        return true;
-    }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
         return false;
     }

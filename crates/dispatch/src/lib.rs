@@ -31,7 +31,6 @@ pub mod meter;
 pub mod monitor;
 pub mod notify;
 pub mod observe;
-pub mod persistence;
 pub mod pubsub;
 pub mod redact;
 pub mod request;

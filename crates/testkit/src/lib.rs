@@ -7,7 +7,6 @@
 
 pub mod client;
 pub mod differential;
-pub mod disk;
 pub mod elle;
 pub mod linear;
 pub mod process;
@@ -19,7 +18,6 @@ pub mod transcript;
 
 pub use client::{Client, Reply};
 pub use differential::Reference;
-pub use disk::{Call, Disk};
 pub use process::{Process, Setup};
 pub use random::Random;
 pub use transcript::{Transcript, check, strict};
