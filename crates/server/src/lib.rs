@@ -275,6 +275,8 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         .used_memory_startup
         .store(state.gauges.used_memory.load(Ordering::Relaxed), Ordering::Relaxed);
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
+    // What clients may take is a share of that.
+    state.judge_memory();
     // Set once, right here.
     let _ = state.tools.set(Tools {
         probe: gauges::measure,
