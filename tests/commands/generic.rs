@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use russet_dispatch::Group;
-use russet_testkit::differential::{Difference, Generator, Pair, Reference};
 use russet_testkit::{Client, Reply, Transcript};
 
 use crate::{Server, server};
@@ -612,57 +610,6 @@ fn what_ended_is_recorded_as_removed() {
     }
     assert_eq!(lines.last().map(String::as_str), Some("DEL a"), "{lines:?}");
     assert_eq!(lines.len(), 4, "{lines:?}");
-}
-
-/// The same commands to a reference server, all keys compared after each stretch.
-fn agrees_with(program: &str) {
-    let Some(reference) = Reference::start(program) else { return };
-    let server = server();
-    for seed in 0..4 {
-        let mut pair = Pair::new(server.client(), reference.client());
-        let mut generator = Generator::new(seed);
-        let compared = stretches(&server, &mut pair, &mut generator);
-        compared.unwrap_or_else(|difference| panic!("seed {seed}: {difference}"));
-    }
-}
-
-fn stretches(
-    server: &Server,
-    pair: &mut Pair,
-    generator: &mut Generator,
-) -> Result<(), Difference> {
-    pair.both(&["FLUSHALL"])?;
-    for _ in 0..4 {
-        for _ in 0..1_000 {
-            let command = generator.next();
-            if is_compared(server, &command) {
-                pair.both(&command)?;
-            }
-        }
-        pair.both(&["DISCARD"])?;
-        generator.left_transaction();
-        pair.contents()?;
-    }
-    Ok(())
-}
-
-/// Other families are compared by their own tests; lists are pushed, so that there is more than strings.
-fn is_compared(server: &Server, command: &[Vec<u8>]) -> bool {
-    let row = server.state().table.find(&command[0]).map(|row| row.command);
-    row.is_some_and(|row| match row.group {
-        Group::Generic | Group::String | Group::Transactions => true,
-        _ => ["lpush", "rpush"].contains(&row.name),
-    })
-}
-
-#[test]
-fn answers_are_those_of_valkey() {
-    agrees_with("valkey-server");
-}
-
-#[test]
-fn answers_are_those_of_redis() {
-    agrees_with("redis-server");
 }
 
 #[test]

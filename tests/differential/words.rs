@@ -3,6 +3,7 @@
 use russet_dispatch::Group;
 use russet_dispatch::syntax::{Argument, Kind};
 use russet_testkit::Random;
+use russet_testkit::edges::INTEGERS;
 
 /// Values, elements, members, fields.
 const VALUES: &[&str] = &[
@@ -34,36 +35,6 @@ const VALUES: &[&str] = &[
     "\x01\x7f\r\n",
     "sixty-four bytes, the most that the compact encodings will keep.....",
     "a string of far more than sixty-four bytes, which is kept apart from its smaller friends, in another way",
-];
-
-/// Integers at which parsing and arithmetic turn over.
-const EDGES: &[&str] = &[
-    "-9223372036854775808",
-    "-9223372036854775807",
-    "-9223372036854775809",
-    "-4294967296",
-    "-2147483649",
-    "-2147483648",
-    "-1",
-    "-0",
-    "0",
-    "1",
-    "2147483647",
-    "2147483648",
-    "4294967295",
-    "4294967296",
-    "9007199254740993",
-    "9223372036854775806",
-    "9223372036854775807",
-    "9223372036854775808",
-    "+1",
-    " 1",
-    "1 ",
-    "1e3",
-    "abc",
-    "",
-    "123456789012345678901",
-    "01",
 ];
 
 const FLOATS: &[&str] = &[
@@ -220,7 +191,7 @@ pub(super) fn pools(command: &str, argument: &Argument) -> Option<Pools> {
             (&["0", "0", "100000000"], &["-1", "abc", "9223372036854775807"])
         }
         (Kind::String, "type") => (&["string", "list", "zset", "HASH"], &["", "nosuch"]),
-        (Kind::String, "start" | "stop") => (INTS, EDGES),
+        (Kind::String, "start" | "stop") => (INTS, INTEGERS),
         (
             Kind::String,
             "value" | "element" | "member" | "member1" | "member2" | "field" | "pivot" | "message",
@@ -247,7 +218,7 @@ fn integers(command: &str, argument: &Argument) -> Option<Pools> {
         ("xread" | "xreadgroup", "milliseconds") => (&["1", "2"], &["-1", "abc", ""]),
         ("xclaim", "ms") => (&["0", "1000"], &["-1", "abc"]),
         ("xpending", "min-idle-time") => (&["0", "100000000"], &["-1", "abc"]),
-        _ => (INTS, EDGES),
+        _ => (INTS, INTEGERS),
     })
 }
 
@@ -274,7 +245,7 @@ pub(super) fn made(random: &mut Random, argument: &Argument, valid: bool) -> Opt
 
 /// An edge of any integer.
 pub(super) fn edge(random: &mut Random) -> String {
-    (*random.pick(EDGES)).to_owned()
+    (*random.pick(INTEGERS)).to_owned()
 }
 
 /// An end of a range of ranks, scores or members.
@@ -282,7 +253,7 @@ pub(super) fn end(random: &mut Random, by: &str, valid: bool) -> String {
     let (good, bad) = match by {
         "BYSCORE" => (SCORE_ENDS, NOT_SCORE_ENDS),
         "BYLEX" => (LEX_ENDS, NOT_LEX_ENDS),
-        _ => (INTS, EDGES),
+        _ => (INTS, INTEGERS),
     };
     (*random.pick(if valid { good } else { bad })).to_owned()
 }

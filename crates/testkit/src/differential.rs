@@ -1,11 +1,8 @@
 //! The same commands to two servers, and the first reply that differs.
 //!
 //! Replies are compared as bytes. Where two servers may rightly differ a [`Mask`] says how: times may be
-//! a little apart, unordered replies are sorted. [`Generator`] makes commands from a seed; after a stretch
-//! of them [`contents`] compares everything that is stored.
+//! a little apart, unordered replies are sorted. [`Pair::contents`] compares everything that is stored.
 
-mod arguments;
-mod generator;
 mod mask;
 #[cfg(test)]
 mod tests;
@@ -15,7 +12,6 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::Path;
 
-pub use generator::Generator;
 pub use mask::Mask;
 
 use crate::client::{Client, Reply, elements, encode_into, show};
@@ -243,20 +239,6 @@ impl Pair {
             }
             _ => {}
         }
-    }
-
-    /// Runs commands of a generator, comparing all that is stored after every thousand.
-    #[track_caller]
-    pub fn run(&mut self, generator: &mut Generator, count: usize) -> Result<(), Difference> {
-        for index in 1..=count {
-            self.both(&generator.next())?;
-            if index % 1_000 == 0 || index == count {
-                self.both(&["DISCARD"])?;
-                generator.left_transaction();
-                self.contents()?;
-            }
-        }
-        Ok(())
     }
 
     /// Compares all keys of the selected database: names, types, values and times to live. DBSIZE is not asked: it counts keys that have

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod differential;
+pub mod edges;
 pub mod elle;
 pub mod linear;
 pub mod process;
