@@ -8,18 +8,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use russet_testkit::Transcript;
+use russet_testkit::process::free_port;
 
 use crate::Server;
 
-/// A port that nobody used a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
 /// A server that serves metrics, and where.
 fn server() -> (Server, SocketAddr) {
-    let port = free_port();
+    let port = free_port().expect("a free port");
     let server =
         Server::with(&["--enable-debug-command", "yes", "--metrics-port", &port.to_string()]);
     (server, SocketAddr::from(([127, 0, 0, 1], port)))
@@ -113,7 +108,7 @@ fn metrics_are_off_until_they_are_configured() {
     let server = crate::server();
     let mut t = Transcript::new(server.client());
     t.check("CONFIG GET metrics-port", "[metrics-port, 0]");
-    let port = free_port();
+    let port = free_port().expect("a free port");
     t.check(&format!("CONFIG SET metrics-port {port}"), "OK");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     assert!(scrape(address).contains("russet_build_info"));

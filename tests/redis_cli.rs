@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use russet_testkit::Transcript;
 use russet_testkit::client::encode;
@@ -176,6 +175,17 @@ fn help_comes_from_command_docs() {
     assert!(printed.contains("BLMOVE") && printed.contains("key [key ...] timeout"), "{printed}");
 }
 
+/// Everything up to this text, or to the end.
+fn await_text(screen: &mut impl Read, text: &str) -> String {
+    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
+    while !seen.contains(text)
+        && let Ok(count @ 1..) = screen.read(&mut buffer)
+    {
+        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    seen
+}
+
 /// On a terminal, which `script` makes, the arguments to come stand behind what is typed.
 #[test]
 fn hints_come_from_command_docs() {
@@ -189,14 +199,10 @@ fn hints_come_from_command_docs() {
     let Ok(mut child) = child else { return };
     let (mut keys, mut screen) =
         (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-    std::thread::sleep(Duration::from_millis(500));
+    // It prompts when it has read the documents.
+    await_text(&mut screen, "> ");
     keys.write_all(b"geoadd ").expect("it reads");
-    let (mut seen, mut buffer) = (String::new(), [0; 4096]);
-    while !seen.contains("longitude latitude member")
-        && let Ok(count @ 1..) = screen.read(&mut buffer)
-    {
-        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
-    }
+    let seen = await_text(&mut screen, "longitude latitude member");
     stop(&mut child);
     assert!(seen.contains("key [NX|XX] [CH] longitude latitude member"), "{seen}");
 }

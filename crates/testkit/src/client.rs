@@ -90,7 +90,7 @@ impl Client {
     pub fn cmd<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Reply {
         match self.try_cmd(args) {
             Ok(reply) => reply,
-            Err(error) => panic!("no reply to {}: {error}", show(args)),
+            Err(error) => panic!("{error}: no reply to {}", clipped(&show(args))),
         }
     }
 
@@ -264,6 +264,11 @@ pub fn elements(frame: &[u8]) -> Option<Vec<&[u8]>> {
 pub fn show<A: AsRef<[u8]>>(args: &[A]) -> String {
     let words: Vec<String> = args.iter().map(|arg| reply::quote(arg.as_ref())).collect();
     words.join(" ")
+}
+
+/// The beginning of a text that may be very long.
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(200)).unwrap_or_default()
 }
 
 /// Whether a read or write only took too long.

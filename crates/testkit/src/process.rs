@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -211,9 +212,23 @@ fn serves(client: &mut Client) -> bool {
     }
 }
 
-/// A port nobody listens on at the moment.
+/// Ports that the system gives nobody who does not ask for them: those it chooses from begin at 32768.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port nobody listens on at the moment. No two calls of a process have the same one.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin in different places.
+    let begin = std::process::id().wrapping_mul(641);
+    let mut ports = std::iter::repeat_with(|| {
+        let nth = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        PORTS.start + (nth % u32::from(PORTS.end - PORTS.start)) as u16
+    });
+    let free = ports
+        .by_ref()
+        .take(PORTS.len())
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.ok_or_else(|| ErrorKind::AddrInUse.into())
 }
 
 fn read_lossy(path: &Path) -> String {
