@@ -19,6 +19,7 @@ use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::meter::Late;
 use crate::pubsub::Subscriptions;
+use crate::stats::Counter;
 use crate::tracking::{Mode, Reader};
 use crate::transaction::{Multi, Watching};
 
@@ -140,9 +141,9 @@ pub struct Client {
     /// Bytes of those that belong to others too.
     pub output_shared: AtomicUsize,
     /// Bytes read from it.
-    pub total_in: AtomicU64,
+    pub total_in: Counter,
     /// Bytes written to it.
-    pub total_out: AtomicU64,
+    pub total_out: Counter,
     /// Commands it has run.
     pub total_commands: AtomicU64,
     /// 2 or 3.
@@ -203,8 +204,8 @@ impl Client {
             half_since_ms: AtomicU64::new(0),
             output_bytes: AtomicUsize::new(0),
             output_shared: AtomicUsize::new(0),
-            total_in: AtomicU64::new(0),
-            total_out: AtomicU64::new(0),
+            total_in: Counter::new(),
+            total_out: Counter::new(),
             total_commands: AtomicU64::new(0),
             protocol: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),

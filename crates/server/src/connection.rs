@@ -7,6 +7,9 @@
 //! A connection goes on reading while replies wait to be taken: a client may send a long pipeline before it reads anything. The bound on
 //! what may wait is `client-output-buffer-limit`, and reaching it ends the connection.
 
+mod outgoing;
+mod waiting;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -14,18 +17,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
-use russet_dispatch::execute::Walk;
-use russet_dispatch::session::{Client, Session, mode};
-use russet_dispatch::state::OUTPUT_UNCOUNTED;
-use russet_dispatch::{Error, Executor, Halt, State};
-use russet_resp::{Batch, Decoder, Limits, Output, Writer};
+use russet_dispatch::session::{Session, mode};
+use russet_dispatch::{Halt, State};
+use russet_resp::{Batch, Decoder, Limits, Writer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use self::outgoing::{Class, Outgoing};
+pub(crate) use self::waiting::Done;
+use self::waiting::{
+    Timers, Waiting, again, is_due, look_again, on_worker, pause_over, shard_free, timer,
+    walk_through,
+};
 use crate::runtime::IoThread;
 use crate::stream::Stream;
 use crate::tasks::ask;
@@ -40,70 +47,6 @@ const TURN_NS_MAX: u64 = TURN_MAX.as_nanos() as u64;
 
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
-
-/// Bytes of replies that one turn sends, a large value aside.
-const SEND_BYTES: usize = 256 * 1024;
-
-/// Replies that may wait for a client that has not authenticated.
-const UNAUTHENTICATED_OUTPUT_MAX: u64 = 64 * 1024;
-
-/// From how many bytes on it pays to give back what a slow reader has taken.
-const SENT_BYTES_KEPT: usize = 64 * 1024;
-
-/// What a connection waits for before its next request.
-enum Waiting {
-    /// Nothing: it reads on.
-    Nothing,
-    /// Keys, until a time.
-    Keys(Arc<Blocked>, Timers),
-    /// Something that takes its time: a shard, a pause.
-    Work(Pin<Box<dyn Future<Output = Done>>>),
-    /// A reply that somebody else writes: a worker, the shell. Mail is taken behind it, since it may be about what the reply shows.
-    Reply(Pin<Box<dyn Future<Output = Done>>>),
-}
-
-/// What goes on while keys are waited for.
-#[derive(Default)]
-struct Timers {
-    /// The end of the wait.
-    timeout: Timer,
-    /// When there may be something by the mere passing of time.
-    again: Timer,
-}
-
-type Timer = Option<Pin<Box<tokio::time::Sleep>>>;
-
-fn timer(milliseconds: u64) -> Timer {
-    Some(Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds))))
-}
-
-fn is_due(timer: &mut Timer, cx: &mut Context<'_>) -> bool {
-    timer.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
-}
-
-/// When a waiter is to be looked at again.
-fn again(state: &State, blocked: &Blocked) -> Timer {
-    timer(blocked.again_ms()?.saturating_sub(state.clock.now()).max(1))
-}
-
-/// Looks at what a waiter waits for whenever it says so.
-fn look_again(io: &IoThread, blocked: &Blocked, timer_again: &mut Timer, cx: &mut Context<'_>) {
-    while is_due(timer_again, cx) {
-        io.state.clock.advance(crate::clock::now_ms());
-        let is_busy = io.executor.borrow_mut().look_again(io.state, blocked).is_err();
-        *timer_again = if is_busy { timer(1) } else { again(io.state, blocked) };
-    }
-}
-
-/// What came of waiting.
-pub(crate) enum Done {
-    /// The same request again.
-    Again,
-    /// Its reply.
-    Reply(Output),
-    /// Its reply, which is an error that nobody has counted for its command.
-    Refused(Output),
-}
 
 /// Why a turn ended.
 enum Turn {
@@ -122,13 +65,7 @@ pub(crate) struct Connection {
     input: BytesMut,
     /// Whether `input` may hold whole requests, since a turn ended early.
     has_more: bool,
-    /// Written by commands, not yet taken by the socket; `sent` of it has been.
-    output: Output,
-    sent: usize,
-    /// Since when more waits to be taken than the soft limit.
-    over_soft_since: Option<Instant>,
-    /// What waits to be taken was made aside: Redis keeps none of that in its buffer of fixed size.
-    is_made_aside: bool,
+    outgoing: Outgoing,
     waiting: Waiting,
     /// When the work began that is being waited for, by the clock that measures.
     working_since: u64,
@@ -148,10 +85,7 @@ impl Connection {
             decoder: Decoder::default(),
             input: BytesMut::new(),
             has_more: false,
-            output: Output::default(),
-            sent: 0,
-            over_soft_since: None,
-            is_made_aside: false,
+            outgoing: Outgoing::default(),
             waiting: Waiting::Nothing,
             working_since: 0,
             closing: false,
@@ -194,20 +128,19 @@ impl Connection {
             if self.is_called() {
                 if client.is_killed() {
                     if client.has_overflowed() {
-                        self.count_cut(io, client.mail_bytes() + self.output.len() - self.sent);
+                        self.count_cut(io, client.mail_bytes() + self.outgoing.len());
                     }
                     return Poll::Ready(Turn::Close);
                 }
                 self.take_mail(io);
             }
-            // Judged before it is sent and after: what is too large is so however fast it is taken, and what is left over may be.
-            if !self.output.is_empty()
-                && (self.is_over_limit(io) || self.flush(io, cx).is_err() || self.is_over_limit(io))
+            // Judged before it is sent: what is too large is so however fast it is taken.
+            if !self.outgoing.is_empty() && (self.is_over_limit(io) || self.flush(io, cx).is_err())
             {
                 return Poll::Ready(Turn::Close);
             }
             if self.closing {
-                if self.output.is_empty() {
+                if self.outgoing.is_empty() {
                     return Poll::Ready(Turn::Close);
                 }
                 ready!(self.pend(cx));
@@ -241,7 +174,9 @@ impl Connection {
                     }
                 }
             }
-            if self.keep_output(io) {
+            // Sent when all others that are ready have had their turn: a client that is woken by one reply at a time is woken more often.
+            self.outgoing.keep(io);
+            if !self.outgoing.is_empty() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -249,20 +184,6 @@ impl Connection {
                 return Poll::Ready(Turn::Yield);
             }
         }
-    }
-
-    /// Takes what commands have written out of the thread's buffer, to be sent when all others that are ready have had their turn: a
-    /// client that is woken by one reply at a time is woken more often. Says whether there is anything.
-    fn keep_output(&mut self, io: &IoThread) -> bool {
-        let mut shared = io.output.borrow_mut();
-        if !shared.is_empty() {
-            self.output = std::mem::replace(&mut *shared, io.spare_output());
-        }
-        self.note_output();
-        if (self.output.len() - self.sent) as u64 <= self.output_max(io.state) {
-            io.state.report(&self.session.client);
-        }
-        !self.output.is_empty()
     }
 
     /// Nothing to do but to wait, unless mail came just now.
@@ -347,16 +268,11 @@ impl Connection {
             );
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
-        self.note_input(io.state, false);
-        if self.session.client.is_killed() {
-            // Cut for what it has sent: that does not run.
-            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
-        }
         Poll::Ready(Ok(received))
     }
 
     fn count_in(&self, bytes: usize) {
-        self.session.client.total_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.session.client.total_in.add(bytes as u64);
     }
 
     /// Keeps what has not run. Room that nothing needs is given back, so `advance` hides less than it leaves.
@@ -449,7 +365,7 @@ impl Connection {
     ) -> (usize, Option<Halt>) {
         let mut executor = io.executor.borrow_mut();
         let mut shared = io.output.borrow_mut();
-        let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
+        let out = self.outgoing.or(&mut shared);
         executor.run(io.state, &mut self.session, input, batch, at, total, out)
     }
 
@@ -470,59 +386,39 @@ impl Connection {
     fn fail(&mut self, io: &Rc<IoThread>, text: &[u8]) {
         let text = [b"ERR ", text].concat();
         let mut shared = io.output.borrow_mut();
-        let out = if self.output.is_empty() { &mut *shared } else { &mut self.output };
+        let out = self.outgoing.or(&mut shared);
         Writer { out, protocol: self.session.protocol }.error_bytes(&text);
         io.executor.borrow().thread.counters.error("ERR");
         self.closing = true;
     }
 
-    /// Sends more of what waits.
-    fn flush(&mut self, io: &Rc<IoThread>, cx: &mut Context<'_>) -> io::Result<()> {
-        let before = self.sent;
-        send(&mut self.stream, &self.output, &mut self.sent, io, cx)?;
-        self.session.client.total_out.fetch_add((self.sent - before) as u64, Ordering::Relaxed);
-        if self.sent == self.output.len() {
-            io.put_back(std::mem::take(&mut self.output));
-            self.sent = 0;
-        } else if self.sent >= SENT_BYTES_KEPT.max(self.output.len() / 2) {
-            self.output.drop_front(std::mem::take(&mut self.sent));
+    /// Sends more of what waits. Others are told of what is left: most often there is nothing, as before.
+    fn flush(&mut self, io: &IoThread, cx: &mut Context<'_>) -> io::Result<()> {
+        let sent = self.outgoing.send(&mut self.stream, io, cx)?;
+        let client = &self.session.client;
+        client.total_out.add(sent as u64);
+        if !self.outgoing.is_empty() || client.output_bytes.load(Ordering::Relaxed) > 0 {
+            self.outgoing.note(client);
+            io.state.report(client);
         }
-        self.note_output();
-        io.state.report(&self.session.client);
         Ok(())
     }
 
-    /// Tells others what waits to be sent. What the client takes is reported once its own limit has been looked at: who is over that is
-    /// cut, and nobody else for its sake.
-    fn note_output(&self) {
-        let client = &self.session.client;
-        client.output_bytes.store(self.output.len() - self.sent, Ordering::Relaxed);
-        client.output_shared.store(self.output.shared_bytes(), Ordering::Relaxed);
-    }
-
-    /// Whether more waits to be taken than the client's class may let wait.
+    /// Whether more waits to be taken than the client's class may let wait. Asked before others are told of it: who is over the own
+    /// limit is cut, and nobody else for its sake.
     fn is_over_limit(&mut self, io: &IoThread) -> bool {
-        let waiting = (self.output.len() - self.sent) as u64;
-        if waiting == 0 {
-            (self.over_soft_since, self.is_made_aside) = (None, false);
-            return false;
-        }
-        let limits = io.state.tunables.output(self.session.is_in_mode(mode::SUBSCRIBER));
-        let soft = limits.soft.load(Ordering::Relaxed);
-        let is_stranger = self.is_stranger(io.state);
-        let is_whole = is_stranger || self.is_made_aside;
-        let counted = waiting.saturating_sub(if is_whole { 0 } else { OUTPUT_UNCOUNTED });
-        let mut over = counted > self.output_max(io.state);
-        if soft > 0 && counted > soft {
-            let since = *self.over_soft_since.get_or_insert_with(Instant::now);
-            over |= since.elapsed().as_secs() >= limits.soft_seconds.load(Ordering::Relaxed);
+        let class = if self.is_stranger(io.state) {
+            Class::Stranger
+        } else if self.session.is_in_mode(mode::SUBSCRIBER) {
+            Class::Subscriber
         } else {
-            self.over_soft_since = None;
+            Class::Normal
+        };
+        let is_over = self.outgoing.is_over(class, &io.state.tunables);
+        if is_over {
+            self.count_cut(io, self.outgoing.len());
         }
-        if over {
-            self.count_cut(io, waiting as usize);
-        }
-        over
+        is_over
     }
 
     /// Says that the client is cut since it let so many bytes wait.
@@ -532,21 +428,12 @@ impl Connection {
         tracing::warn!(id, waiting, "closing a client that does not read its replies");
     }
 
-    /// How much may wait to be taken.
-    fn output_max(&self, state: &State) -> u64 {
-        if self.is_stranger(state) {
-            return UNAUTHENTICATED_OUTPUT_MAX;
-        }
-        state.tunables.output_max(self.session.is_in_mode(mode::SUBSCRIBER))
-    }
-
     /// Takes what others have sent, behind what is to be written already.
     fn take_mail(&mut self, io: &IoThread) {
         let mailed = self.session.client.take_mail();
         self.session.stamp = self.session.stamp.max(mailed.stamp);
         let reply_bytes = mailed.out.len();
-        self.output.append(mailed.out);
-        self.note_output();
+        self.outgoing.own().append(mailed.out);
         if mailed.has_reply
             && let Waiting::Keys(blocked, _) =
                 std::mem::replace(&mut self.waiting, Waiting::Nothing)
@@ -625,8 +512,7 @@ impl Connection {
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
                         self.finish_late(io, reply.len());
-                        self.output.append(reply);
-                        self.is_made_aside = true;
+                        self.outgoing.append_made_aside(reply);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -637,7 +523,10 @@ impl Connection {
         }
         match ready!(self.receive(io, cx)) {
             Ok(0) => self.hang_up(),
-            Ok(_) => Poll::Ready(Ok(())),
+            Ok(_) => {
+                self.note_input(io.state, false);
+                Poll::Ready(Ok(()))
+            }
             Err(error) => Poll::Ready(Err(error)),
         }
     }
@@ -679,10 +568,12 @@ impl Connection {
     }
 
     fn time_out(&mut self, io: &IoThread, blocked: &Arc<Blocked>) {
-        let before = self.output.len();
-        let mut reply = Writer { out: &mut self.output, protocol: self.session.protocol };
-        reply.null_array();
-        self.end_waiting(io, blocked, self.output.len() - before);
+        let protocol = self.session.protocol;
+        let out = self.outgoing.own();
+        let before = out.len();
+        Writer { out, protocol }.null_array();
+        let reply_bytes = out.len() - before;
+        self.end_waiting(io, blocked, reply_bytes);
         self.waiting = Waiting::Nothing;
         self.has_more = !self.input.is_empty();
     }
@@ -693,103 +584,4 @@ fn grow(buffer: &mut BytesMut, bytes: usize) {
     let mut grown = BytesMut::with_capacity(buffer.len() + bytes);
     grown.extend_from_slice(buffer);
     *buffer = grown;
-}
-
-/// Writes as much as the socket takes, and no more than others can wait for: the rest has its turn behind theirs.
-fn send(
-    stream: &mut Stream,
-    output: &Output,
-    sent: &mut usize,
-    io: &Rc<IoThread>,
-    cx: &mut Context<'_>,
-) -> io::Result<()> {
-    let until = output.len().min(*sent + SEND_BYTES);
-    while *sent < until {
-        let written = match output.flat() {
-            Some(flat) => stream.poll_write_some(cx, &flat[*sent..until]),
-            None => {
-                let mut slices = Vec::new();
-                output.slices(*sent, &mut slices);
-                stream.poll_write_slices(cx, &slices)
-            }
-        };
-        match written {
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(count)) => {
-                *sent += count;
-                io.count_write(count);
-            }
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => return Ok(()),
-        }
-    }
-    if *sent < output.len() {
-        cx.waker().wake_by_ref();
-    }
-    Ok(())
-}
-
-async fn shard_free(state: &'static State, shard: u32) -> Done {
-    let mut is_queued = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut is_queued, true) {
-            return Poll::Ready(());
-        }
-        state.keyspace.locks().queue(shard, cx.waker().clone());
-        Poll::Pending
-    })
-    .await;
-    Done::Again
-}
-
-/// Waits until CLIENT PAUSE is over. Woken by CLIENT UNPAUSE, through the client's own waker, and at the latest when its time is up.
-async fn pause_over(state: &'static State, client: Arc<Client>) -> Done {
-    client.paused.store(true, Ordering::Release);
-    while state.pause_holds() {
-        let left = state.paused_until_ms.load(Ordering::Acquire).saturating_sub(state.clock.now());
-        tokio::time::sleep(Duration::from_millis(left.clamp(1, 20))).await;
-        state.clock.advance(crate::clock::now_ms());
-    }
-    client.paused.store(false, Ordering::Release);
-    Done::Again
-}
-
-/// Runs a walk in slices of a millisecond.
-async fn walk_through(io: Rc<IoThread>, mut session: Session, mut walk: Box<dyn Walk>) -> Done {
-    let mut out = Output::default();
-    loop {
-        let started = Instant::now();
-        while started.elapsed() < TURN_MAX {
-            let step =
-                io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
-            match step {
-                Ok(true) => return Done::Reply(out),
-                Ok(false) => {}
-                Err(Halt::Busy(shard)) => drop(shard_free(io.state, shard).await),
-                Err(_) => unreachable!("a walk is at most busy"),
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Runs a request on a worker thread.
-async fn on_worker(state: &'static State, mut session: Session, request: OwnedRequest) -> Done {
-    let protocol = session.protocol;
-    let work = move || {
-        let mut executor = Executor::for_worker(state.worker());
-        let mut out = Output::default();
-        while let Some(Halt::Busy(_) | Halt::Again) =
-            executor.run_owned(state, &mut session, &request, &mut out)
-        {
-            std::thread::yield_now();
-        }
-        state.give_back(executor.into_thread());
-        out
-    };
-    Done::Reply(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        let mut out = Output::default();
-        Writer { out: &mut out, protocol }.error(&Error::Internal.text());
-        out
-    }))
 }

@@ -23,7 +23,7 @@ pub(super) fn write(text: &mut String, state: &State, client: &Client) {
     push(text, format_args!(" cmd={command} user={DEFAULT_USER} redir={redirect} resp={protocol}"));
     let labels = client.labels.lock();
     push(text, format_args!(" lib-name={} lib-ver={}", labels.lib_name, labels.lib_ver));
-    let (received, sent) = (client.total_in.load(Relaxed), client.total_out.load(Relaxed));
+    let (received, sent) = (client.total_in.get(), client.total_out.get());
     let commands = client.total_commands.load(Relaxed);
     push(text, format_args!(" tot-net-in={received} tot-net-out={sent} tot-cmds={commands}\n"));
 }
