@@ -129,7 +129,7 @@ fn every_row_is_described() {
 }
 
 /// Where our rows and the list of facts differ on purpose.
-const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[];
+const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[("monitor", "arity", "MATCH is Russet's own")];
 
 /// Whether a cell of the list, which may hold Redis' and Valkey's view, says the same as a row.
 fn agrees(cell: &str, own: &str, same: impl Fn(&str, &str) -> bool) -> bool {

@@ -318,6 +318,43 @@ fn replies_can_be_switched_off() {
     t.check("CLIENT REPLY maybe", "-ERR syntax error");
 }
 
+/// KEYS is answered by a walk, SORT of many by a worker, BLPOP by who pushes, by CLIENT UNBLOCK or by the passing of time.
+#[test]
+fn replies_that_come_later_are_switched_off_too() {
+    let server = server();
+    let ((mut t, id), (mut other, _)) = (connect(&server), connect(&server));
+    let many: Vec<String> = (0..20_000).map(|n| n.to_string()).collect();
+    let rpush: Vec<&str> =
+        ["RPUSH", "many"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert_eq!(other.client.cmd(&rpush).to_string(), "20000");
+    for words in [
+        &["KEYS", "*"][..],
+        &["SORT", "many"],
+        &["BLPOP", "none", "0.01"],
+        &["BLPOP", "pushed", "0"],
+    ] {
+        let is_pushed = words.contains(&"pushed");
+        for how in ["SKIP", "OFF"] {
+            t.client.send(&["CLIENT", "REPLY", how]).unwrap();
+            t.client.send(words).unwrap();
+            if is_pushed {
+                await_field(&mut other, id, "flags", "b");
+                other.check("RPUSH pushed x", "1");
+            }
+            if how == "OFF" {
+                t.client.send(&["ECHO", "unheard"]).unwrap();
+                t.check("CLIENT REPLY ON", "OK");
+            }
+            t.check(&format!("ECHO {how}"), how);
+        }
+    }
+    t.client.send(&["CLIENT", "REPLY", "SKIP"]).unwrap();
+    t.client.send(&["BLPOP", "none", "0"]).unwrap();
+    await_field(&mut other, id, "flags", "b");
+    other.check(&format!("CLIENT UNBLOCK {id} ERROR"), "1");
+    t.check("ECHO on", "on");
+}
+
 #[test]
 fn unblock_ends_a_wait() {
     let server = server();

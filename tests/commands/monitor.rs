@@ -90,6 +90,33 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
+fn a_pattern_chooses_what_is_shown() {
+    let server = server();
+    let mut t = connect(&server);
+    t.check("MONITOR MATCH", "-ERR syntax error");
+    t.check("MONITOR user:*", "-ERR syntax error");
+    t.check(&format!("MONITOR MATCH {}", "x".repeat(1025)), "-ERR syntax error");
+    let [mut users, mut gets, mut secrets] = ["user:*", "[gs]et", "*secret*"].map(|pattern| {
+        let mut client = server.client();
+        assert_eq!(client.cmd(&["MONITOR", "MATCH", pattern]).to_string(), "OK");
+        client
+    });
+    t.check("MSET other 1 user:1 2", "OK");
+    t.check("GET other", "1");
+    t.check("get USER:1", "(nil)");
+    t.run("AUTH secret");
+    t.check("EXISTS user:1 user:2", "1");
+    check_lines(
+        &mut users,
+        &[r#""MSET" "other" "1" "user:1" "2""#, r#""EXISTS" "user:1" "user:2""#],
+    );
+    check_lines(&mut gets, &[r#""GET" "other""#, r#""get" "USER:1""#]);
+    for client in [&mut users, &mut gets, &mut secrets] {
+        assert_silent(client);
+    }
+}
+
+#[test]
 fn a_transaction_is_shown_when_it_runs_and_exec_last() {
     let server = server();
     let mut t = connect(&server);

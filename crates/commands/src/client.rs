@@ -382,7 +382,7 @@ fn unblock(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         } else {
             reply.null_array();
         }
-        let bytes = out.into_bytes();
+        let bytes = blocked.audible(out);
         blocked.client.post(&Mail { bytes, stamp: 0, is_reply: true });
     }
     cx.reply.integer(i64::from(claimed.is_some()));

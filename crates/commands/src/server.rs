@@ -5,6 +5,7 @@ mod lolwut;
 use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
+use russet_dispatch::monitor::MATCH_BYTES_MAX;
 use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Stop};
 
@@ -66,7 +67,9 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "monitor",
-        summary: "Shows the commands of all clients as they run.",
+        syntax: "[MATCH pattern:pattern]",
+        summary: "Shows the commands of all clients as they run, or those that have a word for a pattern.",
+        arity: -1,
         complexity: "O(1), and for every command then O(N) where N is the length of its words",
         flags: &[Admin, NoScript, Loading, Stale],
         run: monitor,
@@ -165,13 +168,18 @@ fn swapdb(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// Who monitors already is not answered, as in Redis.
-fn monitor(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+fn monitor(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let pattern = if args.flag("MATCH") { Some(args.next()?) } else { None };
+    args.end()?;
+    if pattern.is_some_and(|pattern| pattern.len() > MATCH_BYTES_MAX) {
+        return Err(Error::Syntax.into());
+    }
     let client = &cx.session.client;
     if cx.session.deny_blocking {
         return Err(Error::MonitorDenied.into());
     }
     if !client.monitors.load(Ordering::Relaxed) {
-        cx.state.start_monitoring(client);
+        cx.state.start_monitoring(client, pattern);
         cx.reply.ok();
     }
     Ok(())

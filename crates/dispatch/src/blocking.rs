@@ -11,8 +11,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use russet_engine::{NameBuf, Spot, Type, Waiter};
-use russet_resp::Protocol;
+use russet_resp::{Output, Protocol};
 
 use crate::args::{Key, OwnedRequest};
 use crate::claim::Claim;
@@ -122,6 +123,8 @@ pub struct Blocked {
     pub no_touch: bool,
     /// The number that what it reads is remembered by, if it is.
     pub reads_as: Option<u32>,
+    /// CLIENT REPLY has switched its reply off.
+    pub(crate) is_silent: bool,
     /// What its command has taken so far without the waiting, in nanoseconds.
     pub spent_ns: AtomicU64,
 }
@@ -141,7 +144,7 @@ impl Blocked {
             Some(at) => at,
             None => 0,
         });
-        let (claim, reads_as, spent_ns) = (Claim::new(), None, AtomicU64::new(0));
+        let (claim, reads_as, is_silent, spent_ns) = (Claim::new(), None, false, AtomicU64::new(0));
         Self {
             claim,
             client,
@@ -153,6 +156,7 @@ impl Blocked {
             protocol,
             no_touch,
             reads_as,
+            is_silent,
             spent_ns,
         }
     }
@@ -160,6 +164,16 @@ impl Blocked {
     /// When its command is to run again if nothing has happened by then, in milliseconds since 1970.
     pub fn again_ms(&self) -> Option<u64> {
         Some(self.again_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
+    /// Whether its client has switched the reply off.
+    pub const fn is_silent(&self) -> bool {
+        self.is_silent
+    }
+
+    /// What its client is to get of a reply: nothing if that is switched off.
+    pub fn audible(&self, reply: Output) -> Bytes {
+        if self.is_silent { Bytes::new() } else { reply.into_bytes() }
     }
 
     /// Claims the waiter for good: true for exactly one caller; see [`Claim`].

@@ -452,7 +452,7 @@ impl Executor {
         let mark = out.mark();
         let halt = self.run_checked(state, session, input, spans, prepared, out);
         if session.replies != Replies::On {
-            silence(session, mark, out);
+            silence(session, mark, halt.as_ref(), out);
         }
         if session.modes == 0 { halt } else { after_unusual(session, prepared.row, halt) }
     }
@@ -776,9 +776,9 @@ impl Executor {
     }
 }
 
-/// Takes a reply back, as CLIENT REPLY has ordered.
+/// Takes a reply back, as CLIENT REPLY has ordered. One that comes later is the connection's to drop: see [`Session::drops_reply`].
 #[cold]
-fn silence(session: &mut Session, mark: russet_resp::Mark, out: &mut Output) {
+fn silence(session: &mut Session, mark: russet_resp::Mark, halt: Option<&Halt>, out: &mut Output) {
     if session.replies == Replies::SkipNext {
         session.replies = Replies::Skip;
         return;
@@ -786,8 +786,10 @@ fn silence(session: &mut Session, mark: russet_resp::Mark, out: &mut Output) {
     if !session.is_in_mode(mode::PUSHED) {
         out.truncate(mark);
     }
-    if session.replies == Replies::Skip {
-        session.replies = Replies::On;
+    // A waiter carries the order with it, and whatever else halts has not replied yet.
+    let is_over = matches!(halt, None | Some(Halt::Wait(_) | Halt::Close | Halt::Mail));
+    if is_over {
+        session.drops_reply();
     }
 }
 
@@ -992,6 +994,7 @@ fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Bloc
     let mut blocked =
         Blocked::new(client, session.db, wait, request, cx.row, session.protocol, session.no_touch);
     blocked.reads_as = session.reads_as().filter(|_| cx.row.has(Flag::ReadOnly));
+    blocked.is_silent = session.is_silent();
     let blocked = Arc::new(blocked);
     for (name, shard) in blocked.names() {
         let shard =

@@ -2,6 +2,9 @@
 //!
 //! A bit of the rules says whether anybody looks, so a server without monitors pays nothing: the bit lies in a word that every command
 //! reads anyway. A command is shown under the locks it ran under; so the lines about one key come in the order in which it changed.
+//!
+//! Who gives a pattern sees the commands that have a word for it: the name, in any case, or an argument that is no secret. Judging takes
+//! place under those locks too, so neither the pattern nor a word that it is held against may be long.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use russet_engine::glob;
 
 use crate::args::Args;
 use crate::command::Flag;
@@ -19,33 +23,56 @@ use crate::session::{Client, Mail, Peer};
 use crate::state::{State, Thread, rule};
 use crate::table::Row;
 
-/// Those who see every command.
+/// Bytes that a pattern may have, and a word that is held against one.
+pub const MATCH_BYTES_MAX: usize = 1024;
+
+/// Those who see commands.
 #[derive(Debug, Default)]
 pub struct Monitors {
-    clients: ArcSwap<Vec<Arc<Client>>>,
+    list: ArcSwap<Vec<Monitor>>,
     change: Mutex<()>,
 }
 
+/// Who sees which commands.
+#[derive(Clone, Debug)]
+struct Monitor {
+    client: Arc<Client>,
+    /// Those with a word that matches; without it, all.
+    pattern: Option<Arc<[u8]>>,
+}
+
+impl Monitor {
+    fn wants(&self, words: &[&[u8]], secrets: &Secrets) -> bool {
+        let Some(pattern) = self.pattern.as_deref() else { return true };
+        words.iter().enumerate().any(|(at, word)| match at {
+            _ if word.len() > MATCH_BYTES_MAX || secrets.hides(at) => false,
+            0 => glob::matches_nocase(pattern, word),
+            _ => glob::matches(pattern, word),
+        })
+    }
+}
+
 impl State {
-    /// Shows a client every command from now on.
-    pub fn start_monitoring(&self, client: &Arc<Client>) {
+    /// Shows a client every command from now on, or those with a word that matches a pattern of at most [`MATCH_BYTES_MAX`] bytes.
+    pub fn start_monitoring(&self, client: &Arc<Client>, pattern: Option<&[u8]>) {
         client.monitors.store(true, Ordering::Relaxed);
-        self.change_monitors(|clients| clients.push(Arc::clone(client)));
+        let monitor = Monitor { client: Arc::clone(client), pattern: pattern.map(Arc::from) };
+        self.change_monitors(|list| list.push(monitor));
     }
 
     /// Shows a client nothing any more.
     pub fn stop_monitoring(&self, client: &Client) {
         if client.monitors.swap(false, Ordering::Relaxed) {
-            self.change_monitors(|clients| clients.retain(|other| other.id != client.id));
+            self.change_monitors(|list| list.retain(|other| other.client.id != client.id));
         }
     }
 
-    fn change_monitors(&self, change: impl FnOnce(&mut Vec<Arc<Client>>)) {
+    fn change_monitors(&self, change: impl FnOnce(&mut Vec<Monitor>)) {
         let _changing = self.monitors.change.lock();
-        let mut clients = Vec::clone(&self.monitors.clients.load());
-        change(&mut clients);
-        self.set_rule(rule::MONITORED, !clients.is_empty());
-        self.monitors.clients.store(Arc::new(clients));
+        let mut list = Vec::clone(&self.monitors.list.load());
+        change(&mut list);
+        self.set_rule(rule::MONITORED, !list.is_empty());
+        self.monitors.list.store(Arc::new(list));
     }
 }
 
@@ -68,22 +95,26 @@ pub(crate) fn show_words<'a>(
         return;
     }
     let words: Vec<&[u8]> = words.collect();
-    let line = line(state.clock.now_us(), db, &client.peer, row, &words);
-    let mail = Mail { bytes: Bytes::from(line), stamp: 0, is_reply: false };
-    for monitor in state.monitors.clients.load().iter() {
-        thread.put(monitor, &mail, state.mail_bytes_max(monitor));
+    let secrets = Secrets::of(row, words.len(), |at| words[at]);
+    let list = state.monitors.list.load();
+    let mut mail = None;
+    for Monitor { client: to, .. } in list.iter().filter(|it| it.wants(&words, &secrets)) {
+        let mail = mail.get_or_insert_with(|| {
+            let line = line(state.clock.now_us(), db, &client.peer, &secrets, &words);
+            Mail { bytes: Bytes::from(line), stamp: 0, is_reply: false }
+        });
+        thread.put(to, mail, state.mail_bytes_max(to));
     }
 }
 
 /// `+1699.123456 [0 127.0.0.1:1234] "set" "k" "v"`.
-fn line(now_us: u64, db: u32, peer: &Peer, row: &Row, words: &[&[u8]]) -> String {
+fn line(now_us: u64, db: u32, peer: &Peer, secrets: &Secrets, words: &[&[u8]]) -> String {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let from = match peer {
         Peer::Unix(path) => format!("unix:{path}"),
         peer => peer.addr(),
     };
     let mut line = format!("+{seconds}.{micros:06} [{db} {from}]");
-    let secrets = Secrets::of(row, words.len(), |at| words[at]);
     for (at, word) in words.iter().enumerate() {
         line.push(' ');
         quote(&mut line, if secrets.hides(at) { SHOWN } else { word });

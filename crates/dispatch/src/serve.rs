@@ -111,7 +111,7 @@ fn serve_one(data: &mut Data<'_>, blocked: &Blocked) -> Option<Served> {
         return None;
     }
     blocked.claim.end_serving();
-    Some(Served { client: Arc::clone(&blocked.client), reply: out.into_bytes() })
+    Some(Served { client: Arc::clone(&blocked.client), reply: blocked.audible(out) })
 }
 
 /// Says whether the command replied.

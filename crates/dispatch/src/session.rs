@@ -344,6 +344,20 @@ impl Session {
         self.client.total_commands.store(self.commands, Ordering::Relaxed);
     }
 
+    /// Whether CLIENT REPLY silences the command under way.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.replies, Replies::Off | Replies::Skip)
+    }
+
+    /// Says whether the reply that has come is to be dropped, as CLIENT REPLY has ordered. SKIP is about one reply, and over with that.
+    pub fn drops_reply(&mut self) -> bool {
+        let is_silent = self.is_silent();
+        if self.replies == Replies::Skip {
+            self.replies = Replies::On;
+        }
+        is_silent
+    }
+
     /// Selects a database.
     pub fn select(&mut self, db: u32) {
         self.db = db;

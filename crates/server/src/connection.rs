@@ -512,7 +512,9 @@ impl Connection {
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
                         self.finish_late(io, reply.len());
-                        self.outgoing.append_made_aside(reply);
+                        if !self.session.drops_reply() {
+                            self.outgoing.append_made_aside(reply);
+                        }
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -571,7 +573,9 @@ impl Connection {
         let protocol = self.session.protocol;
         let out = self.outgoing.own();
         let before = out.len();
-        Writer { out, protocol }.null_array();
+        if !blocked.is_silent() {
+            Writer { out, protocol }.null_array();
+        }
         let reply_bytes = out.len() - before;
         self.end_waiting(io, blocked, reply_bytes);
         self.waiting = Waiting::Nothing;
