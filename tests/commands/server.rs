@@ -151,3 +151,12 @@ fn flushing_and_swapping_are_recorded_word_for_word() {
     ];
     assert_eq!(said, expected);
 }
+
+#[test]
+fn there_are_no_modules() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("MODULE LIST", "[]");
+    t.check("MODULE LOAD x", "-ERR unknown subcommand 'LOAD'. Try MODULE HELP.");
+    assert!(t.run("MODULE HELP").to_string().contains("MODULE <subcommand>"));
+}

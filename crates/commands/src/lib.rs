@@ -23,6 +23,7 @@ pub mod latency;
 pub mod list;
 mod long_double;
 pub mod memory;
+pub mod module;
 pub mod object;
 pub mod pubsub;
 mod repeats;
@@ -49,6 +50,7 @@ pub const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     latency::COMMANDS,
     memory::COMMANDS,
+    module::COMMANDS,
     replication::COMMANDS,
     shutdown::COMMANDS,
     generic::COMMANDS,
