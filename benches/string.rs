@@ -13,7 +13,7 @@ use russet_commands::FAMILIES;
 use russet_config::Config;
 use russet_dispatch::session::Peer;
 use russet_dispatch::state::Identity;
-use russet_dispatch::{Client, Executor, Session, State, Table};
+use russet_dispatch::{Chunk, Client, Executor, Session, State, Table};
 use russet_engine::random::Random;
 use russet_engine::{Keyspace, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output};
@@ -88,15 +88,9 @@ impl Core {
         let (count, mut at) = (requests.batch.len(), 0);
         while at < count {
             let (session, out) = (&mut self.session, &mut self.out);
-            let ran = self.executor.run(
-                self.state,
-                session,
-                &requests.input,
-                &requests.batch,
-                at,
-                count,
-                out,
-            );
+            let Requests { input, batch } = requests;
+            let chunk = Chunk { input, batch, from: at, until: count };
+            let ran = self.executor.run(self.state, session, chunk, out);
             assert!(ran.1.is_none(), "nothing halts here");
             at = ran.0;
         }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use russet_config::Config;
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
-use russet_dispatch::{Executor, State, Table};
+use russet_dispatch::{Chunk, Executor, State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output};
 
@@ -54,7 +54,8 @@ fn main() {
         executor.begin_turn(started);
         let mut at = 0;
         while at < batch.len() {
-            (at, _) = executor.run(state, &mut session, input, batch, at, batch.len(), &mut out);
+            let requests = Chunk { input, batch, from: at, until: batch.len() };
+            (at, _) = executor.run(state, &mut session, requests, &mut out);
         }
         executor.end_turn(started);
         out.clear();

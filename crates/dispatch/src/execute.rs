@@ -5,16 +5,22 @@
 //!
 //! The common case is decided with two tests: the session has no mode set, and the server no rule. Everything else is judged in `check`.
 
+mod admit;
+mod chunk;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use russet_engine::shard::Step;
-use russet_engine::{Busy, Guard, Held, Interest, Patience, Shard, Spot, Waiter};
+use russet_engine::{Busy, Held, Interest, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
-use russet_resp::{Batch, Output, Span, Writer};
+use russet_resp::{Output, Span, Writer};
 use smallvec::SmallVec;
 
+use self::admit::{Verdict, abort, check, explain};
+pub use self::chunk::Chunk;
+pub(crate) use self::chunk::gather;
+use self::chunk::{Brevity, KeySet, Prepared, extent};
 use crate::args::{Args, OwnedRequest, Spots};
 use crate::blocking::{Blocked, OnTimeout, Wait};
 use crate::command::Flag;
@@ -22,8 +28,7 @@ use crate::commandlog::Ran;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
-use crate::keys::positions;
-use crate::meter::{BRIEF_WORDS, Late};
+use crate::meter::Late;
 use crate::monitor;
 use crate::request::Request;
 use crate::serve::{Served, serve};
@@ -59,23 +64,10 @@ pub enum Halt {
     Close,
 }
 
-/// Looks at the shards of some keys, as far as nobody holds them. Each is taken once for all keys in a row that lie behind it.
-#[inline]
-fn visit<T>(
-    state: &'static State,
-    keys: impl Iterator<Item = (Spot, T)>,
-    mut look: impl FnMut(&Shard, T),
-) {
-    let mut held: Option<Guard<'_, Shard>> = None;
-    for (spot, what) in keys {
-        if held.as_ref().is_none_or(|shard| shard.index() != spot.shard) {
-            // Let go first: locks are taken in ascending order, or one at a time.
-            drop(held.take());
-            held = state.keyspace.peek(spot.shard);
-        }
-        if let Some(shard) = &held {
-            look(shard, what);
-        }
+impl Halt {
+    /// Whether the request has not run.
+    const fn comes_again(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Again | Self::Elsewhere | Self::Paused)
     }
 }
 
@@ -83,82 +75,6 @@ fn visit<T>(
 pub trait Walk: Send + std::fmt::Debug {
     /// Does one slice; says whether the work is done and the reply written.
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop>;
-}
-
-/// One request of a chunk, looked up.
-#[derive(Clone, Copy)]
-struct Prepared {
-    row: Option<&'static Row>,
-    /// The only key's argument, or where the keys stand in `spots`.
-    keys: KeySet,
-    /// Whether it is not timed by itself.
-    is_brief: bool,
-}
-
-impl Prepared {
-    /// Where the element is looked for that one of the words names, if the command's row says that one does.
-    #[inline]
-    fn element<'a>(self, input: &'a [u8], spans: &[Span]) -> Option<(Spot, &'a [u8])> {
-        match (self.keys, self.row) {
-            (KeySet::One(_, spot), Some(row)) if row.element > 0 => {
-                Some((spot, spans.get(row.element)?.of(input)))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Which requests of a chunk are brief.
-#[derive(Clone, Copy, Debug, Default)]
-struct Brevity {
-    /// None: each is timed by itself.
-    is_exact: bool,
-    /// Those of up to so many bytes, if that has to be looked at.
-    bytes_max: Option<usize>,
-}
-
-impl Brevity {
-    fn of_chunk(state: &State, batch: &Batch, from: usize, until: usize) -> Self {
-        let observe = &state.tunables.observe;
-        let begin = if from == 0 { 0 } else { batch.end_of(from - 1) };
-        let bytes = batch.end_of(until.saturating_sub(1)).saturating_sub(begin);
-        let bytes_max = observe.brief_request.load(Ordering::Relaxed);
-        let is_exact = observe.is_exact();
-        Self { is_exact, bytes_max: (bytes > bytes_max).then_some(bytes_max) }
-    }
-
-    #[inline]
-    fn takes(self, row: &Row, spans: &[Span]) -> bool {
-        row.is_brief
-            && spans.len() <= BRIEF_WORDS
-            && !self.is_exact
-            && self.bytes_max.is_none_or(|max| extent(spans) <= max)
-    }
-}
-
-/// Bytes from the beginning of the first word to the end of the last.
-fn extent(spans: &[Span]) -> usize {
-    match spans {
-        [first, .., last] => last.start + last.len - first.start,
-        [only] => only.len,
-        [] => 0,
-    }
-}
-
-#[derive(Clone, Copy)]
-enum KeySet {
-    None,
-    One(usize, Spot),
-    Many(usize, usize),
-    /// As many, and all shards with them.
-    All(usize, usize),
-}
-
-impl KeySet {
-    #[inline]
-    const fn is_in(self, shard: u32) -> bool {
-        matches!(self, Self::One(_, spot) if spot.shard == shard)
-    }
 }
 
 /// What a thread needs to run requests; reused from chunk to chunk.
@@ -177,12 +93,6 @@ pub struct Executor {
     is_worker: bool,
 }
 
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Prepared")
-    }
-}
-
 impl Executor {
     /// For one thread.
     pub const fn new(thread: Thread) -> Self {
@@ -191,7 +101,7 @@ impl Executor {
             unit: Unit::new(),
             prepared: Vec::new(),
             spots: Vec::new(),
-            brevity: Brevity { is_exact: false, bytes_max: None },
+            brevity: Brevity::EXACT,
             stretch_from: 0,
             processed_before: 0,
             is_worker: false,
@@ -204,41 +114,39 @@ impl Executor {
     }
 
     /// Runs the requests `from` to `until` of a batch, at most a chunk. Answers the index of the request to go on with, and why to halt.
-    #[expect(clippy::too_many_arguments, reason = "the batch and its bounds, borrowed apart")]
     pub fn run(
         &mut self,
         state: &'static State,
         session: &mut Session,
-        input: &[u8],
-        batch: &Batch,
-        from: usize,
-        until: usize,
+        requests: Chunk<'_>,
         out: &mut Output,
     ) -> (usize, Option<Halt>) {
-        let until = until.min(from + CHUNK);
+        let chunk = Chunk { until: requests.until.min(requests.from + CHUNK), ..requests };
         if self.thread.meter.mark() == 0 {
             self.begin_turn(state.clock.ticks());
         }
-        self.brevity = Brevity::of_chunk(state, batch, from, until);
-        self.prepare(state, input, batch, from, until);
-        self.stretch_from = from;
-        let result = self.run_prepared(state, session, input, batch, from, until, out);
+        self.brevity = Brevity::of_chunk(state, chunk);
+        self.prepare(state, chunk);
+        self.stretch_from = chunk.from;
+        let (ran, halt) = self.run_prepared(state, session, chunk, out);
+        let is_whole = ran == chunk.until;
+        self.close(state, session, chunk, ran);
+        self.publish(session, (ran - chunk.from).saturating_sub(usize::from(is_whole)));
         self.thread.call();
-        result
+        let is_done = halt.as_ref().is_some_and(|halt| !halt.comes_again());
+        (ran + usize::from(is_done), halt)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the batch and its bounds, borrowed apart")]
+    /// Runs what has been prepared, up to the first request that halts: answers which that is, or the end of the chunk.
     #[inline]
     fn run_prepared(
         &mut self,
         state: &'static State,
         session: &mut Session,
-        input: &[u8],
-        batch: &Batch,
-        from: usize,
-        until: usize,
+        chunk: Chunk<'_>,
         out: &mut Output,
     ) -> (usize, Option<Halt>) {
+        let Chunk { input, batch, from, until } = chunk;
         let mut at = from;
         while at < until {
             // Unwinding is the rare way: what ran before a panic has been replied to, and `at` says where it was.
@@ -247,7 +155,7 @@ impl Executor {
                     let prepared = self.prepared[at - from];
                     if !prepared.is_brief {
                         // What comes next sees the counts of all before it, and its own time only.
-                        self.close(state, session, input, batch, from, at);
+                        self.close(state, session, chunk, at);
                     }
                     let halt =
                         self.run_one(state, session, input, batch.request(at), prepared, out);
@@ -260,23 +168,13 @@ impl Executor {
             }));
             match ran {
                 Ok(None) => {}
-                Ok(Some(halt)) => {
-                    self.close(state, session, input, batch, from, at);
-                    self.publish(session, at - from);
-                    let again = matches!(
-                        halt,
-                        Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused
-                    );
-                    return (at + usize::from(!again), Some(halt));
-                }
+                Ok(halt @ Some(_)) => return (at, halt),
                 Err(_) => {
                     Writer { out, protocol: session.protocol }.error(&Error::Internal.text());
                     at += 1;
                 }
             }
         }
-        self.close(state, session, input, batch, from, until);
-        self.publish(session, (until - from).saturating_sub(1));
         (at, None)
     }
 
@@ -306,17 +204,10 @@ impl Executor {
 
     /// Ends the stretch of brief commands that ends before request `until` of the batch.
     #[inline]
-    fn close(
-        &mut self,
-        state: &'static State,
-        session: &Session,
-        input: &[u8],
-        batch: &Batch,
-        chunk_from: usize,
-        until: usize,
-    ) {
+    fn close(&mut self, state: &'static State, session: &Session, chunk: Chunk<'_>, until: usize) {
+        let Chunk { input, batch, from, .. } = chunk;
         let stretch = std::mem::replace(&mut self.stretch_from, until)..until;
-        let prepared = |at: usize| self.prepared[at - chunk_from];
+        let prepared = |at: usize| self.prepared[at - from];
         self.thread.close(state, || {
             let brief = stretch.filter(|at| prepared(*at).is_brief);
             let at = brief.max_by_key(|at| extent(batch.request(*at)))?;
@@ -332,112 +223,6 @@ impl Executor {
         if let Some(row) = self.prepared.get(nth).and_then(|prepared| prepared.row) {
             client.last_command.store(row.id, Ordering::Relaxed);
         }
-    }
-
-    /// Looks all requests up, hashes their keys and asks for the memory that they will touch: first locks and buckets, which needs no
-    /// lock, then entries, which finds in the cache what was asked for before.
-    fn prepare(
-        &mut self,
-        state: &'static State,
-        input: &[u8],
-        batch: &Batch,
-        from: usize,
-        until: usize,
-    ) {
-        self.prepared.clear();
-        self.spots.clear();
-        let mut has_elements = false;
-        for at in from..until {
-            let prepared = self.look_up(state, input, batch.request(at));
-            has_elements |= prepared.row.is_some_and(|row| row.element > 0);
-            self.prepared.push(prepared);
-        }
-        if until - from > 1 || self.spots.len() > 1 {
-            self.prefetch_entries(state);
-        }
-        if until - from > 1 && has_elements {
-            self.prefetch_elements(state, input, batch, from, Step::Place);
-            self.prefetch_elements(state, input, batch, from, Step::Element);
-        }
-    }
-
-    fn look_up(&mut self, state: &'static State, input: &[u8], spans: &[Span]) -> Prepared {
-        let Some(row) = find_row(state, input, spans) else {
-            return Prepared { row: None, keys: KeySet::None, is_brief: true };
-        };
-        let keys = self.key_set(state, row, input, spans);
-        Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans) }
-    }
-
-    /// Hashes the keys of a request.
-    #[inline]
-    fn key_set(
-        &mut self,
-        state: &'static State,
-        row: &Row,
-        input: &[u8],
-        spans: &[Span],
-    ) -> KeySet {
-        match row.locks {
-            Locks::One(at) if at < spans.len() => {
-                let spot = state.keyspace.locate(spans[at].of(input));
-                // Asking again for a lock would take it from whoever holds it.
-                if !matches!(self.prepared.last(), Some(last) if last.keys.is_in(spot.shard)) {
-                    state.keyspace.prefetch_lock(spot.shard);
-                }
-                state.keyspace.prefetch_bucket(spot);
-                KeySet::One(at, spot)
-            }
-            Locks::Keys | Locks::KeysOrAll => {
-                let start = self.spots.len();
-                gather(state, row, input, spans, &mut self.spots);
-                for (_, spot) in &self.spots[start..] {
-                    state.keyspace.prefetch_lock(spot.shard);
-                    state.keyspace.prefetch_bucket(*spot);
-                }
-                let end = self.spots.len();
-                if row.takes_all(spans.len(), |at| spans[at].of(input)) {
-                    KeySet::All(start, end)
-                } else {
-                    KeySet::Many(start, end)
-                }
-            }
-            _ => KeySet::None,
-        }
-    }
-
-    fn prefetch_entries(&self, state: &'static State) {
-        let one = |prepared: &Prepared| match prepared.keys {
-            KeySet::One(_, spot) => Some(spot),
-            _ => None,
-        };
-        let many = self.spots.iter().map(|(_, spot)| *spot);
-        let spots = self.prepared.iter().filter_map(one).chain(many);
-        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| {
-            shard.prefetch_entry(spot.hash);
-            if let Some(interest) = shard.interest() {
-                interest.tracked.prefetch(spot.hash);
-            }
-        });
-    }
-
-    /// The same for what commands like HGET look for in a collection.
-    fn prefetch_elements(
-        &self,
-        state: &'static State,
-        input: &[u8],
-        batch: &Batch,
-        from: usize,
-        step: Step,
-    ) {
-        let element = |(nth, prepared): (usize, &Prepared)| {
-            let (spot, element) = prepared.element(input, batch.request(from + nth))?;
-            Some((spot, (spot.hash, element)))
-        };
-        let elements = self.prepared.iter().enumerate().filter_map(element);
-        visit(state, elements, |shard, (hash, element)| {
-            shard.prefetch_element(hash, element, step)
-        });
     }
 
     fn run_one(
@@ -705,7 +490,7 @@ impl Executor {
         self.prepared.clear();
         self.spots.clear();
         let (input, spans) = (request.input(), request.spans());
-        self.brevity = Brevity { is_exact: true, bytes_max: None };
+        self.brevity = Brevity::EXACT;
         self.thread.meter.begin(state.clock.ticks());
         let prepared = self.look_up(state, input, spans);
         let halt = self.run_one(state, session, input, spans, prepared, out);
@@ -815,8 +600,7 @@ fn after_unusual(
 
 /// Whether CLIENT CACHING, which is about the next command or transaction, is over: not before that has run, nor by CLIENT itself.
 fn ends_caching(session: &Session, row: Option<&'static Row>, halt: Option<&Halt>) -> bool {
-    let comes_again =
-        matches!(halt, Some(Halt::Busy(_) | Halt::Again | Halt::Elsewhere | Halt::Paused));
+    let comes_again = halt.is_some_and(Halt::comes_again);
     let is_client = row.is_some_and(|row| row.full_name.starts_with("client|"));
     !comes_again && !is_client && session.multi.is_none()
 }
@@ -852,41 +636,6 @@ fn enqueue(
     session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
     Writer { out, protocol: session.protocol }.simple("QUEUED");
     None
-}
-
-/// The row of a request, a subcommand's if it has one.
-#[inline]
-fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
-    let row = state.table.find(spans.first()?.of(input))?;
-    if row.subcommands.is_empty() {
-        return Some(row);
-    }
-    match spans.get(1) {
-        Some(sub) => row.subcommand(sub.of(input)),
-        None => Some(row),
-    }
-}
-
-/// The keys of a request, ascending by argument.
-pub(crate) fn gather(
-    state: &'static State,
-    row: &Row,
-    input: &[u8],
-    spans: &[Span],
-    into: &mut Vec<(u32, Spot)>,
-) {
-    let start = into.len();
-    let arg = |at: usize| spans[at].of(input);
-    // Arguments that make no sense give no keys; the handler, which reads the same arguments, says what is wrong.
-    let makes_sense = positions(row.command.keys, spans.len(), arg, |at, _| {
-        into.push((at as u32, state.keyspace.locate(arg(at))));
-    });
-    if !makes_sense {
-        into.truncate(start);
-    }
-    if row.command.keys.len() > 1 {
-        into[start..].sort_unstable_by_key(|(at, _)| *at);
-    }
 }
 
 fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
@@ -1055,125 +804,4 @@ fn finish_for_others(data: &mut Data<'_>) -> Vec<Served> {
 /// What a reply given under these locks shows, whatever it says: the last write to any of the shards, or, without a shard, to anything.
 fn stamp(data: &Data<'_>) -> Lsn {
     data.held.iter().map(|shard| shard.lsn).max().unwrap_or_else(|| data.state.journal.end())
-}
-
-enum Verdict {
-    Run,
-    Queue,
-    Pause,
-}
-
-/// Everything that may stand between a request and its execution but for the common case.
-#[cold]
-fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict, Error> {
-    if row.has(Flag::Protected) {
-        check_protected(state, session)?;
-    }
-    if !session.authenticated
-        && state.tunables.needs_password.load(Ordering::Relaxed)
-        && !row.has(Flag::NoAuth)
-    {
-        return Err(Error::NoAuth);
-    }
-    let is_queueing = session.multi.is_some();
-    if is_queueing && row.has(Flag::NoMulti) {
-        return Err(Error::NotInMulti);
-    }
-    let rules = state.rules.load(Ordering::Acquire);
-    if session.client.monitors.load(Ordering::Relaxed) && touches_data(row) {
-        return Err(Error::MonitorTouchesData);
-    }
-    if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
-        return Err(Error::OutOfMemory);
-    }
-    if session.is_in_mode(mode::RESTRICTED) && !row.has(Flag::WhileSubscribed) {
-        return Err(Error::only_while_subscribed(&row.full_name));
-    }
-    if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
-        return Err(Error::Loading);
-    }
-    if is_paused(state, session, row, rules) {
-        return Ok(Verdict::Pause);
-    }
-    Ok(if is_queueing && !row.has(Flag::Immediate) { Verdict::Queue } else { Verdict::Run })
-}
-
-fn check_protected(state: &State, session: &Session) -> Result<(), Error> {
-    match state.debug_policy() {
-        "yes" => Ok(()),
-        "local" if session.client.peer.is_local() => Ok(()),
-        _ => Err(Error::DebugNotAllowed),
-    }
-}
-
-const fn touches_data(row: &Row) -> bool {
-    row.has(Flag::Write) || row.has(Flag::ReadOnly) || row.has(Flag::MayReplicate)
-}
-
-/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC. Who monitors goes on.
-fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
-    if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
-        return false;
-    }
-    if session.client.monitors.load(Ordering::Relaxed) {
-        return false;
-    }
-    let writes = Flag::Write.bit() | Flag::MayReplicate.bit();
-    rules & rule::PAUSE_ALL != 0 || may(session, row, writes)
-}
-
-/// Whether a command has one of these flags, or is EXEC and has queued one that has.
-fn may(session: &Session, row: &Row, flags: u32) -> bool {
-    let queue = session
-        .multi
-        .as_ref()
-        .filter(|_| row.locks == Locks::Queue)
-        .map_or(&[][..], |multi| &multi.queue);
-    row.flags & flags != 0 || queue.iter().any(|queued| queued.row.flags & flags != 0)
-}
-
-/// An EXEC that is refused ends the transaction that it should have run, and all watches.
-fn abort(state: &State, session: &mut Session, error: &Error) -> Error {
-    drop(session.end_multi());
-    session.unwatch(&state.keyspace);
-    let text = error.text();
-    let reason = text.strip_prefix("ERR ").unwrap_or(&text);
-    Error::of(format!("EXECABORT Transaction discarded because of: {reason}"))
-}
-
-/// Why a request names no command that takes so many words.
-#[cold]
-fn explain(state: &'static State, session: &Session, input: &[u8], spans: &[Span]) -> Error {
-    let _ = session;
-    let word = |at: usize| String::from_utf8_lossy(spans[at].of(input)).into_owned();
-    let Some(row) = state.table.find(spans[0].of(input)) else {
-        return unknown(input, spans);
-    };
-    if row.subcommands.is_empty() || spans.len() < 2 {
-        return Error::arity(row.command.name);
-    }
-    match row.subcommand(spans[1].of(input)) {
-        Some(sub) => Error::arity(&sub.full_name),
-        None => {
-            let name = row.command.name.to_uppercase();
-            let sub: String = word(1).chars().take(128).collect();
-            Error::of(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))
-        }
-    }
-}
-
-fn unknown(input: &[u8], spans: &[Span]) -> Error {
-    let clip = |bytes: &[u8], len: usize| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned()
-    };
-    let mut args = String::new();
-    for span in &spans[1..] {
-        if args.len() >= 128 {
-            break;
-        }
-        let arg = clip(span.of(input), 128 - args.len());
-        args.extend(["'", &arg, "' "]);
-    }
-    let name = clip(spans[0].of(input), 128);
-    Error::of(format!("ERR unknown command '{name}', with args beginning with: {args}"))
 }

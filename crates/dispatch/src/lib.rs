@@ -49,7 +49,7 @@ pub use args::{Args, Key};
 pub use command::{Category, Command, Flag, Group, Prefetch, Secret};
 pub use context::{Context, Outcome, Text};
 pub use error::{Error, Stop};
-pub use execute::{Executor, Halt};
+pub use execute::{Chunk, Executor, Halt};
 pub use notify::Class;
 pub use session::{Client, Session};
 pub use state::State;

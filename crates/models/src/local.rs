@@ -11,7 +11,7 @@ use russet_dispatch::blocking::{Blocked, OnTimeout};
 use russet_dispatch::execute::Walk;
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
-use russet_dispatch::{Executor, Halt, State, Table};
+use russet_dispatch::{Chunk, Executor, Halt, State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output, Writer};
 use russet_testkit::Reply;
@@ -78,7 +78,8 @@ impl Local {
         decoder.decode(&mut input, &Limits::DEFAULT, 1, &mut batch);
         loop {
             let (state, session) = (self.state, &mut self.session);
-            match self.executor.run(state, session, &input, &batch, 0, 1, &mut self.out).1 {
+            let requests = Chunk { input: &input, batch: &batch, from: 0, until: 1 };
+            match self.executor.run(state, session, requests, &mut self.out).1 {
                 None | Some(Halt::Close) => return Ok(self.take_reply()),
                 Some(Halt::Busy(shard)) => self.wait_for(shard),
                 Some(Halt::Mail) => {}

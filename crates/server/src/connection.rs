@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
 use russet_dispatch::session::{Session, mode};
-use russet_dispatch::{Halt, State};
+use russet_dispatch::{Chunk, Halt, State};
 use russet_resp::{Batch, Decoder, Limits, Writer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
@@ -366,7 +366,8 @@ impl Connection {
         let mut executor = io.executor.borrow_mut();
         let mut shared = io.output.borrow_mut();
         let out = self.outgoing.or(&mut shared);
-        executor.run(io.state, &mut self.session, input, batch, at, total, out)
+        let requests = Chunk { input, batch, from: at, until: total };
+        executor.run(io.state, &mut self.session, requests, out)
     }
 
     fn limits(&self, state: &State) -> Limits {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use russet_config::Config;
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
-use russet_dispatch::{Executor, State, Table};
+use russet_dispatch::{Chunk, Executor, State, Table};
 use russet_engine::{Keyspace, Patience, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output};
 
@@ -92,7 +92,8 @@ fn run(
 ) {
     let mut at = 0;
     while at < batch.len() {
-        (at, _) = executor.run(state, session, input, batch, at, batch.len(), out);
+        let requests = Chunk { input, batch, from: at, until: batch.len() };
+        (at, _) = executor.run(state, session, requests, out);
     }
     executor.end_turn(0);
     out.clear();

@@ -1,0 +1,138 @@
+//! Whether a request runs now, later or not at all, and what the client hears where it names no command.
+
+use std::sync::atomic::Ordering;
+
+use russet_resp::Span;
+
+use crate::command::Flag;
+use crate::error::Error;
+use crate::session::{Session, mode};
+use crate::state::{State, rule};
+use crate::table::{Locks, Row};
+
+/// What is to be done with a request that is as it should be.
+pub(super) enum Verdict {
+    Run,
+    Queue,
+    Pause,
+}
+
+/// Everything that may stand between a request and its execution but for the common case.
+#[cold]
+pub(super) fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict, Error> {
+    if row.has(Flag::Protected) {
+        check_protected(state, session)?;
+    }
+    if !session.authenticated
+        && state.tunables.needs_password.load(Ordering::Relaxed)
+        && !row.has(Flag::NoAuth)
+    {
+        return Err(Error::NoAuth);
+    }
+    let is_queueing = session.multi.is_some();
+    if is_queueing && row.has(Flag::NoMulti) {
+        return Err(Error::NotInMulti);
+    }
+    let rules = state.rules.load(Ordering::Acquire);
+    if session.client.monitors.load(Ordering::Relaxed) && touches_data(row) {
+        return Err(Error::MonitorTouchesData);
+    }
+    if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
+        return Err(Error::OutOfMemory);
+    }
+    if session.is_in_mode(mode::RESTRICTED) && !row.has(Flag::WhileSubscribed) {
+        return Err(Error::only_while_subscribed(&row.full_name));
+    }
+    if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
+        return Err(Error::Loading);
+    }
+    if is_paused(state, session, row, rules) {
+        return Ok(Verdict::Pause);
+    }
+    Ok(if is_queueing && !row.has(Flag::Immediate) { Verdict::Queue } else { Verdict::Run })
+}
+
+fn check_protected(state: &State, session: &Session) -> Result<(), Error> {
+    match state.debug_policy() {
+        "yes" => Ok(()),
+        "local" if session.client.peer.is_local() => Ok(()),
+        _ => Err(Error::DebugNotAllowed),
+    }
+}
+
+const fn touches_data(row: &Row) -> bool {
+    row.has(Flag::Write) || row.has(Flag::ReadOnly) || row.has(Flag::MayReplicate)
+}
+
+/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC. Who monitors goes on.
+fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
+    if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
+        return false;
+    }
+    if session.client.monitors.load(Ordering::Relaxed) {
+        return false;
+    }
+    let writes = Flag::Write.bit() | Flag::MayReplicate.bit();
+    rules & rule::PAUSE_ALL != 0 || may(session, row, writes)
+}
+
+/// Whether a command has one of these flags, or is EXEC and has queued one that has.
+fn may(session: &Session, row: &Row, flags: u32) -> bool {
+    let queue = session
+        .multi
+        .as_ref()
+        .filter(|_| row.locks == Locks::Queue)
+        .map_or(&[][..], |multi| &multi.queue);
+    row.flags & flags != 0 || queue.iter().any(|queued| queued.row.flags & flags != 0)
+}
+
+/// An EXEC that is refused ends the transaction that it should have run, and all watches.
+pub(super) fn abort(state: &State, session: &mut Session, error: &Error) -> Error {
+    drop(session.end_multi());
+    session.unwatch(&state.keyspace);
+    let text = error.text();
+    let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+    Error::of(format!("EXECABORT Transaction discarded because of: {reason}"))
+}
+
+/// Why a request names no command that takes so many words.
+#[cold]
+pub(super) fn explain(
+    state: &'static State,
+    session: &Session,
+    input: &[u8],
+    spans: &[Span],
+) -> Error {
+    let _ = session;
+    let word = |at: usize| String::from_utf8_lossy(spans[at].of(input)).into_owned();
+    let Some(row) = state.table.find(spans[0].of(input)) else {
+        return unknown(input, spans);
+    };
+    if row.subcommands.is_empty() || spans.len() < 2 {
+        return Error::arity(row.command.name);
+    }
+    match row.subcommand(spans[1].of(input)) {
+        Some(sub) => Error::arity(&sub.full_name),
+        None => {
+            let name = row.command.name.to_uppercase();
+            let sub: String = word(1).chars().take(128).collect();
+            Error::of(format!("ERR unknown subcommand '{sub}'. Try {name} HELP."))
+        }
+    }
+}
+
+fn unknown(input: &[u8], spans: &[Span]) -> Error {
+    let clip = |bytes: &[u8], len: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(len)]).into_owned()
+    };
+    let mut args = String::new();
+    for span in &spans[1..] {
+        if args.len() >= 128 {
+            break;
+        }
+        let arg = clip(span.of(input), 128 - args.len());
+        args.extend(["'", &arg, "' "]);
+    }
+    let name = clip(spans[0].of(input), 128);
+    Error::of(format!("ERR unknown command '{name}', with args beginning with: {args}"))
+}

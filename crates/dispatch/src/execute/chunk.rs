@@ -1,0 +1,267 @@
+//! Requests that are prepared together: found in the table, their keys hashed, and the memory that they will touch asked for.
+
+use std::sync::atomic::Ordering;
+
+use russet_engine::shard::Step;
+use russet_engine::{Guard, Shard, Spot};
+use russet_resp::{Batch, Span};
+
+use super::Executor;
+use crate::keys::positions;
+use crate::meter::BRIEF_WORDS;
+use crate::state::State;
+use crate::table::{Locks, Row};
+
+/// Requests of a batch, from one to before another.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// What the batch was decoded from.
+    pub input: &'a [u8],
+    /// The requests.
+    pub batch: &'a Batch,
+    /// The first.
+    pub from: usize,
+    /// The one behind the last.
+    pub until: usize,
+}
+
+/// One request of a chunk, looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared {
+    pub(super) row: Option<&'static Row>,
+    /// The only key's argument, or where the keys stand in `spots`.
+    pub(super) keys: KeySet,
+    /// Whether it is not timed by itself.
+    pub(super) is_brief: bool,
+}
+
+impl Prepared {
+    /// Where the element is looked for that one of the words names, if the command's row says that one does.
+    #[inline]
+    fn element<'a>(self, input: &'a [u8], spans: &[Span]) -> Option<(Spot, &'a [u8])> {
+        match (self.keys, self.row) {
+            (KeySet::One(_, spot), Some(row)) if row.element > 0 => {
+                Some((spot, spans.get(row.element)?.of(input)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Which requests of a chunk are brief.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brevity {
+    /// None: each is timed by itself.
+    is_exact: bool,
+    /// Those of up to so many bytes, if that has to be looked at.
+    bytes_max: Option<usize>,
+}
+
+impl Brevity {
+    /// Each request is timed by itself.
+    pub(super) const EXACT: Self = Self { is_exact: true, bytes_max: None };
+
+    pub(super) fn of_chunk(state: &State, chunk: Chunk<'_>) -> Self {
+        let (observe, batch) = (&state.tunables.observe, chunk.batch);
+        let begin = if chunk.from == 0 { 0 } else { batch.end_of(chunk.from - 1) };
+        let bytes = batch.end_of(chunk.until.saturating_sub(1)).saturating_sub(begin);
+        let bytes_max = observe.brief_request.load(Ordering::Relaxed);
+        let is_exact = observe.is_exact();
+        Self { is_exact, bytes_max: (bytes > bytes_max).then_some(bytes_max) }
+    }
+
+    #[inline]
+    fn takes(self, row: &Row, spans: &[Span]) -> bool {
+        row.is_brief
+            && spans.len() <= BRIEF_WORDS
+            && !self.is_exact
+            && self.bytes_max.is_none_or(|max| extent(spans) <= max)
+    }
+}
+
+/// Bytes from the beginning of the first word to the end of the last.
+pub(super) fn extent(spans: &[Span]) -> usize {
+    match spans {
+        [first, .., last] => last.start + last.len - first.start,
+        [only] => only.len,
+        [] => 0,
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum KeySet {
+    None,
+    One(usize, Spot),
+    Many(usize, usize),
+    /// As many, and all shards with them.
+    All(usize, usize),
+}
+
+impl KeySet {
+    #[inline]
+    const fn is_in(self, shard: u32) -> bool {
+        matches!(self, Self::One(_, spot) if spot.shard == shard)
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+/// Looks at the shards of some keys, as far as nobody holds them. Each is taken once for all keys in a row that lie behind it.
+#[inline]
+fn visit<T>(
+    state: &'static State,
+    keys: impl Iterator<Item = (Spot, T)>,
+    mut look: impl FnMut(&Shard, T),
+) {
+    let mut held: Option<Guard<'_, Shard>> = None;
+    for (spot, what) in keys {
+        if held.as_ref().is_none_or(|shard| shard.index() != spot.shard) {
+            // Let go first: locks are taken in ascending order, or one at a time.
+            drop(held.take());
+            held = state.keyspace.peek(spot.shard);
+        }
+        if let Some(shard) = &held {
+            look(shard, what);
+        }
+    }
+}
+
+impl Executor {
+    /// Looks all requests up, hashes their keys and asks for the memory that they will touch: first locks and buckets, which needs no
+    /// lock, then entries, which finds in the cache what was asked for before.
+    pub(super) fn prepare(&mut self, state: &'static State, chunk: Chunk<'_>) {
+        self.prepared.clear();
+        self.spots.clear();
+        let mut has_elements = false;
+        for at in chunk.from..chunk.until {
+            let prepared = self.look_up(state, chunk.input, chunk.batch.request(at));
+            has_elements |= prepared.row.is_some_and(|row| row.element > 0);
+            self.prepared.push(prepared);
+        }
+        let is_alone = chunk.until - chunk.from <= 1;
+        if !is_alone || self.spots.len() > 1 {
+            self.prefetch_entries(state);
+        }
+        if !is_alone && has_elements {
+            self.prefetch_elements(state, chunk, Step::Place);
+            self.prefetch_elements(state, chunk, Step::Element);
+        }
+    }
+
+    pub(super) fn look_up(
+        &mut self,
+        state: &'static State,
+        input: &[u8],
+        spans: &[Span],
+    ) -> Prepared {
+        let Some(row) = find_row(state, input, spans) else {
+            return Prepared { row: None, keys: KeySet::None, is_brief: true };
+        };
+        let keys = self.key_set(state, row, input, spans);
+        Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans) }
+    }
+
+    /// Hashes the keys of a request.
+    #[inline]
+    fn key_set(
+        &mut self,
+        state: &'static State,
+        row: &Row,
+        input: &[u8],
+        spans: &[Span],
+    ) -> KeySet {
+        match row.locks {
+            Locks::One(at) if at < spans.len() => {
+                let spot = state.keyspace.locate(spans[at].of(input));
+                // Asking again for a lock would take it from whoever holds it.
+                if !matches!(self.prepared.last(), Some(last) if last.keys.is_in(spot.shard)) {
+                    state.keyspace.prefetch_lock(spot.shard);
+                }
+                state.keyspace.prefetch_bucket(spot);
+                KeySet::One(at, spot)
+            }
+            Locks::Keys | Locks::KeysOrAll => {
+                let start = self.spots.len();
+                gather(state, row, input, spans, &mut self.spots);
+                for (_, spot) in &self.spots[start..] {
+                    state.keyspace.prefetch_lock(spot.shard);
+                    state.keyspace.prefetch_bucket(*spot);
+                }
+                let end = self.spots.len();
+                if row.takes_all(spans.len(), |at| spans[at].of(input)) {
+                    KeySet::All(start, end)
+                } else {
+                    KeySet::Many(start, end)
+                }
+            }
+            _ => KeySet::None,
+        }
+    }
+
+    fn prefetch_entries(&self, state: &'static State) {
+        let one = |prepared: &Prepared| match prepared.keys {
+            KeySet::One(_, spot) => Some(spot),
+            _ => None,
+        };
+        let many = self.spots.iter().map(|(_, spot)| *spot);
+        let spots = self.prepared.iter().filter_map(one).chain(many);
+        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| {
+            shard.prefetch_entry(spot.hash);
+            if let Some(interest) = shard.interest() {
+                interest.tracked.prefetch(spot.hash);
+            }
+        });
+    }
+
+    /// The same for what commands like HGET look for in a collection.
+    fn prefetch_elements(&self, state: &'static State, chunk: Chunk<'_>, step: Step) {
+        let element = |(nth, prepared): (usize, &Prepared)| {
+            let spans = chunk.batch.request(chunk.from + nth);
+            let (spot, element) = prepared.element(chunk.input, spans)?;
+            Some((spot, (spot.hash, element)))
+        };
+        let elements = self.prepared.iter().enumerate().filter_map(element);
+        visit(state, elements, |shard, (hash, element)| {
+            shard.prefetch_element(hash, element, step)
+        });
+    }
+}
+
+/// The row of a request, a subcommand's if it has one.
+#[inline]
+fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
+    let row = state.table.find(spans.first()?.of(input))?;
+    if row.subcommands.is_empty() {
+        return Some(row);
+    }
+    match spans.get(1) {
+        Some(sub) => row.subcommand(sub.of(input)),
+        None => Some(row),
+    }
+}
+
+/// The keys of a request, ascending by argument.
+pub(crate) fn gather(
+    state: &'static State,
+    row: &Row,
+    input: &[u8],
+    spans: &[Span],
+    into: &mut Vec<(u32, Spot)>,
+) {
+    let start = into.len();
+    let arg = |at: usize| spans[at].of(input);
+    // Arguments that make no sense give no keys; the handler, which reads the same arguments, says what is wrong.
+    let makes_sense = positions(row.command.keys, spans.len(), arg, |at, _| {
+        into.push((at as u32, state.keyspace.locate(arg(at))));
+    });
+    if !makes_sense {
+        into.truncate(start);
+    }
+    if row.command.keys.len() > 1 {
+        into[start..].sort_unstable_by_key(|(at, _)| *at);
+    }
+}
