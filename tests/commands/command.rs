@@ -143,6 +143,7 @@ fn infos(client: &mut Client, names: &[String]) -> Vec<Option<Info>> {
 /// Command, part, and why the two differ.
 const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[
     ("client|capa", "flags", "may run while a script is busy, as in Valkey 9.1"),
+    ("monitor", "arity", "MATCH is Russet's own"),
     ("psubscribe", "flags", "refused when memory is full, as by Redis 8"),
     ("ssubscribe", "flags", "refused when memory is full, as by Redis 8"),
     ("subscribe", "flags", "refused when memory is full, as by Redis 8"),
