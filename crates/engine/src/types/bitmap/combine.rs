@@ -62,7 +62,7 @@ struct Maker<'s, 'a> {
 impl Maker<'_, '_> {
     fn piece(&mut self, number: usize, len: usize) -> Bytes {
         self.make(number, len);
-        if self.spare.iter().fold(0, |sum, byte| sum | byte) == 0 {
+        if is_zero(&self.spare) {
             Chunks::zeros(len)
         } else {
             std::mem::take(&mut self.spare).into()
@@ -78,41 +78,64 @@ impl Maker<'_, '_> {
         out.clear();
         out.reserve_exact(len);
         match self.operation {
-            Operation::Diff1 | Operation::AndOr => {
-                out.resize(len, 0);
-                others.for_each(|other| each(out, other, |one, other| one | other));
-                if self.operation == Operation::Diff1 {
-                    each(out, first, |one, other| !other & one);
-                } else {
-                    each_or_zero(out, first);
-                }
-                return;
+            Operation::And => fold(out, len, first, others, |one, other| one & other),
+            Operation::Or => fold(out, len, first, others, |one, other| one | other),
+            Operation::Xor => fold(out, len, first, others, |one, other| one ^ other),
+            Operation::Diff => fold(out, len, first, others, |one, other| one & !other),
+            Operation::Not => {
+                out.extend(first.iter().map(|byte| !byte));
+                out.resize(len, u8::MAX);
             }
-            _ => out.extend_from_slice(first),
-        }
-        out.resize(len, 0);
-        match self.operation {
-            Operation::And => others.for_each(|other| each_or_zero(out, other)),
-            Operation::Or => others.for_each(|other| each(out, other, |one, other| one | other)),
-            Operation::Xor => others.for_each(|other| each(out, other, |one, other| one ^ other)),
-            Operation::Diff => others.for_each(|other| each(out, other, |one, other| one & !other)),
-            Operation::Not => out.iter_mut().for_each(|byte| *byte = !*byte),
-            Operation::One => exactly_one(out, others, &mut self.more),
-            Operation::Diff1 | Operation::AndOr => unreachable!("made above"),
+            Operation::Diff1 => {
+                fold(out, len, &[], others, |one, other| one | other);
+                each(out, first, |others, first| others & !first);
+            }
+            Operation::AndOr => {
+                fold(out, len, &[], others, |one, other| one | other);
+                each(out, first, |others, first| others & first);
+            }
+            Operation::One => {
+                fold(out, len, first, std::iter::empty(), |one, _| one);
+                exactly_one(out, others, &mut self.more);
+            }
         }
     }
 }
 
-/// Bytes of `out` become what they and those of `other` are together, as far as `other` goes.
-#[inline]
-fn each(out: &mut [u8], other: &[u8], with: impl Fn(u8, u8) -> u8) {
-    out.iter_mut().zip(other).for_each(|(one, other)| *one = with(*one, *other));
+/// Whether nothing is set. Most often the first bytes say it.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(256).all(|block| block.iter().fold(0, |sum, byte| sum | byte) == 0)
 }
 
-/// Keeps what is set in `other` too.
-fn each_or_zero(out: &mut [u8], other: &[u8]) {
-    each(out, other, |one, other| one & other);
-    out[other.len()..].fill(0);
+/// Fills `out` with `len` bytes, each made of those of all sources in the same place, with zeros behind shorter ones. The first two are
+/// read together: that is one pass over memory less.
+#[inline]
+fn fold<'a>(
+    out: &mut Vec<u8>,
+    len: usize,
+    first: &[u8],
+    mut others: impl Iterator<Item = &'a [u8]>,
+    with: impl Fn(u8, u8) -> u8,
+) {
+    match others.next() {
+        Some(second) => {
+            out.extend(first.iter().zip(second).map(|(one, other)| with(*one, *other)));
+            let both = out.len();
+            out.extend(first[both..].iter().map(|one| with(*one, 0)));
+            out.extend(second[out.len().min(second.len())..].iter().map(|other| with(0, *other)));
+        }
+        None => out.extend_from_slice(first),
+    }
+    out.resize(len, 0);
+    others.for_each(|other| each(out, other, &with));
+}
+
+/// Bytes of `out` become what they and those of `other` are together, with zeros behind a shorter one.
+#[inline]
+fn each(out: &mut [u8], other: &[u8], with: impl Fn(u8, u8) -> u8) {
+    let (both, rest) = out.split_at_mut(other.len());
+    both.iter_mut().zip(other).for_each(|(one, other)| *one = with(*one, *other));
+    rest.iter_mut().for_each(|one| *one = with(*one, 0));
 }
 
 fn exactly_one<'a>(out: &mut [u8], others: impl Iterator<Item = &'a [u8]>, more: &mut Vec<u8>) {
