@@ -128,11 +128,11 @@ pub struct Client {
     pub(crate) blocked_bytes: AtomicUsize,
     /// What was reported of what it takes; see `burden.rs`.
     pub(crate) reported: AtomicUsize,
-    /// Bytes in its read buffer.
+    /// Bytes in its read buffer that are not parsed yet.
     pub input_bytes: AtomicUsize,
     /// Bytes free in its read buffer.
     pub input_free: AtomicUsize,
-    /// Bytes of the request under way.
+    /// Bytes of the request under way that are parsed.
     pub argv_bytes: AtomicUsize,
     /// Since when half a request waits for the rest, in milliseconds since 1970, or 0.
     pub half_since_ms: AtomicU64,

@@ -148,8 +148,6 @@ pub struct Decoder {
     first: usize,
     /// How many of its arguments are here.
     here: usize,
-    /// How many bytes those have.
-    here_bytes: usize,
     /// Bytes the pending argument lacks.
     wants: usize,
     /// Whether the last decode ended within a request.
@@ -227,9 +225,9 @@ impl Decoder {
         self.mid_request
     }
 
-    /// How many arguments of the pending request are here, and how many bytes they have.
+    /// How many arguments of the pending request are here, and how many of its bytes are parsed: those arguments and all headers.
     pub fn pending(&self) -> (usize, usize) {
-        (self.here, self.here_bytes)
+        (self.here, self.at.saturating_sub(self.consumed))
     }
 
     /// Takes or skips one request.
@@ -283,10 +281,8 @@ impl Decoder {
     /// Counts the arguments that came, and forgets where they lie.
     #[cold]
     fn put_off(&mut self, batch: &mut Batch) {
-        let came = batch.spans.get(batch.owned()..).unwrap_or_default();
-        self.here = self.here.saturating_add(came.len());
-        let bytes = came.iter().fold(0_usize, |sum, span| sum.saturating_add(span.len));
-        self.here_bytes = self.here_bytes.saturating_add(bytes);
+        let came = batch.spans.len().saturating_sub(batch.owned());
+        self.here = self.here.saturating_add(came);
         batch.spans.truncate(batch.owned());
     }
 
@@ -315,7 +311,6 @@ impl Decoder {
         let end = self.at;
         self.advance(self.first);
         self.missing = mem::take(&mut self.here);
-        self.here_bytes = 0;
         spans.reserve_exact(self.missing);
         let step = self.arguments(input, &any, spans)?;
         debug_assert!(step == Step::Taken && self.at == end, "the bytes have not changed");
@@ -492,7 +487,7 @@ impl Decoder {
     #[cold]
     fn fail(&mut self, error: ProtocolError, batch: &mut Batch) {
         self.failed = Some(error);
-        (self.here, self.here_bytes) = (0, 0);
+        (self.here, self.at) = (0, self.consumed);
         batch.spans.truncate(batch.owned());
         batch.error = Some(error);
     }

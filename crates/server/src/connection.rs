@@ -289,13 +289,13 @@ impl Connection {
         self.note_input(state, rest > 0);
     }
 
-    /// Tells others what has been received and not run; `is_new` if it began just now. Whole arguments are counted apart.
+    /// Tells others what has been received and not run; `is_new` if it began just now. What is parsed of it is counted apart.
     fn note_input(&self, state: &State, is_new: bool) {
         let client = &self.session.client;
-        let (_, argument_bytes) = self.decoder.pending();
-        let argument_bytes = argument_bytes.min(self.input.len());
-        client.argv_bytes.store(argument_bytes, Ordering::Relaxed);
-        client.input_bytes.store(self.input.len() - argument_bytes, Ordering::Relaxed);
+        let (_, parsed) = self.decoder.pending();
+        let parsed = parsed.min(self.input.len());
+        client.argv_bytes.store(parsed, Ordering::Relaxed);
+        client.input_bytes.store(self.input.len() - parsed, Ordering::Relaxed);
         client.input_free.store(self.input.capacity() - self.input.len(), Ordering::Relaxed);
         state.report(client);
         let is_half =
