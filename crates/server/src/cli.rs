@@ -126,10 +126,10 @@ pub fn cores() -> usize {
 }
 
 /// Name, release and machine, as INFO prints them.
-pub(crate) fn operating_system(vfs: &dyn Vfs) -> String {
-    let read = |path: &str| read_text(vfs, Path::new(path)).unwrap_or_default().trim().to_owned();
-    let (name, release) = (read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease"));
-    format!("{name} {release} {}", std::env::consts::ARCH)
+pub(crate) fn operating_system() -> String {
+    let system = rustix::system::uname();
+    let part = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    format!("{} {} {}", part(system.sysname()), part(system.release()), part(system.machine()))
 }
 
 /// Whether the server at an address answers PING.

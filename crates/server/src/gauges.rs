@@ -82,14 +82,7 @@ fn words(path: &str) -> Option<Vec<u64>> {
 pub(crate) fn system_memory() -> u64 {
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let group = limits.iter().find_map(|path| words(path)?.first().copied());
-    let machine = Files
-        .read(Path::new("/proc/meminfo"))
-        .ok()
-        .and_then(|text| {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            let kilobytes = text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
-            Some(kilobytes * 1024)
-        })
-        .unwrap_or(0);
+    let machine = rustix::system::sysinfo();
+    let machine = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
     group.filter(|limit| *limit < machine).unwrap_or(machine)
 }

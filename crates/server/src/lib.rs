@@ -261,7 +261,7 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         port: config.integer(const { id("port") }) as u16,
         executable,
         config_file: options.config_file.clone(),
-        os: cli::operating_system(options.vfs.as_ref()),
+        os: cli::operating_system(),
         io_threads: threads,
         allocator: gauges::allocator(),
     };
