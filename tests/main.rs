@@ -20,7 +20,7 @@ mod commands {
     mod config;
     mod connection;
     mod debug;
-    mod dump;
+    pub(crate) mod dump;
     mod generic;
     mod geo;
     mod hash;
@@ -46,6 +46,11 @@ mod commands {
 mod config_file;
 /// The whole table beside real servers.
 mod differential;
+/// What survives the end of the process.
+mod durability {
+    mod interop;
+    mod snapshot;
+}
 mod events;
 /// What Prometheus reads.
 mod metrics;
@@ -67,23 +72,33 @@ use russet_testkit::Client;
 #[derive(Debug)]
 pub(crate) struct Server {
     handle: Handle,
+    /// Where its files are; removed when the test is over.
+    dir: tempfile::TempDir,
 }
 
 impl Server {
     /// With these parameters, as on a command line.
     pub(crate) fn with(arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let dir = tempfile::tempdir().expect("a place for files");
+        let place = ["--dir".to_owned(), dir.path().to_string_lossy().into_owned()];
+        let arguments: Vec<String> =
+            place.into_iter().chain(arguments.iter().map(ToString::to_string)).collect();
         let mut config = russet_config::Config::new().with_cores(2);
         config
             .load_args(&arguments, &mut |_| Err("no includes here".to_owned()))
             .expect("a good line");
         let options = Options { on_free_port: true, ..Options::default() };
-        Self { handle: start(config, options).expect("a free port") }
+        Self { handle: start(config, options).expect("a free port"), dir }
     }
 
     /// One more client.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.handle.address()).expect("the server listens")
+    }
+
+    /// Where its files are.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Where it listens.

@@ -97,6 +97,7 @@ fn writing_commands_say_which_keys_they_write() {
 const OTHER_FILES: &[(&str, &str)] = &[
     ("replication", "what a server without replicas answers about them"),
     ("commandlog", "SLOWLOG is the older name of a part of it"),
+    ("saving", "what leaves its work to the thread that saves"),
 ];
 
 #[test]

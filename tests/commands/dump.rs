@@ -7,7 +7,7 @@ use std::fmt::Write;
 use crate::{Server, server};
 
 /// One key of each kind that there is: short and long, of numbers and of texts.
-fn fill(client: &mut Client) {
+pub(crate) fn fill(client: &mut Client) {
     let long = "x".repeat(100_000);
     let many: Vec<String> = (0..2_000).map(|n| format!("element-{n}")).collect();
     let mut run = |words: &[&str]| {

@@ -68,7 +68,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Answers PONG, or the message.",
         since: "1.0.0",
         arity: -1,
-        flags: &[Fast, WhileSubscribed],
+        flags: &[Fast, WhileSubscribed, TellsHealth],
         tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
         run: ping,
         ..CONNECTION

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use russet_config::{Config, id};
 use russet_dispatch::command::{Flag::*, Handler};
+use russet_dispatch::persistence::Reload;
 use russet_dispatch::request::Request;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::random::Random;
@@ -118,9 +119,9 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "loadaof",
         syntax: "",
-        summary: "Is refused as long as there is no persistence.",
+        summary: "Is refused as long as there is no append-only file.",
         words: 0..=0,
-        run: needs_persistence,
+        run: load_aof,
     },
     Topic {
         name: "log",
@@ -166,10 +167,10 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         name: "reload",
-        syntax: "[option ...]",
-        summary: "Is refused as long as there is no persistence.",
-        words: 0..=MANY,
-        run: needs_persistence,
+        syntax: "[NOSAVE] [NOFLUSH] [MERGE]",
+        summary: "Saves all data and reads it back, while nobody sees it.",
+        words: 0..=3,
+        run: reload,
     },
     Topic {
         name: "replybuffer",
@@ -231,8 +232,30 @@ fn rewrite_all(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     Err(Stop::Ask(Box::new(Request::RewriteConfig { force: true })))
 }
 
-fn needs_persistence(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    Err(Error::NeedsPersistence.into())
+fn load_aof(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    Err(Error::NeedsAof.into())
+}
+
+fn reload(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let mut how = Reload::default();
+    while !args.is_empty() {
+        if args.flag("nosave") {
+            how.no_save = true;
+        } else if args.flag("noflush") {
+            how.no_flush = true;
+        } else if args.flag("merge") {
+            how.merges = true;
+        } else {
+            return Err(Error::of(
+                "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+            )
+            .into());
+        }
+    }
+    if cx.session.deny_blocking {
+        return Err(Error::NotInMulti.into());
+    }
+    Err(Stop::Ask(Box::new(Request::Reload(how))))
 }
 
 /// The client's own words, without a code put before them and without being counted.

@@ -8,8 +8,10 @@ mod fields;
 mod lists;
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
+use russet_dispatch::state::rule;
 use russet_dispatch::{Args, Category, Command, Context, Group, Outcome};
 
 use self::Shown::*;
@@ -41,6 +43,8 @@ type Field = (&'static str, fn(&Facts) -> String);
 enum Body {
     /// These fields, always.
     Fields(&'static [Field]),
+    /// These fields, and more of them while data is being loaded.
+    Persistence,
     /// As many lines as there are things.
     Lines(fn(&Facts, &mut String)),
     /// Nothing: Russet has no such thing.
@@ -75,7 +79,7 @@ const SECTIONS: &[Section] = &[
     section("Server", ByDefault, Body::Fields(fields::SERVER)),
     section("Clients", ByDefault, Body::Fields(fields::CLIENTS)),
     section("Memory", ByDefault, Body::Fields(fields::MEMORY)),
-    section("Persistence", ByDefault, Body::Fields(fields::PERSISTENCE)),
+    section("Persistence", ByDefault, Body::Persistence),
     section("Threads", ByDefault, Body::Lines(lists::threads)),
     section("Stats", ByDefault, Body::Fields(fields::STATS)),
     section("Replication", ByDefault, Body::Fields(fields::REPLICATION)),
@@ -114,11 +118,18 @@ fn is_wanted(section: &Section, words: &[&[u8]]) -> bool {
 
 fn write(section: &Section, facts: &Facts) -> String {
     let mut text = format!("# {}\r\n", section.title);
+    let mut add = |fields: &[Field]| {
+        for (name, value) in fields {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{name}:{}\r\n", value(facts));
+        }
+    };
     match section.body {
-        Body::Fields(fields) => {
-            for (name, value) in fields {
-                // Writing to a string does not fail.
-                let _ = write!(text, "{name}:{}\r\n", value(facts));
+        Body::Fields(fields) => add(fields),
+        Body::Persistence => {
+            add(fields::PERSISTENCE);
+            if facts.state.rules.load(Ordering::Relaxed) & rule::LOADING != 0 {
+                add(fields::LOADING);
             }
         }
         Body::Lines(lines) => lines(facts, &mut text),

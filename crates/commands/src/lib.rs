@@ -28,6 +28,7 @@ pub mod object;
 pub mod pubsub;
 mod repeats;
 pub mod replication;
+pub mod saving;
 pub mod server;
 pub mod set;
 pub mod shutdown;
@@ -52,6 +53,7 @@ pub const FAMILIES: &[&[Command]] = &[
     memory::COMMANDS,
     module::COMMANDS,
     replication::COMMANDS,
+    saving::COMMANDS,
     shutdown::COMMANDS,
     generic::COMMANDS,
     geo::COMMANDS,

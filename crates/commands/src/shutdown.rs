@@ -1,5 +1,7 @@
 //! SHUTDOWN: the end.
 
+use std::sync::atomic::Ordering;
+
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::{Request, Shutdown};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
@@ -20,12 +22,20 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::BASE
 }];
 
-fn shutdown(_: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+fn shutdown(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (how, abort) = read(args)?;
     if !abort {
         return Err(Stop::Ask(Box::new(Request::Shutdown(how))));
     }
-    Err(if how == Shutdown::default() { Error::NoShutdown } else { Error::Syntax }.into())
+    if how != Shutdown::default() {
+        return Err(Error::Syntax.into());
+    }
+    if !cx.state.persistence.is_ending.swap(false, Ordering::AcqRel) {
+        return Err(Error::NoShutdown.into());
+    }
+    tracing::info!("Shutdown manually aborted");
+    cx.reply.ok();
+    Ok(())
 }
 
 fn read(args: &mut Args<'_>) -> Result<(Shutdown, bool), Error> {

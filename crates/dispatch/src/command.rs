@@ -191,6 +191,8 @@ pub enum Flag {
     Walks,
     /// Runs for subscribers that speak RESP2. Not a flag of Redis.
     WhileSubscribed,
+    /// Refused as writes are while data cannot be saved, so that whoever watches the server learns of it. Not a flag of Redis.
+    TellsHealth,
 }
 
 impl Flag {
@@ -226,7 +228,8 @@ impl Flag {
             | Self::LocksAll
             | Self::RunsQueue
             | Self::Walks
-            | Self::WhileSubscribed => return None,
+            | Self::WhileSubscribed
+            | Self::TellsHealth => return None,
         })
     }
 }

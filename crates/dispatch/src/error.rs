@@ -354,6 +354,16 @@ errors! {
     NotInMulti = "ERR Command not allowed inside a transaction",
     /// Memory is full.
     OutOfMemory = "OOM command not allowed when used memory > 'maxmemory'.",
+    /// The last snapshot failed, and changes are not to pile up unsaved.
+    Unsaved = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+    /// A snapshot is under way.
+    IsSaving = "ERR Background save already in progress",
+    /// BGSAVE CANCEL without a snapshot under way.
+    NotSaving = "ERR Background saving is currently not in progress or scheduled",
+    /// DEBUG RELOAD failed.
+    ReloadFailed = "ERR Error trying to load the RDB dump, check server logs.",
+    /// SHUTDOWN could not save.
+    ShutdownFailed = "ERR Errors trying to SHUTDOWN. Check logs.",
     /// Data is being loaded.
     Loading = "LOADING Redis is loading the dataset in memory",
     /// A shard has been held for too long.
@@ -420,8 +430,8 @@ errors! {
     NoShutdown = "ERR No shutdown in progress.",
     /// REPLICAOF another server.
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
-    /// DEBUG RELOAD and kin.
-    NeedsPersistence = "ERR DEBUG RELOAD and LOADAOF are not supported: this server has no persistence yet",
+    /// DEBUG LOADAOF.
+    NeedsAof = "ERR DEBUG LOADAOF is not supported: this server has no append-only file yet",
     /// HIMPORT PREPARE with a field that was named already.
     FieldTwice = "ERR duplicate field name",
     /// HIMPORT PREPARE beyond what a connection may keep.

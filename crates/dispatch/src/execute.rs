@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use russet_engine::{Busy, Held, Interest, Patience, Shard, Spot, Waiter};
+use russet_engine::{Busy, Held, Interest, Name, Patience, Shard, Spot, Waiter};
 use russet_journal::Lsn;
 use russet_resp::{Output, Span, Writer};
 use smallvec::SmallVec;
@@ -319,12 +319,18 @@ impl Executor {
         let keys = prepared.keys;
         let patience =
             if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
-        let held = match self.lock(state, session, row, keys, patience) {
+        let mut held = match self.lock(state, session, row, keys, patience) {
             Ok(held) => held,
             Err(Busy(shard)) => return Some(self.busy(session, shard)),
         };
         if state.rules.load(Ordering::Acquire) != rules {
             return Some(Halt::Again);
+        }
+        if row.has(Flag::Write)
+            && held.iter().any(Shard::is_saving)
+            && self.is_closed(session, keys, input, spans, &mut held)
+        {
+            return Some(Halt::Paused);
         }
         if self.is_worker {
             held.mark_long();
@@ -382,6 +388,29 @@ impl Executor {
             );
         }
         halt
+    }
+
+    /// Whether a key holds a large collection that a snapshot is still to write: it is written next, and the request comes again.
+    #[cold]
+    fn is_closed(
+        &self,
+        session: &Session,
+        keys: KeySet,
+        input: &[u8],
+        spans: &[Span],
+        held: &mut Held<'static, Shard>,
+    ) -> bool {
+        let mut is_closed = |at: usize, spot: Spot| {
+            let name = Name { db: session.db, key: spans[at].of(input), hash: spot.hash };
+            held.get_mut(spot.shard).is_some_and(|shard| shard.is_closed(name))
+        };
+        match keys {
+            KeySet::One(at, spot) => is_closed(at, spot),
+            KeySet::Many(start, end) => {
+                self.spots[start..end].iter().any(|(at, spot)| is_closed(*at as usize, *spot))
+            }
+            KeySet::None | KeySet::All(..) => false,
+        }
     }
 
     /// Accounts for a command that was timed by itself, or turned out not to be brief.

@@ -31,6 +31,7 @@ pub mod meter;
 pub mod monitor;
 pub mod notify;
 pub mod observe;
+pub mod persistence;
 pub mod pubsub;
 pub mod redact;
 pub mod request;

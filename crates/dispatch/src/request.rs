@@ -3,6 +3,7 @@
 use russet_config::Caller;
 
 use crate::error::Error;
+use crate::persistence::Reload;
 
 /// Something that only the shell can do. The client's reply waits for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,10 @@ pub enum Request {
     },
     /// Wait until nothing is left in the bin, for FLUSHALL SYNC.
     EmptyTrash,
+    /// Save, and answer when it is done. Whoever asks has said so in [`crate::persistence::Persistence::begin_saving`].
+    Save,
+    /// Save everything and read it back.
+    Reload(Reload),
 }
 
 /// How SHUTDOWN was asked for.

@@ -23,6 +23,7 @@ use crate::mailbox::{Calls, Mail};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
 use crate::observe::Observe;
+use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::request::Change;
 use crate::session::Client;
@@ -43,6 +44,10 @@ pub mod rule {
     pub const FULL: u32 = 8;
     /// Somebody monitors: every command is shown.
     pub const MONITORED: u32 = 1 << 8;
+    /// A snapshot has more to write than may wait: whatever may change data waits.
+    pub const PRESSED: u32 = 1 << 9;
+    /// The last snapshot failed: commands that may change data are refused.
+    pub const UNSAVED: u32 = 1 << 10;
 }
 
 /// What all sessions share.
@@ -63,6 +68,8 @@ pub struct State {
     pub latency: Latency,
     /// Keys that cost much.
     pub hot_keys: HotKeys,
+    /// Saving and loading.
+    pub persistence: Persistence,
     /// The time that commands see.
     pub clock: Clock,
     /// All commands.
@@ -311,6 +318,7 @@ impl State {
             logs: CommandLogs::default(),
             latency: Latency::default(),
             hot_keys: HotKeys::default(),
+            persistence: Persistence::new(identity.started_ms),
             clock: Clock::new(identity.started_ms),
             table,
             config: ArcSwap::from_pointee(config),
@@ -485,6 +493,16 @@ impl State {
         self.logs.apply(&config);
         self.judge_memory();
         self.cut_burdens();
+        self.judge_saving();
+    }
+
+    /// Sets the rule that refuses writes after a snapshot that failed.
+    pub fn judge_saving(&self) {
+        let config = self.config.load();
+        let is_wanted = config.bool(const { id("stop-writes-on-bgsave-error") })
+            && !config.save_rules().is_empty();
+        let is_ok = self.persistence.is_ok.load(Ordering::Relaxed);
+        self.set_rule(rule::UNSAVED, is_wanted && !is_ok);
     }
 
     /// Sets the rule that refuses commands when memory is full. Buffers of clients have a bound of their own and do not fill it.

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use russet_config::{Config, Id, id};
-use russet_engine::SmallMax;
+use russet_engine::types::list::ListMax;
+use russet_engine::types::{hash, set, sorted_set};
+use russet_engine::{Seed, SmallMax};
+use russet_rdb::Rules;
 
 /// A number of elements and a length.
 #[derive(Debug, Default)]
@@ -72,6 +75,16 @@ impl Thresholds {
     /// `hll-sparse-max-bytes`.
     pub fn hyperloglog(&self) -> usize {
         self.hyperloglog.load(Ordering::Relaxed)
+    }
+
+    /// How values from files and dumps are kept; `seed` is the keyspace's.
+    pub fn rules(&self, seed: Seed) -> Rules {
+        Rules {
+            list: ListMax::of(self.list()),
+            hash: hash::Rules { max: self.hash(), seed },
+            set: set::Rules { ints: self.set_integers(), max: self.set(), seed },
+            sorted_set: sorted_set::Rules { max: self.sorted_set(), seed },
+        }
     }
 
     /// Takes over what is configured.

@@ -50,6 +50,8 @@ const STREAM: u8 = 7;
 const HAS_EXPIRY: u8 = 1;
 const IS_LONG: u8 = 2;
 const IS_RAW: u8 = 4;
+/// Alternates from snapshot to snapshot; see [`crate::snapshot`].
+const MARK: u8 = 0x80;
 
 /// The first eight bytes of an entry.
 #[repr(C, align(8))]
@@ -85,7 +87,7 @@ impl Shape {
 
     fn with_expiry(mut self, has_expiry: bool) -> Self {
         let long = self.key_len > u16::MAX as usize || self.value_len > u8::MAX as usize;
-        self.flags = (self.flags & IS_RAW)
+        self.flags = (self.flags & (IS_RAW | MARK))
             | if has_expiry { HAS_EXPIRY } else { 0 }
             | if long { IS_LONG } else { 0 };
         self
@@ -425,9 +427,10 @@ impl Entry {
 
     fn replace_slow(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
         let large = self.take_large();
-        let access = self.header().access;
+        let (access, mark) = (self.header().access, self.header().flags & MARK);
         let mut next = Self::new(self.key(), value, expiry);
         next.header_mut().access = access;
+        next.header_mut().flags |= mark;
         *self = next;
         large
     }
@@ -536,6 +539,19 @@ impl Entry {
     /// Marks a string as changed in place: Redis calls those `raw` whatever their length.
     pub fn mark_raw(&mut self) {
         self.header_mut().flags |= IS_RAW;
+    }
+
+    /// The mark that a snapshot leaves.
+    #[inline]
+    pub fn mark(&self) -> bool {
+        self.header().flags & MARK != 0
+    }
+
+    /// Sets the mark that a snapshot leaves. It stays while the entry changes, but not when it is renamed or copied.
+    #[inline]
+    pub fn set_mark(&mut self, mark: bool) {
+        let flags = &mut self.header_mut().flags;
+        *flags = if mark { *flags | MARK } else { *flags & !MARK };
     }
 
     /// The 24 bits of the access clock.
@@ -756,7 +772,10 @@ mod tests {
             let mut entry = Entry::new(b"k", string_value(b"first"), None);
             let (mut key, mut value, mut expiry) = (b"k".to_vec(), b"first".to_vec(), None);
             entry.set_access(0x00ab_cdef);
-            for step in steps {
+            for (nth, step) in steps.into_iter().enumerate() {
+                let mark = nth % 3 == 0;
+                entry.set_mark(mark);
+                let is_renamed = matches!(step, Step::Rename(_));
                 match step {
                     Step::Replace(bytes, at) => {
                         entry.replace(string_value(&bytes), at);
@@ -780,6 +799,7 @@ mod tests {
                 prop_assert_eq!(text(&entry), value.clone());
                 prop_assert_eq!(entry.expiry(), expiry);
                 prop_assert_eq!(entry.access(), 0x00ab_cdef);
+                prop_assert_eq!(entry.mark(), mark && !is_renamed);
             }
         }
     }

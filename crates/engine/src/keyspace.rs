@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::lock::{Busy, Guard, Held, Locks, Patience};
 use crate::prefetch::prefetch_to_write;
 use crate::shard::{Common, Seed, Shard};
+use crate::snapshot::Epoch;
 use crate::trash::Trash;
 use crate::whereabouts::Whereabouts;
 
@@ -33,7 +36,8 @@ impl Keyspace {
     pub fn new(shards: u32, seed: Seed) -> Self {
         assert!(shards.is_power_of_two() && shards <= 1 << 16, "a power of two, at most 65536");
         let trash = Arc::new(Trash::default());
-        let common = Arc::new(Common { seed, trash, whereabouts: Whereabouts::new(shards) });
+        let whereabouts = Whereabouts::new(shards);
+        let common = Arc::new(Common { seed, trash, whereabouts, epoch: Mutex::default() });
         let locks = Locks::new((0..shards).map(|index| Shard::new(index, Arc::clone(&common))));
         Self { locks, shift: 64 - shards.trailing_zeros(), common }
     }
@@ -107,6 +111,19 @@ impl Keyspace {
     /// Takes one shard, however long it takes. For threads that serve nobody.
     pub fn hold_patiently(&self, shard: u32) -> Guard<'_, Shard> {
         self.locks.hold_one(shard, Patience::ENDLESS).expect("endless patience")
+    }
+
+    /// The moment of which a snapshot tells: `held` are all shards. One snapshot at a time; it ends with [`Keyspace::end_snapshot`].
+    pub fn begin_snapshot(&self, held: &mut Held<'_, Shard>, epoch: Arc<Epoch>) {
+        assert_eq!(held.len(), self.locks.len(), "a moment is one for all shards");
+        let before = self.common.epoch.lock().replace(epoch);
+        assert!(before.is_none(), "one snapshot at a time");
+        held.iter_mut().for_each(Shard::begin_saving);
+    }
+
+    /// Every shard has been walked to its end.
+    pub fn end_snapshot(&self) {
+        self.common.epoch.lock().take();
     }
 
     /// The locks themselves.

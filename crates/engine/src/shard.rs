@@ -8,10 +8,14 @@
 //! * An entry has an expiry if and only if the index of its database has (expiry, hash of its key).
 //! * A hash has fields that end if and only if the other index of its database has (the first of their ends, hash of its key).
 //! * `bytes` of a database is the sum of the weights of its entries.
+//! * While no snapshot is under way, every entry has the shard's mark; see [`crate::snapshot`].
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
+
+mod saving;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
@@ -21,6 +25,7 @@ use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
 use crate::sizes::{Class, Sizes};
+use crate::snapshot::Epoch;
 use crate::table::Table;
 use crate::trash::Trash;
 use crate::value::{Collection, ObjectMut, ObjectRef, Told, Value};
@@ -116,6 +121,8 @@ pub(crate) struct Common {
     pub(crate) seed: Seed,
     pub(crate) trash: Arc<Trash>,
     pub(crate) whereabouts: Whereabouts,
+    /// The snapshot under way.
+    pub(crate) epoch: Mutex<Option<Arc<Epoch>>>,
 }
 
 /// One lock's worth of the keyspace. What every command looks at stands first, beside the lock's own word: one cache line, which is all
@@ -128,8 +135,13 @@ pub struct Shard {
     /// The journal's offset behind the last write to this shard.
     pub lsn: u64,
     half_changed: bool,
+    /// Whether a snapshot is under way that has not passed this shard.
+    is_saving: bool,
+    /// What entries have that are saved; see [`crate::snapshot`].
+    mark: bool,
     index: u32,
     common: Arc<Common>,
+    saving: Option<Box<saving::Saving>>,
 }
 
 impl Protected for Shard {
@@ -141,7 +153,17 @@ impl Protected for Shard {
 impl Shard {
     /// An empty shard of no database yet: they come when something is put in.
     pub(crate) const fn new(index: u32, common: Arc<Common>) -> Self {
-        Self { databases: Vec::new(), interest: None, lsn: 0, half_changed: false, index, common }
+        Self {
+            databases: Vec::new(),
+            interest: None,
+            lsn: 0,
+            half_changed: false,
+            is_saving: false,
+            mark: false,
+            index,
+            common,
+            saving: None,
+        }
     }
 
     /// Tells those without the lock where the buckets are, after anything that may have moved them.
@@ -240,6 +262,9 @@ impl Shard {
     /// Every change begins here.
     #[inline]
     fn touch(&mut self, name: Name<'_>) {
+        if self.is_saving {
+            self.save_first(name);
+        }
         self.notify(name, Told::All);
     }
 
@@ -302,8 +327,9 @@ impl Shard {
         self.add(name, entry);
     }
 
-    /// Puts an entry in whose key is not there.
-    fn add(&mut self, name: Name<'_>, entry: Entry) {
+    /// Puts an entry in whose key is not there. A snapshot has nothing to do with what is new.
+    fn add(&mut self, name: Name<'_>, mut entry: Entry) {
+        entry.set_mark(self.mark);
         let seed = self.common.seed;
         let database = self.database_mut(name.db);
         database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
@@ -367,6 +393,9 @@ impl Shard {
         dice: impl FnOnce() -> u64,
         change: impl FnOnce(&mut Entry) -> (R, Told),
     ) -> Met<R> {
+        if self.is_saving {
+            self.save_first(name);
+        }
         let Some(database) = self.databases.get_mut(name.db as usize) else { return Met::Absent };
         let may_be_due = database.has_deadlines();
         let Some(entry) = database.table.get_mut(name.hash, name.key) else {
@@ -458,6 +487,7 @@ impl Shard {
     /// Empties a database; the tables go to the bin. Answers how many entries there were.
     pub fn clear(&mut self, db: u32) -> usize {
         self.half_changed = true;
+        let is_wanted = self.wants_flushed(db);
         let Some(database) = self.databases.get_mut(db as usize) else { return 0 };
         let old = std::mem::take(database);
         let seed = self.common.seed;
@@ -465,7 +495,11 @@ impl Shard {
             interest.touched_all(db, |key| old.table.get(seed.hash(key), key).is_some());
         }
         let count = old.table.len();
-        self.common.trash.throw_table(old.table);
+        if is_wanted {
+            self.keep_flushed(db, old.table);
+        } else {
+            self.common.trash.throw_table(old.table);
+        }
         self.tell();
         count
     }
@@ -474,6 +508,7 @@ impl Shard {
     pub fn swap(&mut self, one: u32, other: u32) {
         self.half_changed = true;
         self.database_mut(one.max(other));
+        self.swap_saving(one, other);
         self.databases.swap(one as usize, other as usize);
         self.tell();
         let Some(interest) = &mut self.interest else { return };
@@ -516,6 +551,8 @@ impl Shard {
         left == 0
     }
 }
+
+pub use saving::Walked;
 
 /// What a change has met.
 #[derive(Debug)]
@@ -604,6 +641,7 @@ mod tests {
             seed: Seed(1, 2),
             trash: Arc::new(Trash::default()),
             whereabouts: Whereabouts::new(1),
+            epoch: Mutex::default(),
         };
         Shard::new(0, Arc::new(common))
     }

@@ -243,6 +243,17 @@ impl Array {
         bucket.iter().chain(spilled.into_iter().flatten())
     }
 
+    /// As [`Array::bucket`], to be changed; keys stay.
+    fn each_in_bucket(&mut self, index: usize, each: &mut impl FnMut(&mut Entry)) {
+        let bucket = &mut self.buckets[index];
+        let is_spilled = bucket.is_spilled();
+        bucket.slots.iter_mut().flatten().for_each(&mut *each);
+        if is_spilled {
+            let of_hash = self.spill.iter_hash_mut(spill_hash(index));
+            of_hash.filter(|it| it.bucket == index).for_each(|it| each(&mut it.entry));
+        }
+    }
+
     fn clear_bucket(&mut self, index: usize, mut each: impl FnMut(Entry)) {
         while self.buckets[index].is_spilled() {
             each(self.take_spilled(index, |_| true).expect("the flag says so"));
@@ -489,6 +500,33 @@ impl Table {
         }
     }
 
+    /// As [`Table::scan`], to change entries; keys stay.
+    pub fn scan_mut(&mut self, cursor: u64, mut each: impl FnMut(&mut Entry)) -> u64 {
+        if self.buckets() == 0 {
+            return 0;
+        }
+        let Some(leaving) = &mut self.leaving else {
+            let index = self.array.index(cursor);
+            self.array.each_in_bucket(index, &mut each);
+            return next_cursor(cursor, self.array.buckets.len());
+        };
+        let (small, large) = if leaving.array.buckets.len() < self.array.buckets.len() {
+            (&mut leaving.array, &mut self.array)
+        } else {
+            (&mut self.array, &mut leaving.array)
+        };
+        small.each_in_bucket(small.index(cursor), &mut each);
+        let between = ((large.buckets.len() - 1) ^ (small.buckets.len() - 1)) as u64;
+        let mut cursor = cursor;
+        loop {
+            large.each_in_bucket(large.index(cursor), &mut each);
+            cursor = next_cursor(cursor, large.buckets.len());
+            if cursor & between == 0 {
+                return cursor;
+            }
+        }
+    }
+
     /// Some entry, each with about the same chance. `dice` gives random numbers.
     pub fn sample(&self, mut dice: impl FnMut() -> u64) -> Option<&Entry> {
         if self.len == 0 {
@@ -649,7 +687,12 @@ mod tests {
             }
             let (mut seen, mut cursor, mut churn) = (HashSet::new(), 0, churn.into_iter());
             loop {
-                cursor = table.scan(cursor, |entry| { seen.insert(entry.key().to_vec()); });
+                let before = cursor;
+                let mut of_step = 0;
+                cursor = table.scan(before, |entry| { seen.insert(entry.key().to_vec()); of_step += 1; });
+                let mut changed = 0;
+                prop_assert_eq!(table.scan_mut(before, |entry| { entry.set_mark(true); changed += 1; }), cursor);
+                prop_assert_eq!(changed, of_step);
                 for (n, is_put) in churn.by_ref().take(40) {
                     let key = n.to_string().into_bytes();
                     if is_put { put(&mut table, &key, b"v", &hash_of) } else { drop(table.remove(hash_of(&key), &key, &hash_of)) }

@@ -1,14 +1,17 @@
 //! The real file system.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use crate::vfs::{Vfs, VfsFile};
+use crate::vfs::{Vfs, VfsFile, VfsRead};
 
 /// Files that others may not read: they hold data and passwords.
 const MODE: u32 = 0o600;
+
+/// Directories that others may not enter.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// The real file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +25,10 @@ impl Vfs for Files {
         fs::read(path)
     }
 
+    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsRead>> {
+        Ok(Box::new(Open(File::open(path)?)))
+    }
+
     fn append(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
         Ok(Box::new(Open(file)))
@@ -33,12 +40,31 @@ impl Vfs for Files {
         Ok(Box::new(Open(file)))
     }
 
+    fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
+        }
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(path)?
+            .map(|entry| entry.map(|entry| PathBuf::from(entry.file_name())))
+            .collect()
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -53,6 +79,18 @@ impl VfsFile for Open {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+impl Read for Open {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl VfsRead for Open {
+    fn len(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len())
     }
 }
 

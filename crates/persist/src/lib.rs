@@ -1,9 +1,21 @@
-//! Durability: the file system behind one trait.
+//! Durability: what survives which crash.
+//!
+//! Now there are snapshots: all data as it was at one moment, written while commands run ([`snapshot`]), read back with all cores
+//! ([`mod@load`]). What has changed since the last one is lost when the process ends without saving. There is no append-only file yet, and a
+//! server that is asked for one refuses.
 //!
 //! Everything that opens, writes, syncs or renames a file goes through [`vfs::Vfs`], so that a test can crash, tear, fill up and fail
 //! what lies below. [`file::Files`] is the real one, and the only place in Russet that touches `std::fs`.
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod file;
+pub mod load;
+mod pen;
+pub mod saver;
+pub mod snapshot;
 pub mod vfs;
+mod writer;
+
+pub use saver::Saver;

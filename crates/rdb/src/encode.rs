@@ -6,16 +6,17 @@
 //! only the forms that Redis 7.4 brought.
 
 mod list;
+pub mod pieces;
 mod stream;
 
 use russet_engine::collections::listpack::{Element, Listpack};
-use russet_engine::types::hash::Hash;
+use russet_engine::types::hash::{Hash, Pair};
 use russet_engine::types::set::Set;
 use russet_engine::types::sorted_set::SortedSet;
 use russet_engine::{ObjectRef, View};
 
 use crate::kind;
-use crate::primitives::Sink;
+use crate::primitives::{Packer, Sink};
 
 /// The version of the format that Redis 7.0 writes.
 pub const VERSION_7_0: u16 = 10;
@@ -37,31 +38,36 @@ pub struct Style {
 
 /// Appends the type of a value and its contents. Answers which version of the format a reader must know. O(n).
 pub fn encode(value: View<'_>, style: Style, out: &mut Vec<u8>) -> u16 {
-    let mut sink = Sink::new(out, style.compresses);
+    let mut packer = style.compresses.then(Packer::default);
+    encode_into(value, style.version, &mut Sink::new(out, packer.as_mut()))
+}
+
+/// As [`encode()`], into a sink that may have a name for the value, for readers of `version`.
+pub fn encode_into(value: View<'_>, version: u16, sink: &mut Sink<'_>) -> u16 {
     let View::Object(object) = value else {
-        sink.raw(&[kind::STRING]);
-        text(value, &mut sink);
+        sink.kind(kind::STRING);
+        text(value, sink);
         return VERSION_7_0;
     };
     match object {
-        ObjectRef::List(it) => list::write(it, &mut sink),
-        ObjectRef::Set(it) => return set(it, style, &mut sink),
-        ObjectRef::Hash(it) => return hash(it, &mut sink),
-        ObjectRef::SortedSet(it) => sorted_set(it, &mut sink),
-        ObjectRef::Stream(it) => return stream::write(it, style, &mut sink),
+        ObjectRef::List(it) => list::write(it, sink),
+        ObjectRef::Set(it) => return set(it, version, sink),
+        ObjectRef::Hash(it) => return hash(it, sink),
+        ObjectRef::SortedSet(it) => sorted_set(it, sink),
+        ObjectRef::Stream(it) => return stream::write(it, version, sink),
     }
     VERSION_7_0
 }
 
 /// Begins a value that is written element by element.
 fn head(kind: u8, len: usize, sink: &mut Sink<'_>) {
-    sink.raw(&[kind]);
+    sink.kind(kind);
     sink.length(len as u64);
 }
 
 /// Writes a value that is one packed form.
 fn packed(kind: u8, bytes: &[u8], sink: &mut Sink<'_>) {
-    sink.raw(&[kind]);
+    sink.kind(kind);
     sink.string(bytes);
 }
 
@@ -81,10 +87,10 @@ fn element(element: Element<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-fn set(set: &Set, style: Style, sink: &mut Sink<'_>) -> u16 {
+fn set(set: &Set, version: u16, sink: &mut Sink<'_>) -> u16 {
     if let Some(ints) = set.as_intset() {
         packed(kind::SET_INTSET, ints.as_bytes(), sink);
-    } else if let Some(small) = set.as_listpack().filter(|_| style.version >= VERSION_7_2) {
+    } else if let Some(small) = set.as_listpack().filter(|_| version >= VERSION_7_2) {
         packed(kind::SET_LISTPACK, small.as_bytes(), sink);
         return VERSION_7_2;
     } else {
@@ -123,14 +129,16 @@ fn hash(hash: &Hash, sink: &mut Sink<'_>) -> u16 {
 }
 
 fn hash_with_ends(hash: &Hash, first: u64, sink: &mut Sink<'_>) {
-    sink.raw(&[kind::HASH_WITH_ENDS]);
+    sink.kind(kind::HASH_WITH_ENDS);
     sink.word(first);
     sink.length(hash.len() as u64);
-    for pair in hash.iter() {
-        // Ends are told from the first one on, plus one: zero is for none.
-        let end = pair.expiry.map_or(0, |end| end.saturating_sub(first).saturating_add(1));
-        sink.length(end);
-        text(pair.field, sink);
-        text(pair.value, sink);
-    }
+    hash.iter().for_each(|it| pair_with_end(it, first, sink));
+}
+
+fn pair_with_end(pair: Pair<'_>, first: u64, sink: &mut Sink<'_>) {
+    // Ends are told from the first one on, plus one: zero is for none.
+    let end = pair.expiry.map_or(0, |end| end.saturating_sub(first).saturating_add(1));
+    sink.length(end);
+    text(pair.field, sink);
+    text(pair.value, sink);
 }

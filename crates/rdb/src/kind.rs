@@ -48,3 +48,5 @@ pub const HASH_LISTPACK_WITH_ENDS_EARLY: u8 = 23;
 pub const HASH_WITH_ENDS: u8 = 24;
 /// Fields with values and ends in a listpack, as Redis 7.4 has them.
 pub const HASH_LISTPACK_WITH_ENDS: u8 = 25;
+/// What a module keeps under a key, in numbers and strings that can be told apart.
+pub const MODULE: u8 = 7;

@@ -66,9 +66,9 @@ const LITERALS_MAX: usize = 32;
 /// Places in the table of what has been seen.
 const TABLE_BITS: u32 = 12;
 
-/// Compresses strings, one after the other.
+/// Compresses strings, one after the other, with the same memory.
 #[derive(Debug, Default)]
-pub(crate) struct Packer {
+pub struct Packer {
     /// Where three bytes of this hash were last seen, counted from the first string on; what lies before the present one is old.
     seen: Vec<u32>,
     /// The place of the present string's first byte.

@@ -14,18 +14,19 @@ use std::borrow::Cow;
 use crc::{CRC_64_REDIS, Crc, Table};
 use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 
-use crate::lzf::{self, Packer};
+use crate::lzf;
+pub use crate::lzf::Packer;
 
 /// The checksum of dumps and snapshots: CRC-64 as Redis computes it.
-pub const CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+pub static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
-const LENGTH_14: u8 = 0x40;
-const LENGTH_32: u8 = 0x80;
-const LENGTH_64: u8 = 0x81;
-const ENCODED: u8 = 0xc0;
-const COMPRESSED: u8 = 0xc3;
-const KIND_MASK: u8 = 0xc0;
-const LOW_MASK: u8 = 0x3f;
+pub(crate) const LENGTH_14: u8 = 0x40;
+pub(crate) const LENGTH_32: u8 = 0x80;
+pub(crate) const LENGTH_64: u8 = 0x81;
+pub(crate) const ENCODED: u8 = 0xc0;
+pub(crate) const COMPRESSED: u8 = 0xc3;
+pub(crate) const KIND_MASK: u8 = 0xc0;
+pub(crate) const LOW_MASK: u8 = 0x3f;
 
 /// Why bytes are no value of this format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,13 +99,39 @@ fn write_integer(out: &mut Vec<u8>, number: i32) {
 #[derive(Debug)]
 pub struct Sink<'a> {
     out: &'a mut Vec<u8>,
-    packer: Option<Packer>,
+    packer: Option<&'a mut Packer>,
+    /// Stands between the type of a value and its contents, in files.
+    name: Option<&'a [u8]>,
 }
 
 impl<'a> Sink<'a> {
-    /// Adds to these bytes; strings are compressed if `compresses` says so and it makes them shorter.
-    pub fn new(out: &'a mut Vec<u8>, compresses: bool) -> Self {
-        Self { out, packer: compresses.then(Packer::default) }
+    /// Adds to these bytes; strings are compressed if there is a packer and it makes them shorter.
+    pub fn new(out: &'a mut Vec<u8>, packer: Option<&'a mut Packer>) -> Self {
+        Self { out, packer, name: None }
+    }
+
+    /// The same, for a value with a name.
+    #[must_use]
+    pub fn named(self, name: &'a [u8]) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// How many bytes there are.
+    pub const fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Adds the type of a value, and its name if it has one.
+    pub fn kind(&mut self, kind: u8) {
+        self.raw(&[kind]);
+        if let Some(name) = self.name {
+            self.string(name);
+        }
     }
 
     /// Adds bytes as they are.

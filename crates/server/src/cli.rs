@@ -18,6 +18,11 @@ pub enum Wish {
         /// Its port.
         port: u16,
     },
+    /// Say what a file holds and whether it is whole.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// A server to run.
@@ -38,12 +43,14 @@ fn command() -> Command {
         .default_value("6379")
         .value_parser(clap::value_parser!(u16))
         .help("Its port");
+    let file = Arg::new("file").required(true).help("A snapshot, as dump.rdb");
     Command::new("russet")
         .version(crate::VERSION)
         .about("A drop-in Redis: the same protocol, commands, configuration and files, in one memory-safe, multi-threaded binary.")
-        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]")
+        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]\n       russet check FILE")
         .after_help("Every parameter of docs/configuration.md can be given as --name value, as redis-server takes it.\nExamples:\n  russet\n  russet /etc/redis.conf --port 7777 --loglevel verbose\n  echo 'maxmemory 128mb' | russet -")
         .subcommand(Command::new("healthcheck").about("Exits with 0 if a server answers PING").arg(host).arg(port))
+        .subcommand(Command::new("check").about("Says what a snapshot holds, and exits with 0 if all of it can be read").arg(file))
 }
 
 /// Reads the command line. Prints and exits for `--help` and `--version`, as clap does.
@@ -55,7 +62,7 @@ pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
     ) {
         arguments.remove(0);
     }
-    let is_ours = ["healthcheck", "--help", "-h", "--version", "-v", "-V", "help"];
+    let is_ours = ["healthcheck", "check", "--help", "-h", "--version", "-v", "-V", "help"];
     if arguments.first().is_some_and(|first| is_ours.contains(&first.as_str())) {
         let first =
             if arguments[0] == "-v" { "--version".to_owned() } else { arguments[0].clone() };
@@ -66,6 +73,10 @@ pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
             let host = check.get_one::<String>("host").expect("it has a default").clone();
             let port = *check.get_one::<u16>("port").expect("it has a default");
             return Ok(Wish::HealthCheck { host, port });
+        }
+        if let Some(check) = matches.subcommand_matches("check") {
+            let file = check.get_one::<String>("file").expect("it is required");
+            return Ok(Wish::Check { file: PathBuf::from(file) });
         }
     }
     serve(&arguments, vfs).map(|serve| Wish::Serve(Box::new(serve)))

@@ -9,6 +9,7 @@ use russet_dispatch::state::{Gauges, Thread};
 use russet_dispatch::{State, expire, tracking};
 
 use crate::clock;
+use crate::saving;
 
 /// A round's removals of ended keys at most: some milliseconds of one core, spread over many short holds.
 const REMOVALS_PER_ROUND: usize = 100_000;
@@ -36,6 +37,7 @@ pub(crate) async fn run(state: &'static State) {
             state.probe();
             state.judge_memory();
             tracking::tend(state, &thread);
+            saving::save_if_due(state);
         }
         if round.is_multiple_of(hz) {
             last = last.measure(state);

@@ -4,6 +4,7 @@
 //! main thread: accepts, timers, signals, what the core asks for
 //! io-0 … io-n: a tokio current-thread runtime each, with the connections given to it; commands run where their bytes arrive
 //! trash:       frees large values
+//! saver:       saves
 //! ```
 //!
 //! [`start`] makes a server in this process: what the binary, the tests and the benches call.
@@ -27,24 +28,27 @@ pub mod log;
 pub mod metrics;
 mod reconfigure;
 mod runtime;
+mod saving;
 mod stream;
 mod tasks;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use russet_config::{Config, id};
-use russet_dispatch::state::{Identity, Tools};
+use russet_dispatch::state::{Identity, Tools, rule};
 use russet_dispatch::{State, Table};
 use russet_engine::{Keyspace, Seed};
+use russet_persist::Saver;
 use russet_persist::vfs::Vfs;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::listener::{Door, Listeners};
+pub use crate::saving::promise;
 use crate::tasks::{Requests, Shell};
 
 /// Russet's own version.
@@ -104,6 +108,19 @@ pub enum StartError {
         "Your current 'ulimit -n' is not enough for the server to start. Please increase your open file limit. Exiting."
     )]
     Files,
+    /// The snapshot that is there cannot be loaded; it is left as it is.
+    #[error("Fatal error loading the DB, check server logs. Exiting. {path}: {error}")]
+    Load {
+        /// The file.
+        path: String,
+        /// Why.
+        error: russet_persist::load::LoadError,
+    },
+    /// Russet cannot do yet what the configuration asks for.
+    #[error(
+        "appendonly yes is not supported yet: start with appendonly no, and data is as safe as the last snapshot"
+    )]
+    AppendOnly,
     /// The system refused threads, dice or timers.
     #[error("could not start: {0}")]
     System(#[from] io::Error),
@@ -158,6 +175,9 @@ pub fn table() -> &'static Table {
 /// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
 pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     let mut config = config;
+    if config.bool(const { id("appendonly") }) {
+        return Err(StartError::AppendOnly);
+    }
     if !limits::fit(&mut config) {
         return Err(StartError::Files);
     }
@@ -292,7 +312,7 @@ fn run_main(
     requests: Requests,
     sockets: Sockets,
     options: Options,
-    ready: &std::sync::mpsc::Sender<io::Result<()>>,
+    ready: &std::sync::mpsc::Sender<Result<(), StartError>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -303,10 +323,13 @@ fn run_main(
         (Ok(runtime), Ok(threads)) => (runtime, threads),
         (Err(error), _) | (_, Err(error)) => {
             shell.stop();
-            return drop(ready.send(Err(error)));
+            return drop(ready.send(Err(error.into())));
         }
     };
     empty_trash(state);
+    let saver = Saver::new(state, Arc::clone(&options.vfs));
+    let saving = saving::spawn(&saver);
+    state.set_rule(rule::LOADING, true);
     let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
     let unix_path = sockets.unix.as_ref().map(|(_, path)| path.clone());
     runtime.block_on(async {
@@ -320,15 +343,22 @@ fn run_main(
         tokio::task::spawn_local(cron::run(state));
         let doors = tasks::Doors { clients: listeners, metrics };
         let means = tasks::Means::new(state, shell.clone(), Arc::clone(&options.vfs), doors);
-        tokio::task::spawn_local(tasks::carry_out(means, requests));
+        tokio::task::spawn_local(tasks::carry_out(Rc::clone(&means), requests));
         if options.with_signals {
-            tokio::task::spawn_local(obey_signals(shell.clone()));
+            tokio::task::spawn_local(saving::obey_signals(Rc::clone(&means)));
         }
-        drop(ready.send(Ok(())));
+        let loaded = saving::load(&saver, shell.stopping()).await;
+        if loaded.is_err() {
+            shell.stop();
+        } else {
+            state.set_rule(rule::LOADING, false);
+        }
+        drop(ready.send(loaded));
         // The sender lives in `shell`, so this only ends when somebody says stop.
         drop(shell.stopping().wait_for(|stopping| *stopping).await);
     });
     drop(runtime);
+    saving::end(state, saving);
     for thread in threads {
         drop(thread.join());
     }
@@ -365,19 +395,4 @@ fn empty_trash(state: &'static State) {
     if let Err(error) = std::thread::Builder::new().name("trash".to_owned()).spawn(work) {
         tracing::error!(%error, "no thread to free large values: they will pile up");
     }
-}
-
-async fn obey_signals(shell: Shell) {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
-        Err(error) => return tracing::error!(%error, "signals will end the process at once"),
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
-    }
-    tracing::info!("User requested shutdown...");
-    shell.stop();
 }

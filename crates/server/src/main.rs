@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args().skip(1).collect(), &Files) {
         Ok(Wish::Serve(wish)) => serve(*wish),
         Ok(Wish::HealthCheck { host, port }) => health(&host, port),
+        Ok(Wish::Check { file }) => check(&file),
         Err(error) => fail(&error.to_string()),
     }
 }
@@ -32,6 +33,17 @@ fn health(host: &str, port: u16) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => fail("the server did not answer PING"),
         Err(error) => fail(&format!("no answer from {host}:{port}: {error}")),
+    }
+}
+
+/// Says what a file holds, and whether all of it can be read.
+#[expect(clippy::print_stdout, reason = "what the file holds is what was asked for")]
+fn check(file: &Path) -> ExitCode {
+    let (found, result) = russet_persist::check::check(&Files, file);
+    print!("{found}");
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{}: {error}", file.display())),
     }
 }
 
@@ -133,7 +145,8 @@ fn banner(config: &Config, config_file: &str) {
         russet_config::REDIS_VERSION
     );
     tracing::info!(
-        " Port: {port}, {threads} I/O threads, {memory}, no persistence: data ends with the process"
+        " Port: {port}, {threads} I/O threads, {memory}, {}",
+        russet_server::promise(config)
     );
     tracing::info!(" PID: {}", std::process::id());
     tracing::info!("Running mode=standalone, port={port}.");

@@ -60,7 +60,7 @@ fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
     const APPEND_ONLY: Id = id("appendonly");
     const MAX_CLIENTS: Id = id("maxclients");
     if changed.contains(&APPEND_ONLY) && next.bool(APPEND_ONLY) {
-        return Err(SetError::failed(APPEND_ONLY.name(), "persistence is not available yet"));
+        return Err(SetError::failed(APPEND_ONLY.name(), "there is no append-only file yet"));
     }
     if changed.contains(&MAX_CLIENTS) {
         limits::make_room(next).map_err(|TooMany { room }| {

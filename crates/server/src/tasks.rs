@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russet_config::Rewrite;
-use russet_dispatch::State;
-use russet_dispatch::request::{Request, Shutdown};
+use russet_dispatch::persistence::Wish;
+use russet_dispatch::request::Request;
 use russet_dispatch::state::Thread;
+use russet_dispatch::{Error, State};
 use russet_persist::vfs::Vfs;
 use russet_resp::{Output, Protocol, Writer};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -16,6 +17,7 @@ use crate::connection::Done;
 use crate::listener::Listeners;
 use crate::metrics;
 use crate::reconfigure::reconfigure;
+use crate::saving;
 
 /// An answer: fine, or an error's text.
 pub(crate) type Answer = Result<(), String>;
@@ -70,8 +72,8 @@ pub(crate) async fn ask(shell: Shell, request: Request, protocol: Protocol) -> D
 
 /// What it takes to carry requests out.
 pub(crate) struct Means {
-    state: &'static State,
-    shell: Shell,
+    pub(crate) state: &'static State,
+    pub(crate) shell: Shell,
     vfs: Arc<dyn Vfs>,
     doors: Mutex<Doors>,
     thread: Thread,
@@ -138,18 +140,17 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             Some(rewrite_config(means.state, means.vfs.as_ref(), force))
         }
         Request::Reconfigure(change) => Some(reconfigure(means.state, &means.doors, &change).await),
-        Request::Shutdown(how) => shut_down(&means.shell, how),
+        // A shutdown that succeeds has no answer: the connection just ends.
+        Request::Shutdown(how) => saving::shut_down(means, how).await.err().map(Err),
+        Request::Save => {
+            let saved = saving::wish(means.state, |answer| Wish::Save(Some(answer))).await;
+            Some(saved.map_err(|_| "ERR".to_owned()))
+        }
+        Request::Reload(how) => {
+            let reloaded = saving::wish(means.state, |answer| Wish::Reload(how, answer)).await;
+            Some(reloaded.map_err(|_| Error::ReloadFailed.text().into_owned()))
+        }
     }
-}
-
-/// A shutdown that succeeds has no answer: the connection just ends.
-fn shut_down(shell: &Shell, how: Shutdown) -> Option<Answer> {
-    if how.save == Some(true) {
-        return Some(Err("ERR Errors trying to SHUTDOWN. Check logs.".to_owned()));
-    }
-    tracing::info!("User requested shutdown...");
-    shell.stop();
-    None
 }
 
 fn rewrite_config(state: &State, vfs: &dyn Vfs, force: bool) -> Answer {

@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod differential;
+pub mod disk;
 pub mod edges;
 pub mod elle;
 pub mod linear;
@@ -19,6 +20,7 @@ pub mod transcript;
 
 pub use client::{Client, Reply};
 pub use differential::Reference;
+pub use disk::{Call, Disk};
 pub use process::{Process, Setup};
 pub use random::Random;
 pub use transcript::{Transcript, check, strict};

@@ -6,12 +6,10 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, UPDATE, at};
 use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::number::{DIGITS_MAX, write_i64};
-use russet_engine::types::list::ListMax;
-use russet_engine::types::{hash, set, sorted_set};
 use russet_engine::{Value, string_value};
 use russet_rdb::encode::VERSION_7_0;
 use russet_rdb::payload::{PayloadError, pack, unpack};
-use russet_rdb::{Content, Rules, Style};
+use russet_rdb::{Content, Style};
 
 use super::GENERIC;
 
@@ -118,16 +116,6 @@ fn end_of(ttl: i64, is_absolute: bool, now: u64) -> Result<Option<u64>, Error> {
     Ok((ttl > 0).then_some(end))
 }
 
-fn rules(cx: &Context<'_>) -> Rules {
-    let (thresholds, seed) = (&cx.state.tunables.thresholds, cx.state.keyspace.seed());
-    Rules {
-        list: ListMax::of(thresholds.list()),
-        hash: hash::Rules { max: thresholds.hash(), seed },
-        set: set::Rules { ints: thresholds.set_integers(), max: thresholds.set(), seed },
-        sorted_set: sorted_set::Rules { max: thresholds.sorted_set(), seed },
-    }
-}
-
 fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, mut ttl, payload) = (args.key()?, *args, args.by_ref().nth(1).ok_or(Error::Syntax)?);
     let options = Options::read(args)?;
@@ -137,7 +125,8 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let end = end_of(ttl.int()?, options.is_absolute, cx.now())?;
     go_where_it_may_take(cx, payload.len())?;
     cx.thread.counters.payloads_checked.add(1);
-    let content = unpack(payload, &rules(cx)).map_err(|error| match error {
+    let rules = cx.state.tunables.thresholds.rules(cx.state.keyspace.seed());
+    let content = unpack(payload, &rules).map_err(|error| match error {
         PayloadError::Footer => Error::DumpFooter,
         PayloadError::Contents(_) => Error::DumpFormat,
     })?;

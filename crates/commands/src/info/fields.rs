@@ -124,13 +124,31 @@ pub(super) const PERSISTENCE: &[Field] = &[
         u8::from(rules & rule::LOADING != 0).to_string()
     }),
     ("async_loading", |_| "0".to_owned()),
-    ("rdb_changes_since_last_save", |f| f.state.stats.changes().to_string()),
-    ("rdb_bgsave_in_progress", |_| "0".to_owned()),
-    ("rdb_last_save_time", |f| (f.state.identity.started_ms / 1000).to_string()),
-    ("rdb_last_bgsave_status", |_| "ok".to_owned()),
-    ("rdb_last_bgsave_time_sec", |_| "-1".to_owned()),
-    ("rdb_current_bgsave_time_sec", |_| "-1".to_owned()),
-    ("rdb_saves", |_| "0".to_owned()),
+    ("current_save_keys_processed", |f| saving(f, &f.state.persistence.keys_done).to_string()),
+    ("current_save_keys_total", |f| saving(f, &f.state.persistence.keys_total).to_string()),
+    ("rdb_changes_since_last_save", |f| {
+        f.state.persistence.changes_unsaved(f.state.stats.changes()).to_string()
+    }),
+    ("rdb_bgsave_in_progress", |f| u8::from(f.state.persistence.is_saving()).to_string()),
+    ("rdb_last_save_time", |f| count(&f.state.persistence.saved_s)),
+    ("rdb_last_bgsave_status", |f| {
+        let is_ok = f.state.persistence.is_ok.load(Ordering::Relaxed);
+        (if is_ok { "ok" } else { "err" }).to_owned()
+    }),
+    ("rdb_last_bgsave_time_sec", |f| {
+        f.state.persistence.took_s.load(Ordering::Relaxed).to_string()
+    }),
+    ("rdb_current_bgsave_time_sec", |f| {
+        match f.state.persistence.began_ms.load(Ordering::Relaxed) {
+            0 => "-1".to_owned(),
+            began => (f.now.saturating_sub(began) / 1000).to_string(),
+        }
+    }),
+    ("rdb_saves", |f| count(&f.state.persistence.saves)),
+    ("rdb_last_cow_size", |_| "0".to_owned()),
+    ("rdb_last_load_keys_expired", |f| count(&f.state.persistence.loading.expired)),
+    ("rdb_last_load_keys_loaded", |f| count(&f.state.persistence.loading.keys)),
+    ("rdb_last_stop_usec", |f| count(&f.state.persistence.stopped_us)),
     ("aof_enabled", |_| "0".to_owned()),
     ("aof_rewrite_in_progress", |_| "0".to_owned()),
     ("aof_rewrite_scheduled", |_| "0".to_owned()),
@@ -139,6 +157,32 @@ pub(super) const PERSISTENCE: &[Field] = &[
     ("aof_last_bgrewrite_status", |_| "ok".to_owned()),
     ("aof_rewrites", |_| "0".to_owned()),
     ("aof_last_write_status", |_| "ok".to_owned()),
+];
+
+/// While data is being loaded, how far that has come.
+pub(super) const LOADING: &[Field] = &[
+    ("loading_start_time", |f| count(&f.state.persistence.loading.began_s)),
+    ("loading_total_bytes", |f| count(&f.state.persistence.loading.total_bytes)),
+    ("loading_rdb_used_mem", |f| count(&f.state.persistence.loading.used_memory)),
+    ("loading_loaded_bytes", |f| count(&f.state.persistence.loading.loaded_bytes)),
+    ("loading_loaded_perc", |f| {
+        let loading = &f.state.persistence.loading;
+        let (done, all) = (
+            loading.loaded_bytes.load(Ordering::Relaxed),
+            loading.total_bytes.load(Ordering::Relaxed),
+        );
+        format!("{:.2}", done as f64 / all.max(1) as f64 * 100.0)
+    }),
+    ("loading_eta_seconds", |f| {
+        let loading = &f.state.persistence.loading;
+        let elapsed = (f.now / 1000).saturating_sub(loading.began_s.load(Ordering::Relaxed));
+        let (done, all) = (
+            loading.loaded_bytes.load(Ordering::Relaxed),
+            loading.total_bytes.load(Ordering::Relaxed),
+        );
+        let left = all.saturating_sub(done);
+        left.saturating_mul(elapsed).checked_div(done).unwrap_or(1).to_string()
+    }),
 ];
 
 pub(super) const STATS: &[Field] = &[
@@ -236,6 +280,15 @@ pub(super) const CPU: &[Field] = &[
 ];
 
 pub(super) const CLUSTER: &[Field] = &[("cluster_enabled", |_| "0".to_owned())];
+
+fn count(of: &AtomicU64) -> String {
+    of.load(Ordering::Relaxed).to_string()
+}
+
+/// A figure of the snapshot under way, or zero.
+fn saving(facts: &Facts, figure: &AtomicU64) -> u64 {
+    if facts.state.persistence.is_saving() { figure.load(Ordering::Relaxed) } else { 0 }
+}
 
 fn gauge(facts: &Facts, which: fn(&Gauges) -> &AtomicU64) -> u64 {
     which(&facts.state.gauges).load(Ordering::Relaxed)

@@ -46,6 +46,10 @@ pub(super) fn check(state: &State, session: &Session, row: &'static Row) -> Resu
     if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
         return Err(Error::Loading);
     }
+    let unsaved = Flag::Write.bit() | Flag::TellsHealth.bit();
+    if rules & rule::UNSAVED != 0 && may(session, row, unsaved) {
+        return Err(Error::Unsaved);
+    }
     if is_paused(state, session, row, rules) {
         return Ok(Verdict::Pause);
     }
@@ -64,8 +68,12 @@ const fn touches_data(row: &Row) -> bool {
     row.has(Flag::Write) || row.has(Flag::ReadOnly) || row.has(Flag::MayReplicate)
 }
 
-/// Whether CLIENT PAUSE holds this command back: all, or those that may change something, also through EXEC. Who monitors goes on.
+/// Whether this command has to wait: since CLIENT PAUSE holds all back, or those that may change something, also through EXEC, or since a
+/// snapshot has to catch up with those. Who monitors goes on.
 fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
+    if rules & rule::PRESSED != 0 && may(session, row, Flag::Write.bit()) {
+        return true;
+    }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
         return false;
     }

@@ -22,7 +22,7 @@ const PACKED: u64 = 2;
 pub(super) fn write(list: &List, sink: &mut Sink<'_>) {
     let mut count = 0_u64;
     each_node(list, |_| count = count.saturating_add(1));
-    sink.raw(&[kind::LIST_LISTPACKS]);
+    sink.kind(kind::LIST_LISTPACKS);
     sink.length(count);
     each_node(list, |node| match node {
         Node::Plain(element) => {

@@ -1,8 +1,8 @@
 //! Streams: their blocks as they are, then what is known of the past, then who reads.
 
-use russet_engine::types::stream::{Consumer, Group, Stream, StreamId};
+use russet_engine::types::stream::{Block, Consumer, Group, Stream, StreamId};
 
-use super::{Style, VERSION_7_0, VERSION_7_2};
+use super::{VERSION_7_0, VERSION_7_2};
 use crate::kind;
 use crate::primitives::Sink;
 
@@ -10,26 +10,40 @@ use crate::primitives::Sink;
 const UNKNOWN: u64 = u64::MAX;
 
 /// Writes a stream; answers which version a reader must know. What producers have said has no form.
-pub(super) fn write(stream: &Stream, style: Style, sink: &mut Sink<'_>) -> u16 {
-    let (kind, version) = if style.version >= VERSION_7_2 {
+pub(super) fn write(stream: &Stream, version: u16, sink: &mut Sink<'_>) -> u16 {
+    let version = begin(stream, version, sink);
+    stream.log.blocks().for_each(|(id, it)| block(id, it, sink));
+    past(stream, sink);
+    stream.groups.iter().for_each(|it| group(it, version, sink));
+    version
+}
+
+/// Writes what stands before the blocks; answers which version a reader must know.
+pub(super) fn begin(stream: &Stream, version: u16, sink: &mut Sink<'_>) -> u16 {
+    let (kind, version) = if version >= VERSION_7_2 {
         (kind::STREAM_3, VERSION_7_2)
     } else {
         (kind::STREAM_2, VERSION_7_0)
     };
-    sink.raw(&[kind]);
+    sink.kind(kind);
     sink.length(stream.log.block_count() as u64);
-    for (id, block) in stream.log.blocks() {
-        sink.string(&bytes_of(id));
-        sink.string(block.listpack());
-    }
+    version
+}
+
+/// Writes a block of entries.
+pub(super) fn block(id: StreamId, block: &Block, sink: &mut Sink<'_>) {
+    sink.string(&bytes_of(id));
+    sink.string(block.listpack());
+}
+
+/// Writes what is known of the past, and how many groups there are.
+pub(super) fn past(stream: &Stream, sink: &mut Sink<'_>) {
     sink.length(stream.log.len());
     for it in [stream.log.last_id(), stream.log.first_id(), stream.log.max_deleted_id()] {
         id(it, sink);
     }
     sink.length(stream.log.entries_added());
     sink.length(stream.groups.len() as u64);
-    stream.groups.iter().for_each(|it| group(it, version, sink));
-    version
 }
 
 /// An ID as sixteen bytes that are in the order of IDs.
@@ -43,7 +57,8 @@ fn id(id: StreamId, sink: &mut Sink<'_>) {
     sink.length(id.seq);
 }
 
-fn group(group: &Group, version: u16, sink: &mut Sink<'_>) {
+/// Writes a group.
+pub(super) fn group(group: &Group, version: u16, sink: &mut Sink<'_>) {
     sink.string(group.name());
     id(group.last_id, sink);
     sink.length(group.entries_read.unwrap_or(UNKNOWN));

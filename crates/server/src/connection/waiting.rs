@@ -91,8 +91,13 @@ pub(super) async fn shard_free(state: &'static State, shard: u32) -> Done {
     Done::Again
 }
 
-/// Waits until CLIENT PAUSE is over. Woken by CLIENT UNPAUSE, through the client's own waker, and at the latest when its time is up.
+/// Waits until CLIENT PAUSE is over, or a snapshot has caught up. Woken by CLIENT UNPAUSE, through the client's own waker, and at the
+/// latest when its time is up.
 pub(super) async fn pause_over(state: &'static State, client: Arc<Client>) -> Done {
+    if !state.pause_holds() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        return Done::Again;
+    }
     client.paused.store(true, Ordering::Release);
     while state.pause_holds() {
         let left = state.paused_until_ms.load(Ordering::Acquire).saturating_sub(state.clock.now());
@@ -136,10 +141,12 @@ pub(super) async fn on_worker(
     let work = move || {
         let mut executor = Executor::for_worker(state.worker());
         let mut out = Output::default();
-        while let Some(Halt::Busy(_) | Halt::Again) =
-            executor.run_owned(state, &mut session, &request, &mut out)
-        {
-            std::thread::yield_now();
+        loop {
+            match executor.run_owned(state, &mut session, &request, &mut out) {
+                Some(Halt::Busy(_) | Halt::Again) => std::thread::yield_now(),
+                Some(Halt::Paused) => std::thread::park_timeout(Duration::from_millis(1)),
+                _ => break,
+            }
         }
         state.give_back(executor.into_thread());
         out

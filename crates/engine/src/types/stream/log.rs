@@ -117,6 +117,11 @@ impl Log {
         self.blocks.iter()
     }
 
+    /// The blocks whose ID is not below `from`. O(log n) to the first.
+    pub fn blocks_from(&self, from: StreamId) -> sorted_rows::Iter<'_, StreamId, Block> {
+        self.blocks.range(from..)
+    }
+
     /// Number of blocks.
     pub const fn block_count(&self) -> usize {
         self.blocks.len()

@@ -1,0 +1,406 @@
+//! Snapshots read back.
+//!
+//! One thread reads the file and finds where records end; others decode them and put them in. Whoever holds all shards does everything
+//! alone. Keys that have ended are left out, collections of nothing too, and a key that stands twice is an error: something is wrong with
+//! such a file.
+
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use russet_config::id;
+use russet_dispatch::State;
+use russet_engine::{Access, Held, Name, Shard, Value, string_value};
+use russet_rdb::file::Usage;
+use russet_rdb::read::{Item, ReadError, Reader, Record};
+use russet_rdb::{Content, DecodeError, Rules, Source, decode};
+
+use crate::vfs::Vfs;
+
+/// Records that go from hand to hand together.
+const BATCH_BYTES: usize = 128 << 10;
+
+/// See [`BATCH_BYTES`].
+const BATCH_RECORDS: usize = 512;
+
+/// Batches that wait for one thread.
+const BATCHES: usize = 4;
+
+/// More threads than this wait for the one that reads.
+const THREADS_MAX: usize = 8;
+
+/// Why a snapshot was not loaded. What was put in before is there.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be opened.
+    #[error("it cannot be opened: {0}")]
+    Open(io::Error),
+    /// It cannot be read, or makes no sense.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record makes no sense.
+    #[error("the record at byte {offset}, of the key '{name}', makes no sense: {error}")]
+    Record {
+        /// Where it begins.
+        offset: u64,
+        /// Its key.
+        name: String,
+        /// Why.
+        error: DecodeError,
+    },
+    /// A key stands twice.
+    #[error("the key '{name}' of database {db} stands there a second time at byte {offset}")]
+    Duplicate {
+        /// Which database.
+        db: u32,
+        /// Its name.
+        name: String,
+        /// Where the second one begins.
+        offset: u64,
+    },
+    /// A database that this server does not have.
+    #[error("there are keys of database {db}, but this server is configured for {databases}")]
+    Database {
+        /// Its number.
+        db: u64,
+        /// How many there are.
+        databases: u32,
+    },
+    /// The server ends.
+    #[error("it was given up")]
+    Cancelled,
+}
+
+/// What was loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Keys put in.
+    pub keys: u64,
+    /// Keys left out, as they had ended.
+    pub expired: u64,
+    /// Keys left out, as there was nothing in them.
+    pub empty: u64,
+    /// Libraries of functions, as they are.
+    pub functions: Vec<Vec<u8>>,
+    /// Whether there was a checksum, and it was right.
+    pub is_checked: bool,
+}
+
+/// What to do with keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// A key that is there already is replaced, and no error.
+    pub merges: bool,
+    /// Keys that have ended are put in all the same: a log follows that counts on them.
+    pub keeps_expired: bool,
+}
+
+/// Records and their bytes.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Of the format.
+    version: u16,
+    bytes: Vec<u8>,
+    records: Vec<(u32, Record)>,
+}
+
+impl Batch {
+    fn new(version: u16) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH_BYTES || self.records.len() >= BATCH_RECORDS
+    }
+}
+
+/// Loads a file with all cores, for a server that serves nobody yet.
+pub fn load(
+    state: &'static State,
+    vfs: &dyn Vfs,
+    path: &Path,
+    manner: Manner,
+) -> Result<Loaded, LoadError> {
+    let threads = state.identity.io_threads.clamp(1, THREADS_MAX);
+    let failed = AtomicBool::new(false);
+    let first_error = Mutex::new(None);
+    let fail = |error: LoadError| {
+        first_error.lock().get_or_insert(error);
+        failed.store(true, Ordering::Release);
+    };
+    let loaded = std::thread::scope(|scope| {
+        let senders: Vec<SyncSender<Batch>> = (0..threads)
+            .map(|_| {
+                let (sender, receiver) = sync_channel(BATCHES);
+                let fail = &fail;
+                scope.spawn(move || {
+                    if let Err(error) = put_in(state, manner, &receiver) {
+                        fail(error);
+                    }
+                });
+                sender
+            })
+            .collect();
+        let mut nth = 0;
+        pull(state, vfs, path, |batch| {
+            nth = (nth + 1) % threads;
+            // Who does not take it has failed, and says so.
+            drop(senders[nth].send(batch));
+            if failed.load(Ordering::Acquire) { Err(LoadError::Cancelled) } else { Ok(()) }
+        })
+    });
+    if let Some(error) = first_error.into_inner() {
+        return Err(error);
+    }
+    Ok(count(state, loaded?))
+}
+
+/// Loads a file into shards that the caller holds: all of them.
+pub fn load_held(
+    state: &'static State,
+    held: &mut Held<'_, Shard>,
+    vfs: &dyn Vfs,
+    path: &Path,
+    manner: Manner,
+) -> Result<Loaded, LoadError> {
+    let mut hand = Hand::new(state, manner);
+    let loaded = pull(state, vfs, path, |batch| {
+        hand.each(&batch, |name, shard, put| {
+            let shard = held.get_mut(shard).expect("all are held");
+            put(shard, name)
+        })
+    })?;
+    Ok(count(state, loaded))
+}
+
+fn count(state: &State, loaded: Loaded) -> Loaded {
+    let loading = &state.persistence.loading;
+    Loaded {
+        keys: loading.keys.load(Ordering::Relaxed),
+        expired: loading.expired.load(Ordering::Relaxed),
+        empty: loading.empty.load(Ordering::Relaxed),
+        ..loaded
+    }
+}
+
+/// Reads a file and gives its records away in batches.
+fn pull(
+    state: &State,
+    vfs: &dyn Vfs,
+    path: &Path,
+    mut give: impl FnMut(Batch) -> Result<(), LoadError>,
+) -> Result<Loaded, LoadError> {
+    let file = vfs.open(path).map_err(LoadError::Open)?;
+    let len = file.len().map_err(LoadError::Open)?;
+    let loading = &state.persistence.loading;
+    loading.begin(state.clock.now(), len);
+    let checks = state.config.load().bool(const { id("rdbchecksum") });
+    let mut reader = Reader::new(file, Some(len), checks)?;
+    let version = reader.version();
+    let delay = state.config.load().integer(const { id("key-load-delay") });
+    let delay = Duration::from_micros(u64::try_from(delay).unwrap_or(0));
+    let (mut loaded, mut batch, mut db) = (Loaded::default(), Batch::new(version), 0);
+    loop {
+        match reader.next(&mut batch.bytes)? {
+            Item::Record(record) => {
+                batch.records.push((db, record));
+                rest(state, delay);
+            }
+            Item::Select(number) => db = database(state, number)?,
+            Item::Resize(..) => {}
+            Item::Function(code) => loaded.functions.push(code),
+            Item::Skipped(what) => tracing::warn!("the snapshot has {what}: it is left out"),
+            Item::Aux { name, value } => say(state, &name, &value),
+            Item::End { is_checked } => {
+                loaded.is_checked = is_checked;
+                give(batch)?;
+                return Ok(loaded);
+            }
+        }
+        if batch.is_full() || !delay.is_zero() {
+            loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
+            give(std::mem::replace(&mut batch, Batch::new(version)))?;
+            if loading.is_cancelled.load(Ordering::Relaxed) {
+                return Err(LoadError::Cancelled);
+            }
+        }
+    }
+}
+
+/// Does nothing for a while, as a test has asked.
+fn rest(state: &State, time: Duration) {
+    if time.is_zero() {
+        return;
+    }
+    let until = Instant::now() + time;
+    while !state.persistence.loading.is_cancelled.load(Ordering::Relaxed) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::park_timeout(left.min(Duration::from_millis(5)));
+    }
+}
+
+fn database(state: &State, number: u64) -> Result<u32, LoadError> {
+    let known = u32::try_from(number).ok().filter(|db| *db < state.databases);
+    known.ok_or(LoadError::Database { db: number, databases: state.databases })
+}
+
+/// What a file says of itself and somebody may want to know.
+fn say(state: &State, name: &[u8], value: &[u8]) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match name {
+        b"redis-ver" => tracing::info!("Loading RDB produced by Redis version {}", text(value)),
+        b"valkey-ver" => tracing::info!("Loading RDB produced by Valkey version {}", text(value)),
+        b"russet-ver" => tracing::info!("Loading RDB produced by Russet version {}", text(value)),
+        b"ctime" => {
+            let then = russet_engine::number::parse_i64(value).unwrap_or(0);
+            let age = (state.clock.now() / 1000).saturating_sub(then.max(0).unsigned_abs());
+            tracing::info!("RDB age {age} seconds");
+        }
+        b"used-mem" => {
+            let used = russet_engine::number::parse_i64(value).unwrap_or(0).max(0).unsigned_abs();
+            state.persistence.loading.used_memory.store(used, Ordering::Relaxed);
+        }
+        [b'%', ..] => tracing::info!("RDB '{}': {}", text(name), text(value)),
+        _ => {}
+    }
+}
+
+/// Decodes and puts in what comes, until nothing comes any more.
+fn put_in(
+    state: &'static State,
+    manner: Manner,
+    batches: &Receiver<Batch>,
+) -> Result<(), LoadError> {
+    let mut hand = Hand::new(state, manner);
+    for batch in batches {
+        hand.each(&batch, |name, shard, put| {
+            let mut shard = state.keyspace.hold_patiently(shard);
+            put(&mut shard, name)
+        })?;
+    }
+    Ok(())
+}
+
+/// Puts a decoded value under a name; `false` if there is one already.
+type Put<'p> = &'p mut dyn FnMut(&mut Shard, Name<'_>) -> bool;
+
+/// Who decodes.
+struct Hand {
+    state: &'static State,
+    manner: Manner,
+    rules: Rules,
+    now_ms: u64,
+    access: Access,
+}
+
+/// What became of a record.
+enum Fate {
+    PutIn,
+    Ended,
+    Empty,
+}
+
+impl Hand {
+    fn new(state: &'static State, manner: Manner) -> Self {
+        let now_ms = state.clock.now();
+        let rules = state.tunables.thresholds.rules(state.keyspace.seed());
+        Self { state, manner, rules, now_ms, access: state.tunables.access(now_ms) }
+    }
+
+    /// Decodes a batch; `with_shard` shows the shard of a name to what puts the value in.
+    fn each(
+        &mut self,
+        batch: &Batch,
+        mut with_shard: impl FnMut(Name<'_>, u32, Put<'_>) -> bool,
+    ) -> Result<(), LoadError> {
+        let (mut keys, mut expired, mut empty) = (0, 0, 0);
+        for (db, record) in &batch.records {
+            match self.one(batch, *db, record, &mut with_shard)? {
+                Fate::PutIn => keys += 1,
+                Fate::Ended => expired += 1,
+                Fate::Empty => empty += 1,
+            }
+        }
+        let loading = &self.state.persistence.loading;
+        loading.keys.fetch_add(keys, Ordering::Relaxed);
+        loading.expired.fetch_add(expired, Ordering::Relaxed);
+        loading.empty.fetch_add(empty, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn one(
+        &self,
+        batch: &Batch,
+        db: u32,
+        record: &Record,
+        with_shard: &mut impl FnMut(Name<'_>, u32, Put<'_>) -> bool,
+    ) -> Result<Fate, LoadError> {
+        let bytes = |range: &Range<usize>| batch.bytes.get(range.clone()).unwrap_or_default();
+        let key = bytes(&record.name);
+        let text = || String::from_utf8_lossy(key).into_owned();
+        if record.end_ms.is_some_and(|end| end <= self.now_ms) && !self.manner.keeps_expired {
+            return Ok(Fate::Ended);
+        }
+        let mut source = Source::new(bytes(&record.value));
+        let decoded = decode(&mut source, batch.version, &self.rules);
+        let content = match decoded.and_then(|content| source.end().map(|()| content)) {
+            Ok(content) => content,
+            Err(DecodeError::Empty) => return Ok(Fate::Empty),
+            Err(error) => {
+                return Err(LoadError::Record { offset: record.offset, name: text(), error });
+            }
+        };
+        let spot = self.state.keyspace.locate(key);
+        let name = Name { db, key, hash: spot.hash };
+        let bits = self.access(record.usage);
+        let string;
+        let mut value = Some(match content {
+            Content::Object(object) => Value::Object(object),
+            Content::Text(bytes) => {
+                string = bytes;
+                string_value(&string)
+            }
+        });
+        let is_in = with_shard(name, spot.shard, &mut |shard, name| {
+            let may = self.manner.merges || shard.get(name).is_none();
+            if may && let Some(value) = value.take() {
+                shard.set(name, value, record.end_ms, self.access, || 0);
+                shard.set_access(name, bits);
+                shard.finish();
+            }
+            may
+        });
+        if is_in {
+            Ok(Fate::PutIn)
+        } else {
+            Err(LoadError::Duplicate { db, name: text(), offset: record.offset })
+        }
+    }
+
+    /// The bits of a key that was used so, as far as the policy of now can tell.
+    fn access(&self, usage: Usage) -> u32 {
+        let bits = match usage {
+            Usage::Unknown => None,
+            Usage::Idle(seconds) => self.access.idle_for(seconds),
+            Usage::Frequency(count) => self.access.counted(count),
+        };
+        bits.unwrap_or(self.access.first())
+    }
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(vfs: &Arc<dyn Vfs>, path: &Path) -> io::Result<bool> {
+    match vfs.open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

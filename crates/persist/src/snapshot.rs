@@ -1,0 +1,413 @@
+//! Snapshots: the walk of the engine, driven into a file.
+//!
+//! [`save`] takes a moment under the locks of all shards and then walks them slice by slice while commands run; what their doors write
+//! first comes in between. [`save_held`] is for whoever holds all shards anyway. Either way the file gets its name when it is whole and
+//! on the disk; until then the one before stands.
+//!
+//! What fails on the way does not end the walk: it goes on mute, so that all entries have the same mark when the next snapshot begins.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use russet_config::id;
+use russet_dispatch::State;
+use russet_engine::collections::chunks::Chunks;
+use russet_engine::snapshot::{Epoch, Part, Pen as _};
+use russet_engine::table::Table;
+use russet_engine::{Held, Patience, Shard, Walked};
+use russet_rdb::file;
+
+use crate::pen::{self, Mute, Pen, Scribe, Style};
+use crate::vfs::{Vfs, directory_of};
+use crate::writer::{Size, Writer};
+
+/// A slice of the walk: under a shard's lock for some tens of microseconds, more where strings are compressed.
+const SLICE_BYTES: usize = 16 << 10;
+
+/// What may wait to be written before writers are kept away.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// Longer strings are not compressed, but handed on as they lie.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// A look around while the snapshot is being held up for a test.
+const NAP: Duration = Duration::from_millis(5);
+
+/// What a snapshot came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Report {
+    /// Records.
+    pub keys: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// For how long all shards were held.
+    pub stopped: Duration,
+    /// Changes to data up to the moment that the file tells of.
+    pub changes: u64,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The disk does not take it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// It was given up.
+    #[error("it was given up")]
+    Cancelled,
+}
+
+/// The moment that a snapshot tells of.
+struct Moment {
+    epoch: Arc<Epoch>,
+    style: Style,
+    sizes: Vec<Size>,
+    report: Report,
+}
+
+/// Saves all data as it is at one moment, while commands run. One at a time.
+pub fn save(state: &'static State, vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Report, SaveError> {
+    let moment = begin(state);
+    let keys: u64 = moment.sizes.iter().map(|size| size.keys).sum();
+    state.persistence.keys_done.store(0, Ordering::Relaxed);
+    state.persistence.keys_total.store(keys, Ordering::Relaxed);
+    let temporary = temporary(path);
+    let writer = open(state, vfs, &temporary, moment.style.version, moment.sizes);
+    let mut report = moment.report;
+    let mut walk = Walk::new(state, moment.epoch, moment.style, writer);
+    walk.walk();
+    let (writer, result, keys) = walk.end();
+    report.keys = keys;
+    let finished = match (writer, result) {
+        (Some(writer), Ok(())) => writer.finish(path).map_err(SaveError::from),
+        (_, Err(error)) => Err(error),
+        (None, Ok(())) => unreachable!("without a writer there was an error"),
+    };
+    report.bytes = finished.inspect_err(|_| {
+        // Nobody wants half a file; if it cannot be removed, the next one goes over it.
+        drop(vfs.remove(&temporary));
+    })?;
+    Ok(report)
+}
+
+/// Saves all data; `held` are all shards.
+pub fn save_held(
+    state: &'static State,
+    held: &Held<'_, Shard>,
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+) -> Result<Report, SaveError> {
+    let (sizes, has_ends) = measure(held);
+    let style = Style::new(state, pen::version(has_ends));
+    let mut pen = Pen::new(style, pen::compresses(state));
+    let temporary = temporary(path);
+    let mut report = Report { changes: state.stats.changes(), ..Report::default() };
+    let write = || -> io::Result<u64> {
+        let mut writer = open(state, vfs, &temporary, style.version, sizes)?;
+        for shard in held.iter() {
+            for db in 0..shard.databases() {
+                let Some(database) = shard.database(db) else { continue };
+                for entry in database.table().iter() {
+                    writer.select(db);
+                    pen.whole(entry, writer.buffer());
+                    writer.flush_if_due()?;
+                    report.keys += 1;
+                }
+            }
+        }
+        writer.finish(path)
+    };
+    report.bytes = write().inspect_err(|_| drop(vfs.remove(&temporary)))?;
+    Ok(report)
+}
+
+/// A name beside the later one, as Redis names it.
+fn temporary(path: &Path) -> PathBuf {
+    directory_of(path).join(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Takes all shards, without letting those who need them wait for one that is held for long.
+pub fn hold_all(state: &'static State) -> Held<'static, Shard> {
+    /// Attempts before the patience of those who have to get through.
+    const ATTEMPTS: u32 = 500;
+    for retries in 0..ATTEMPTS {
+        match state.keyspace.hold_all(Patience::after(retries)) {
+            Ok(held) => return held,
+            Err(_) => std::thread::park_timeout(Duration::from_micros(200)),
+        }
+    }
+    state.keyspace.hold_all(Patience::ENDLESS).expect("endless patience")
+}
+
+/// How much all databases hold, and whether fields of hashes end.
+fn measure(held: &Held<'_, Shard>) -> (Vec<Size>, bool) {
+    let (mut sizes, mut has_ends) = (Vec::new(), false);
+    for shard in held.iter() {
+        for db in 0..shard.databases() {
+            let Some(database) = shard.database(db) else { continue };
+            if sizes.len() <= db as usize {
+                sizes.resize(db as usize + 1, Size::default());
+            }
+            let size: &mut Size = &mut sizes[db as usize];
+            size.keys += database.table().len() as u64;
+            size.volatile += database.volatile() as u64;
+            has_ends |= database.hashes_with_deadlines() > 0;
+        }
+    }
+    (sizes, has_ends)
+}
+
+/// Stops everything for as long as it takes to say which moment it is.
+fn begin(state: &'static State) -> Moment {
+    let mut held = hold_all(state);
+    let stopped = Instant::now();
+    let (sizes, has_ends) = measure(&held);
+    let style = Style::new(state, pen::version(has_ends));
+    let epoch = Epoch::new(Scribe::new(state, style), WAITING_BYTES_MAX);
+    state.keyspace.begin_snapshot(&mut held, Arc::clone(&epoch));
+    let changes = state.stats.changes();
+    drop(held);
+    let report = Report { stopped: stopped.elapsed(), changes, ..Report::default() };
+    Moment { epoch, style, sizes, report }
+}
+
+/// Begins the file: who wrote it, when, and the functions.
+fn open(
+    state: &State,
+    vfs: &Arc<dyn Vfs>,
+    temporary: &Path,
+    version: u16,
+    sizes: Vec<Size>,
+) -> io::Result<Writer> {
+    let config = state.config.load();
+    let with_checksum = config.bool(const { id("rdbchecksum") });
+    let mut writer =
+        Writer::new(Arc::clone(vfs), temporary.to_owned(), version, with_checksum, sizes)?;
+    let used = state.gauges.used_memory.load(Ordering::Relaxed);
+    let fields = [
+        ("redis-ver", russet_config::REDIS_VERSION.to_owned()),
+        ("russet-ver", russet_config::SERVER_VERSION.to_owned()),
+        ("redis-bits", usize::BITS.to_string()),
+        ("ctime", (state.clock.now() / 1000).to_string()),
+        ("used-mem", used.to_string()),
+        ("repl-stream-db", "0".to_owned()),
+        ("repl-id", state.replication_id.load().to_string()),
+        ("repl-offset", state.journal.end().to_string()),
+        ("aof-base", "0".to_owned()),
+    ];
+    for (name, value) in fields {
+        file::aux(name, value.as_bytes(), writer.buffer());
+    }
+    let functions = state.persistence.functions.lock();
+    functions.iter().for_each(|code| file::function(code, writer.buffer()));
+    drop(functions);
+    Ok(writer)
+}
+
+/// A walk over all shards.
+struct Walk {
+    state: &'static State,
+    epoch: Arc<Epoch>,
+    pen: Pen,
+    /// Where it is written, unless something failed.
+    writer: Option<Writer>,
+    result: Result<(), SaveError>,
+    parts: Vec<Part>,
+    /// Whether a record is half written: nothing else may come between its pieces.
+    is_half: bool,
+    keys: u64,
+    slice_bytes: usize,
+    /// How long to wait after each key, for tests.
+    delay: Duration,
+}
+
+impl Walk {
+    fn new(
+        state: &'static State,
+        epoch: Arc<Epoch>,
+        style: Style,
+        writer: io::Result<Writer>,
+    ) -> Self {
+        let delay = state.config.load().integer(const { id("rdb-key-save-delay") });
+        let delay = Duration::from_micros(u64::try_from(delay).unwrap_or(0));
+        let (writer, result) = match writer {
+            Ok(writer) => (Some(writer), Ok(())),
+            Err(error) => (None, Err(SaveError::Io(error))),
+        };
+        if writer.is_none() {
+            epoch.mute();
+        }
+        Self {
+            state,
+            epoch,
+            pen: Pen::new(style, pen::compresses(state)),
+            writer,
+            result,
+            parts: Vec::new(),
+            is_half: false,
+            keys: 0,
+            slice_bytes: if delay.is_zero() { SLICE_BYTES } else { 1 },
+            delay,
+        }
+    }
+
+    fn walk(&mut self) {
+        for shard in 0..self.state.keyspace.shards() {
+            while self.step(shard, false) != Walked::Done {
+                self.catch_up();
+            }
+        }
+        self.catch_up();
+        self.state.keyspace.end_snapshot();
+    }
+
+    /// What became of it: the file if all is well, the first error, the number of records.
+    fn end(self) -> (Option<Writer>, Result<(), SaveError>, u64) {
+        (self.writer, self.result, self.keys)
+    }
+
+    /// A slice of one shard.
+    fn step(&mut self, shard: u32, only_large: bool) -> Walked {
+        let mut held = self.state.keyspace.hold_patiently(shard);
+        let pen: &mut dyn russet_engine::snapshot::Pen =
+            if self.writer.is_some() { &mut self.pen } else { &mut Mute };
+        let walked = if only_large {
+            held.walk_large(pen, &mut self.parts)
+        } else {
+            held.walk(pen, self.slice_bytes, &mut self.parts)
+        };
+        drop(held);
+        let parts = std::mem::take(&mut self.parts);
+        self.write(parts);
+        if self.state.persistence.is_cancelled() {
+            self.fail(SaveError::Cancelled);
+        }
+        walked
+    }
+
+    /// Writes what the doors have written first, and the collections that clients wait for.
+    fn catch_up(&mut self) {
+        if self.is_half && self.writer.is_some() {
+            return;
+        }
+        let parts = self.epoch.take();
+        self.write(parts);
+        for shard in self.epoch.take_wanted() {
+            while self.step(shard, true) == Walked::More {}
+        }
+    }
+
+    fn write(&mut self, parts: impl IntoIterator<Item = Part>) {
+        for part in parts {
+            if self.writer.is_none() {
+                self.throw(part);
+            } else if let Err(error) = self.write_part(part) {
+                self.fail(SaveError::Io(error));
+            }
+        }
+    }
+
+    /// Nothing is written from here on.
+    fn fail(&mut self, error: SaveError) {
+        if let Some(writer) = self.writer.take() {
+            self.epoch.mute();
+            self.result = Err(error);
+            writer.give_up();
+        }
+    }
+
+    /// Tables are too large to be freed here.
+    fn throw(&self, part: Part) {
+        if let Part::Table { table, .. } = part {
+            self.state.keyspace.trash().throw_table(*table);
+        }
+    }
+
+    fn write_part(&mut self, part: Part) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        match part {
+            Part::Records { db, bytes, keys } => {
+                writer.select(db);
+                writer.put(&bytes)?;
+                self.count(keys);
+            }
+            Part::Piece { db, bytes, is_last } => {
+                if !self.is_half {
+                    writer.select(db);
+                }
+                writer.put(&bytes)?;
+                self.is_half = !is_last;
+                self.count(u64::from(is_last));
+            }
+            Part::Text { db, before, name, chunks } => {
+                writer.select(db);
+                write_text(writer, &mut self.pen, &before, &name, &chunks)?;
+                self.count(1);
+            }
+            Part::Table { db, table, mark } => {
+                let written = self.write_table(db, &table, mark);
+                self.state.keyspace.trash().throw_table(*table);
+                written?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a database had before it was emptied; it belongs to nobody else any more.
+    fn write_table(&mut self, db: u32, table: &Table, mark: bool) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut keys = 0;
+        for entry in table.iter().filter(|entry| entry.mark() != mark) {
+            writer.select(db);
+            let mut place = self.pen.piece(entry, None, writer.buffer());
+            writer.flush_if_due()?;
+            while place.is_some() {
+                place = self.pen.piece(entry, place, writer.buffer());
+                writer.flush_if_due()?;
+            }
+            keys += 1;
+        }
+        self.count(keys);
+        Ok(())
+    }
+
+    fn count(&mut self, keys: u64) {
+        self.keys += keys;
+        self.state.persistence.keys_done.store(self.keys, Ordering::Relaxed);
+        if !self.delay.is_zero() {
+            self.rest(self.delay.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Does nothing for a while, as a test has asked.
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time.min(Duration::from_hours(1));
+        while !self.state.persistence.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::park_timeout(left.min(NAP));
+        }
+    }
+}
+
+/// Writes a large string; one that is very large piece by piece.
+fn write_text(
+    writer: &mut Writer,
+    pen: &mut Pen,
+    before: &[u8],
+    name: &[u8],
+    chunks: &Chunks,
+) -> io::Result<()> {
+    if chunks.len() <= TEXT_BYTES_MAX {
+        pen.text(before, name, chunks, writer.buffer());
+        return writer.flush_if_due();
+    }
+    writer.put(before)?;
+    file::text(name, chunks.len() as u64, writer.buffer());
+    chunks.chunks().iter().try_for_each(|chunk| writer.put(chunk))
+}

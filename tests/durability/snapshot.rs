@@ -1,0 +1,508 @@
+//! Snapshots: what is in them, when they are made, and what happens when the disk fails.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use russet_persist::check::check;
+use russet_persist::file::Files;
+use russet_server::{Options, start};
+use russet_testkit::disk::{Call, Disk};
+use russet_testkit::{Client, Process, Random, Reply, Setup};
+
+use crate::commands::dump::fill;
+use crate::{Server, server};
+
+const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn process(arguments: &[&str]) -> Process {
+    let arguments = [&["--enable-debug-command", "yes"][..], arguments].concat();
+    Setup::new(RUSSET).args(arguments).start().expect("it starts")
+}
+
+/// What a command answers: texts and errors as they are.
+fn run(client: &mut Client, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let reply = client.cmd(&words);
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    reply.bytes().map_or_else(|| reply.to_string(), text)
+}
+
+/// Fails if the answer is another one.
+fn ok(client: &mut Client, line: &str) {
+    assert_eq!(run(client, line), "OK", "{line}");
+}
+
+fn figure(client: &mut Client, name: &str) -> String {
+    let text = run(client, "INFO persistence");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
+}
+
+/// How often something is tried: as the environment says, or so often that nobody has to wait for it.
+fn times(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+fn await_saved(client: &mut Client) {
+    until("the snapshot ends", || figure(client, "rdb_bgsave_in_progress") == "0");
+}
+
+/// The digest of what a server finds in a file.
+fn digest_of(file: &Path) -> String {
+    let other = server();
+    std::fs::copy(file, other.dir().join("dump.rdb")).expect("a file to copy");
+    let mut client = other.client();
+    ok(&mut client, "DEBUG RELOAD NOSAVE");
+    run(&mut client, "DEBUG DIGEST")
+}
+
+#[test]
+fn what_was_saved_survives_a_kill() {
+    let mut server = process(&["--save", ""]);
+    let mut client = server.client().unwrap();
+    fill(&mut client);
+    ok(&mut client, "SAVE");
+    let saved = run(&mut client, "DEBUG DIGEST");
+    client.cmd(&["SET", "after", "the moment"]);
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let mut client = server.client().unwrap();
+    assert_eq!(run(&mut client, "DEBUG DIGEST"), saved);
+    assert_eq!(run(&mut client, "EXISTS after"), "0");
+    let names: Vec<_> =
+        std::fs::read_dir(server.dir()).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("temp-")), "{names:?}");
+}
+
+#[test]
+fn a_reload_changes_nothing() {
+    let server = server();
+    let mut client = server.client();
+    fill(&mut client);
+    ok(&mut client, "SELECT 5");
+    ok(&mut client, "SET k v EX 1000");
+    let before = run(&mut client, "DEBUG DIGEST");
+    ok(&mut client, "DEBUG RELOAD");
+    assert_eq!(run(&mut client, "DEBUG DIGEST"), before);
+    assert!(run(&mut client, "TTL k").parse::<u64>().unwrap() > 900);
+    ok(&mut client, "SET k other");
+    assert!(
+        run(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH").starts_with("ERR Error trying to load")
+    );
+    ok(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
+    assert_eq!(run(&mut client, "DEBUG DIGEST"), before);
+    assert!(run(&mut client, "DEBUG RELOAD NOW").starts_with("ERR DEBUG RELOAD only supports"));
+}
+
+#[test]
+fn fields_that_end_are_saved_with_their_ends() {
+    let server = server();
+    let mut client = server.client();
+    run(&mut client, "HSET small a 1 b 2");
+    run(&mut client, "HPEXPIREAT small 4000000000000 FIELDS 1 a");
+    for n in 0..3000 {
+        client.cmd(&["HSET", "big", &format!("field-{n}"), "some value of some length"]);
+    }
+    run(&mut client, "HPEXPIREAT big 4000000001000 FIELDS 1 field-7");
+    let before = run(&mut client, "DEBUG DIGEST");
+    ok(&mut client, "DEBUG RELOAD");
+    assert_eq!(run(&mut client, "DEBUG DIGEST"), before);
+    ok(&mut client, "SAVE");
+    assert_eq!(digest_of(&server.dir().join("dump.rdb")), before);
+    assert_eq!(
+        run(&mut client, "HPEXPIRETIME big FIELDS 2 field-7 field-8"),
+        "[4000000001000, -1]"
+    );
+    let (found, result) = check(&Files, &server.dir().join("dump.rdb"));
+    assert!(result.is_ok() && found.is_checked && found.version == 12, "{found}");
+}
+
+/// All types, in two databases, and collections that are written in pieces.
+fn fill_for_the_walk(client: &mut Client) {
+    ok(client, "SELECT 3");
+    for n in 0..200 {
+        client.cmd(&["SET", &format!("k{n}"), "v"]);
+    }
+    ok(client, "SELECT 0");
+    fill(client);
+    for n in 0..4000 {
+        let element = format!("{n}-and-some-more-bytes-behind-it");
+        client.send(&["RPUSH", "huge-list", &element]).expect("no error");
+        client.send(&["SADD", "huge-set", &element]).expect("no error");
+        client.send(&["HSET", "huge-hash", &element, &element]).expect("no error");
+        client.send(&["ZADD", "huge-scores", &n.to_string(), &element]).expect("no error");
+        client
+            .send(&["XADD", "huge-stream", &format!("{}-1", n + 1), "f", &element])
+            .expect("no error");
+    }
+    (0..20_000).for_each(|_| drop(client.recv().expect("no error")));
+    run(client, "XGROUP CREATE huge-stream group 0");
+    run(client, "XREADGROUP GROUP group one COUNT 1000 STREAMS huge-stream >");
+}
+
+#[test]
+fn whatever_happens_during_a_snapshot_it_tells_of_its_moment() {
+    let changes: &[&[&str]] = &[
+        &[],
+        &["FLUSHALL"],
+        &["FLUSHDB", "SET text again"],
+        &["SWAPDB 0 3", "SET k5 w", "DEL text", "SELECT 3", "DEL list", "SET text w"],
+        &["SWAPDB 0 3", "FLUSHALL", "SWAPDB 3 0"],
+        &[
+            "RENAME text other",
+            "RENAME huge-list long-list",
+            "MOVE hash 3",
+            "COPY scores scores-too",
+        ],
+        &[
+            "APPEND long x",
+            "SETRANGE long 50000 yyyy",
+            "SET text short",
+            "INCR number",
+            "EXPIRE list 1000",
+        ],
+        &[
+            "RPUSH huge-list x",
+            "SADD huge-set x",
+            "HSET huge-hash x y",
+            "ZADD huge-scores 1 x",
+            "XADD huge-stream * f v",
+            "XACK huge-stream group 5-1",
+        ],
+        &[
+            "DEL huge-list",
+            "DEL huge-set",
+            "UNLINK huge-hash",
+            "DEL huge-scores",
+            "DEL huge-stream",
+        ],
+        &[
+            "LPOP huge-list 3000",
+            "SPOP huge-set 3000",
+            "ZREMRANGEBYRANK huge-scores 0 2000",
+            "XTRIM huge-stream MAXLEN 5",
+            "HDEL huge-hash 7-and-some-more-bytes-behind-it",
+        ],
+    ];
+    for changes in changes {
+        let server = server();
+        let mut client = server.client();
+        fill_for_the_walk(&mut client);
+        let before = run(&mut client, "DEBUG DIGEST");
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 1000");
+        assert_eq!(run(&mut client, "BGSAVE"), "Background saving started");
+        assert_eq!(run(&mut client, "BGSAVE"), "ERR Background save already in progress");
+        assert_eq!(run(&mut client, "SAVE"), "ERR Background save already in progress");
+        until("the snapshot has begun", || figure(&mut client, "current_save_keys_total") != "0");
+        for change in *changes {
+            let reply = run(&mut client, change);
+            assert!(!reply.starts_with("ERR"), "{change}: {reply}");
+        }
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 0");
+        await_saved(&mut client);
+        assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "ok");
+        let file = server.dir().join("dump.rdb");
+        let (found, result) = check(&Files, &file);
+        assert!(result.is_ok() && found.is_checked, "{changes:?}: {result:?} {found}");
+        assert_eq!(digest_of(&file), before, "{changes:?}");
+    }
+}
+
+#[test]
+fn a_snapshot_under_load_shows_every_transaction_whole() {
+    const PAIRS: usize = 3000;
+    let server = server();
+    let mut client = server.client();
+    for n in 0..PAIRS {
+        client.cmd(&["MSET", &format!("a{n}"), "0", &format!("b{n}"), "0"]);
+    }
+    let is_over = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            let mut client = server.client();
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                while !is_over.load(Ordering::Relaxed) {
+                    let (n, value) = (random.below(PAIRS as u64), random.bits().to_string());
+                    let (a, b) = (format!("a{n}"), format!("b{n}"));
+                    if random.percent(50) {
+                        client.cmd(&["MSET", &a, &value, &b, &value]);
+                        continue;
+                    }
+                    for words in [
+                        &["MULTI"][..],
+                        &["SET", &a, &value],
+                        &["INCR", "sum"],
+                        &["INCR", &format!("part{seed}")],
+                        &["SET", &b, &value],
+                        &["EXEC"],
+                    ] {
+                        client.cmd(words);
+                    }
+                }
+            });
+        }
+        for _ in 0..5 {
+            run(&mut client, "BGSAVE");
+            await_saved(&mut client);
+            assert_whole(&server.dir().join("dump.rdb"), PAIRS);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+fn assert_whole(file: &Path, pairs: usize) {
+    let other = server();
+    std::fs::copy(file, other.dir().join("dump.rdb")).expect("a file to copy");
+    let mut client = other.client();
+    ok(&mut client, "DEBUG RELOAD NOSAVE");
+    for n in 0..pairs {
+        let reply = client.cmd(&["MGET", &format!("a{n}"), &format!("b{n}")]);
+        let Reply::Array(pair) = reply else { panic!("{reply}") };
+        assert!(pair[0] == pair[1] && pair[0].to_string() != "(nil)", "{n}: {pair:?}");
+    }
+    let mut number =
+        |key: &str| run(&mut client, &format!("GET {key}")).parse::<u64>().unwrap_or(0);
+    assert_eq!(number("sum"), number("part0") + number("part1") + number("part2"));
+}
+
+#[test]
+fn a_save_rule_saves_when_enough_has_changed() {
+    let server = server();
+    let mut client = server.client();
+    client.cmd(&["CONFIG", "SET", "save", "1 3"]);
+    for n in 0..3 {
+        client.cmd(&["SET", &n.to_string(), "v"]);
+    }
+    assert_eq!(figure(&mut client, "rdb_changes_since_last_save"), "3");
+    until("the rule saves", || figure(&mut client, "rdb_saves") == "1");
+    assert_eq!(figure(&mut client, "rdb_changes_since_last_save"), "0");
+    assert!(server.dir().join("dump.rdb").exists());
+    let saved: u64 = run(&mut client, "LASTSAVE").parse().unwrap();
+    assert_eq!(figure(&mut client, "rdb_last_save_time"), saved.to_string());
+}
+
+#[test]
+fn a_shutdown_saves_if_there_are_rules_or_it_is_told_to() {
+    for (arguments, line, is_saved) in [
+        (&["--save", "3600 1"][..], "SHUTDOWN", true),
+        (&["--save", "3600 1"], "SHUTDOWN NOSAVE", false),
+        (&["--save", ""], "SHUTDOWN", false),
+        (&["--save", ""], "SHUTDOWN SAVE", true),
+        (&["--save", "3600 1"], "signal", true),
+    ] {
+        let mut server = process(arguments);
+        let mut client = server.client().unwrap();
+        ok(&mut client, "SET k v");
+        if line == "signal" {
+            server.signal("TERM").unwrap();
+        } else {
+            client.send(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+        assert!(server.wait().unwrap().success());
+        assert_eq!(server.dir().join("dump.rdb").exists(), is_saved, "{line}");
+        server.restart().unwrap();
+        let there = run(&mut server.client().unwrap(), "EXISTS k");
+        assert_eq!(there, if is_saved { "1" } else { "0" }, "{line}");
+    }
+}
+
+#[test]
+fn while_it_loads_it_says_so_and_how_far_it_is() {
+    let mut server = process(&["--save", "", "--key-load-delay", "2000"]);
+    let mut client = server.client().unwrap();
+    for n in 0..1000 {
+        client.cmd(&["SET", &n.to_string(), &"v".repeat(100)]);
+    }
+    ok(&mut client, "SAVE");
+    server.kill().unwrap();
+    let address = server.addr();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let mut client = None;
+            until("it listens", || {
+                client = Client::connect(address).ok();
+                client.is_some()
+            });
+            let mut client = client.expect("it listens");
+            let refused = run(&mut client, "GET 1");
+            let text = run(&mut client, "INFO persistence");
+            (refused, text)
+        });
+        server.restart().unwrap();
+        let (refused, text) = watch.join().unwrap();
+        assert_eq!(refused, "LOADING Redis is loading the dataset in memory");
+        assert!(text.contains("loading:1") && text.contains("loading_loaded_perc:"), "{text}");
+    });
+    assert_eq!(run(&mut server.client().unwrap(), "DBSIZE"), "1000");
+    assert_eq!(figure(&mut server.client().unwrap(), "rdb_last_load_keys_loaded"), "1000");
+}
+
+#[test]
+fn a_damaged_file_is_not_loaded_and_stays_as_it_is() {
+    let mut server = process(&["--save", ""]);
+    let mut client = server.client().unwrap();
+    fill(&mut client);
+    ok(&mut client, "SAVE");
+    server.kill().unwrap();
+    let file = server.dir().join("dump.rdb");
+    let whole = std::fs::read(&file).unwrap();
+    for at in [3, 60, whole.len() / 2, whole.len() - 3] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::write(&file, &damaged).unwrap();
+        assert!(server.restart().is_err(), "byte {at}");
+        assert_eq!(std::fs::read(&file).unwrap(), damaged);
+    }
+    std::fs::write(&file, &whole[..whole.len() - 20]).unwrap();
+    assert!(server.restart().is_err());
+    std::fs::write(&file, &whole).unwrap();
+    server.restart().unwrap();
+}
+
+#[test]
+fn dur_10_no_flipped_bit_of_a_snapshot_is_accepted() {
+    let server = server();
+    let mut client = server.client();
+    fill(&mut client);
+    ok(&mut client, "SAVE");
+    let whole = std::fs::read(server.dir().join("dump.rdb")).unwrap();
+    let (disk, path, mut random) = (Disk::new(), Path::new("/dump.rdb"), Random::new(10));
+    use russet_persist::vfs::Vfs;
+    disk.replace(path, &whole).unwrap();
+    assert!(check(&disk, path).1.is_ok());
+    for _ in 0..times("RUSSET_FLIPS", 200) {
+        let (at, bit) = (random.below(whole.len() as u64) as usize, random.below(8));
+        disk.damage(path, |bytes| bytes[at] ^= 1 << bit);
+        let (found, result) = check(&disk, path);
+        assert!(result.is_err(), "byte {at}, bit {bit}: {found}");
+        disk.damage(path, |bytes| bytes[at] ^= 1 << bit);
+    }
+}
+
+/// A server in this process whose files are on a disk that fails.
+fn on(disk: &Disk) -> (russet_server::Handle, Client) {
+    let mut config = russet_config::Config::new().with_cores(2);
+    let arguments = ["--dir", "/data", "--enable-debug-command", "yes"].map(str::to_owned);
+    config.load_args(&arguments, &mut |_| Err(String::new())).expect("a good line");
+    let vfs = Arc::new(disk.clone());
+    let options = Options { on_free_port: true, vfs, ..Options::default() };
+    let handle = start(config, options).expect("it starts");
+    let client = Client::connect(handle.address()).expect("it listens");
+    (handle, client)
+}
+
+#[test]
+fn after_a_failed_snapshot_writes_are_refused_until_one_succeeds() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk);
+    ok(&mut client, "SET k v");
+    disk.fail(Call::Sync, 0, 5, true);
+    run(&mut client, "BGSAVE");
+    await_saved_or_not(&mut client);
+    assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "err");
+    for line in ["SET k w", "DEL k", "PING"] {
+        assert!(
+            run(&mut client, line).starts_with("MISCONF Redis is configured to save"),
+            "{line}"
+        );
+    }
+    assert_eq!(run(&mut client, "GET k"), "v");
+    assert_eq!(run(&mut client, "SAVE"), "ERR");
+    ok(&mut client, "CONFIG SET stop-writes-on-bgsave-error no");
+    ok(&mut client, "SET k w");
+    ok(&mut client, "CONFIG SET stop-writes-on-bgsave-error yes");
+    assert!(run(&mut client, "SET k x").starts_with("MISCONF"));
+    disk.heal();
+    ok(&mut client, "SAVE");
+    ok(&mut client, "SET k x");
+    assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "ok");
+}
+
+fn await_saved_or_not(client: &mut Client) {
+    until("the snapshot ends", || figure(client, "rdb_bgsave_in_progress") == "0");
+}
+
+#[test]
+fn whichever_call_fails_the_file_before_stands_and_the_next_one_is_whole() {
+    use russet_persist::vfs::Vfs;
+    let path = Path::new("/data/dump.rdb");
+    for call in [Call::Create, Call::Write, Call::Sync, Call::Rename, Call::SyncDirectory] {
+        let disk = Disk::new();
+        let (_handle, mut client) = on(&disk);
+        ok(&mut client, "CONFIG SET stop-writes-on-bgsave-error no");
+        for n in 0..2000 {
+            client.cmd(&["SET", &format!("key-{n}"), &"v".repeat(400)]);
+        }
+        ok(&mut client, "SAVE");
+        for after in 0.. {
+            ok(&mut client, &format!("SET last {after}"));
+            disk.fail(call, after, 28, false);
+            let is_ok = run(&mut client, "SAVE") == "OK";
+            let (found, result) = check(&disk, path);
+            assert!(result.is_ok() && found.is_checked, "{call:?} {after}: {result:?}");
+            let names: Vec<_> = disk.list(Path::new("/data")).unwrap();
+            assert_eq!(names, [Path::new("dump.rdb")], "{call:?} {after}");
+            disk.heal();
+            if is_ok {
+                assert!(after > 0, "{call:?} never failed");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_the_old_snapshot_or_the_new() {
+    let path = Path::new("/data/dump.rdb");
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk);
+    let mut seen = BTreeSet::new();
+    for seed in 0..times("RUSSET_CRASHES", 200) {
+        client.cmd(&["SET", &format!("key-{seed}"), &"v".repeat(3000)]);
+        run(&mut client, "BGSAVE");
+        let mut random = Random::new(seed);
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_micros(random.below(400)));
+            let left = disk.crash(&mut random);
+            use russet_persist::vfs::Vfs;
+            if left.open(path).is_err() {
+                assert!(seed == 0 || seen.is_empty(), "a snapshot that was there is gone");
+                continue;
+            }
+            let (found, result) = check(&left, path);
+            assert!(result.is_ok() && found.is_checked, "seed {seed}: {result:?}");
+            let keys: u64 = found.databases.values().flat_map(|types| types.values()).sum();
+            assert!(keys == seed || keys == seed + 1, "seed {seed}: {keys} keys");
+            seen.insert(keys);
+        }
+        await_saved_or_not(&mut client);
+        assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "ok");
+    }
+    assert!(seen.len() > 10);
+}
+
+#[test]
+fn a_server_without_rules_does_not_save_and_says_so() {
+    let server = Server::with(&["--save", ""]);
+    let mut client = server.client();
+    ok(&mut client, "SET k v");
+    assert_eq!(figure(&mut client, "rdb_saves"), "0");
+    assert_eq!(
+        run(&mut client, "BGSAVE CANCEL"),
+        "ERR Background saving is currently not in progress or scheduled"
+    );
+    assert!(run(&mut client, "BGSAVE NOW").starts_with("ERR syntax error"));
+}
