@@ -52,6 +52,8 @@ mod durability {
     mod snapshot;
 }
 mod events;
+/// What happens when memory is full.
+mod eviction;
 /// What Prometheus reads.
 mod metrics;
 mod order;

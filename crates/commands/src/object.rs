@@ -1,5 +1,7 @@
 //! OBJECT: how values are kept.
 
+use std::sync::atomic::Ordering;
+
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{RO, at};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
@@ -104,8 +106,11 @@ fn idletime(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn refcount(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    // Redis shares none where each must know how it is used.
+    let has_limit = cx.state.tunables.memory_max.load(Ordering::Relaxed) > 0;
+    let shares = !(has_limit && cx.state.ceiling.goes_by_use());
     answer(cx, args, |entry| match entry.view() {
-        View::Int(0..SHARED_MAX) => Ok(SHARED),
+        View::Int(0..SHARED_MAX) if shares => Ok(SHARED),
         _ => Ok(1),
     })
 }

@@ -302,9 +302,11 @@ const EVICTION: Names = &[
     ("volatile-lfu", 2),
     ("volatile-random", 3),
     ("volatile-ttl", 4),
+    ("volatile-lrm", 8),
     ("allkeys-lru", 5),
     ("allkeys-lfu", 6),
     ("allkeys-random", 7),
+    ("allkeys-lrm", 9),
     ("noeviction", 0),
 ];
 

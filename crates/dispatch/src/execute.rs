@@ -28,6 +28,7 @@ use crate::commandlog::Ran;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
+use crate::eviction;
 use crate::meter::Late;
 use crate::monitor;
 use crate::request::Request;
@@ -252,7 +253,11 @@ impl Executor {
         prepared: Prepared,
         out: &mut Output,
     ) -> Option<Halt> {
-        let rules = state.rules.load(Ordering::Acquire);
+        let mut rules = state.rules.load(Ordering::Acquire);
+        if rules & rule::OVER != 0 {
+            eviction::relieve(state, &self.thread);
+            rules = state.rules.load(Ordering::Acquire);
+        }
         let Some(row) = prepared.row.filter(|row| row.takes(spans.len())) else {
             let error = explain(state, session, input, spans);
             return self.refuse(state, session, prepared.row, &error, out);
@@ -365,6 +370,9 @@ impl Executor {
             cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
         drop(cx);
+        if self.thread.must_ask() {
+            eviction::repay(state, &self.thread);
+        }
         let reply_bytes = out.len().saturating_sub(mark.offset());
         let observe = &state.tunables.observe;
         if prepared.is_brief
@@ -809,6 +817,7 @@ fn finish_touched(data: &mut Data<'_>) {
         if let Some(lsn) = lsn {
             shard.lsn = lsn;
         }
+        data.thread.keep_books(shard);
         shard.finish();
     }
     let stamp = lsn.unwrap_or_default();

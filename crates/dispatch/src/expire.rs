@@ -84,6 +84,7 @@ fn removed_in(state: &State, thread: &Thread, index: u32) -> usize {
         thread.counters.expired.add(keys as u64);
         thread.counters.expired_fields.add(fields as u64);
         ended.tell(state, thread, &mut shard);
+        thread.keep_books(&mut shard);
         shard.finish();
         drop(shard);
         thread.call();
@@ -143,6 +144,7 @@ pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
     let mut ended = Ended::of(state);
     ended.key(db, key.into());
     ended.tell(state, thread, &mut shard);
+    thread.keep_books(&mut shard);
     shard.finish();
 }
 

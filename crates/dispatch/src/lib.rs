@@ -20,6 +20,7 @@ pub mod commandlog;
 pub mod context;
 pub mod effect;
 pub mod error;
+pub mod eviction;
 pub mod execute;
 pub mod expire;
 pub mod fieldsets;

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use russet_config::{Config, Id, OutputBufferLimit, SetError, event, id};
+use russet_engine::eviction::Pool;
 use russet_engine::random::Random;
 use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
@@ -17,6 +18,7 @@ use crate::blocking::Blocked;
 use crate::burden::Burden;
 use crate::clock::Clock;
 use crate::commandlog::CommandLogs;
+use crate::eviction::Ceiling;
 use crate::hotkeys::{HotKeys, Wish};
 use crate::latency::Latency;
 use crate::mailbox::{Calls, Mail};
@@ -40,8 +42,10 @@ pub mod rule {
     pub const PAUSE_ALL: u32 = 2;
     /// Data is being loaded.
     pub const LOADING: u32 = 4;
-    /// Memory is full: commands that need more are refused.
+    /// Memory is full, and nothing may be evicted: commands that need more are refused.
     pub const FULL: u32 = 8;
+    /// There is more data than there may be: every command tries to make room first.
+    pub const OVER: u32 = 16;
     /// Somebody monitors: every command is shown.
     pub const MONITORED: u32 = 1 << 8;
     /// A snapshot has more to write than may wait: whatever may change data waits.
@@ -88,6 +92,8 @@ pub struct State {
     pub tracking: Tracking,
     /// What clients take of memory.
     pub burden: Burden,
+    /// How much data there may be.
+    pub ceiling: Ceiling,
     /// Until when CLIENT PAUSE holds, in milliseconds since 1970.
     pub paused_until_ms: AtomicU64,
     /// Whether active expiry runs; DEBUG SET-ACTIVE-EXPIRE.
@@ -209,7 +215,8 @@ pub struct Tunables {
     pub clients_max: AtomicUsize,
     /// `maxmemory`.
     pub memory_max: AtomicU64,
-    /// How uses of keys are noted: zero by recency, else [`IS_LFU`], `lfu-log-factor` from bit 31 on, `lfu-decay-time` below.
+    /// How uses of keys are noted: zero by recency, or [`IS_LRM`], or [`IS_LFU`] with `lfu-log-factor` from bit 31 on, `lfu-decay-time`
+    /// below.
     access: AtomicU64,
     /// `rdbcompression`.
     pub compresses: AtomicBool,
@@ -239,6 +246,9 @@ pub struct Tunables {
 
 /// Among the bits of how uses are noted: `maxmemory-policy` is one of the LFU policies.
 const IS_LFU: u64 = 1 << 63;
+
+/// Or one of the LRM policies.
+const IS_LRM: u64 = 1 << 62;
 
 /// Bits of one of its parameters.
 const LFU_BITS: u32 = 31;
@@ -291,6 +301,7 @@ impl Tunables {
     pub fn access(&self, now: u64) -> Access {
         match self.access.load(Ordering::Relaxed) {
             0 => Access::recency(now),
+            IS_LRM => Access::change(now),
             bits => {
                 let parameter = |shift: u32| (bits >> shift) as u32 & (u32::MAX >> 1);
                 Access::frequency(now, parameter(LFU_BITS), parameter(0))
@@ -328,6 +339,7 @@ impl State {
             monitors: Monitors::default(),
             tracking: Tracking::default(),
             burden: Burden::default(),
+            ceiling: Ceiling::default(),
             paused_until_ms: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             is_cron_paused: AtomicBool::new(false),
@@ -360,6 +372,7 @@ impl State {
             meter: Meter::default(),
             random: RefCell::new(Random::new(seed)),
             calls: RefCell::default(),
+            pool: RefCell::default(),
         }
     }
 
@@ -479,9 +492,13 @@ impl State {
         let (log_factor, decay) =
             (number(const { id("lfu-log-factor") }), number(const { id("lfu-decay-time") }));
         let frequency = IS_LFU | log_factor << LFU_BITS | decay;
-        tunables
-            .access
-            .store(if policy.ends_with("lfu") { frequency } else { 0 }, Ordering::Relaxed);
+        let access = match policy.rsplit('-').next() {
+            Some("lfu") => frequency,
+            Some("lrm") => IS_LRM,
+            _ => 0,
+        };
+        tunables.access.store(access, Ordering::Relaxed);
+        self.ceiling.apply(&config);
         let [normal, _, pubsub] = config.output_buffer_limits();
         tunables.output_normal.apply(normal);
         tunables.output_pubsub.apply(pubsub);
@@ -503,16 +520,6 @@ impl State {
             && !config.save_rules().is_empty();
         let is_ok = self.persistence.is_ok.load(Ordering::Relaxed);
         self.set_rule(rule::UNSAVED, is_wanted && !is_ok);
-    }
-
-    /// Sets the rule that refuses commands when memory is full. Buffers of clients have a bound of their own and do not fill it.
-    pub fn judge_memory(&self) {
-        self.judge_burden();
-        let limit = self.tunables.memory_max.load(Ordering::Relaxed);
-        let used = self.gauges.used_memory.load(Ordering::Relaxed);
-        let is_full =
-            limit > 0 && used > limit && used.saturating_sub(self.burden_beside_data()) > limit;
-        self.set_rule(rule::FULL, is_full);
     }
 
     /// Who may use DEBUG: `yes`, `local` or `no`.
@@ -578,6 +585,8 @@ pub struct Thread {
     pub meter: Meter,
     random: RefCell<Random>,
     calls: RefCell<Calls>,
+    /// Who may go next when memory is full.
+    pub(crate) pool: RefCell<Pool>,
 }
 
 impl Thread {

@@ -6,9 +6,10 @@
 mod histogram;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 pub use self::histogram::{Distribution, Histogram};
@@ -133,6 +134,10 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)*
             /// Changes to data; CONFIG RESETSTAT leaves them.
             pub changes: Counter,
+            /// Bytes of data that the thread has added, less those that it has removed; CONFIG RESETSTAT leaves them. May be negative.
+            pub data_bytes: Counter,
+            /// Up to where those may grow before the thread looks at what all threads have added. Others may set it back.
+            pub data_bytes_max: AtomicI64,
             /// The longest turn, in nanoseconds.
             pub turn_max_ns: Counter,
             /// The most commands in one turn.
@@ -164,6 +169,8 @@ macro_rules! counters {
                 Self {
                     $($name: Counter::new(),)*
                     changes: Counter::new(),
+                    data_bytes: Counter::new(),
+                    data_bytes_max: AtomicI64::new(i64::MIN),
                     turn_max_ns: Counter::new(),
                     turn_commands_max: Counter::new(),
                     commands,
@@ -213,6 +220,8 @@ counters! {
     writes,
     /// Error replies.
     errors,
+    /// Keys removed since memory was full.
+    evicted,
     /// Times a command found a shard held and had to come again.
     busy,
     /// Clients cut since they did not read their replies.
@@ -286,7 +295,8 @@ pub struct Stats {
     connected: AtomicU64,
     /// Counted by the acceptor.
     refused: AtomicU64,
-    threads: Mutex<Vec<Arc<Counters>>>,
+    /// Read on every way to more memory where that is short, so without a lock.
+    threads: ArcSwap<Vec<Arc<Counters>>>,
     commands: usize,
 }
 
@@ -302,7 +312,7 @@ impl Stats {
         Self {
             connected: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            threads: Mutex::default(),
+            threads: ArcSwap::default(),
             commands,
         }
     }
@@ -325,41 +335,72 @@ impl Stats {
     /// Counters for one more thread.
     pub fn thread(&self, name: &str) -> Arc<Counters> {
         let counters = Arc::new(Counters::new(self.commands, name.to_owned()));
-        self.threads.lock().push(Arc::clone(&counters));
+        self.threads.rcu(|threads| {
+            let mut more = Vec::clone(threads);
+            more.push(Arc::clone(&counters));
+            more
+        });
         counters
     }
 
     /// Every thread's counters, in the order in which the threads came.
     pub fn threads(&self) -> Vec<Arc<Counters>> {
-        self.threads.lock().clone()
+        Vec::clone(&self.threads.load())
+    }
+
+    /// Bytes of data: entries, tables and indexes. As exact as can be said while others add to it. O(threads).
+    pub fn data_bytes(&self) -> i64 {
+        self.threads.load().iter().map(|counters| counters.data_bytes.get() as i64).sum()
+    }
+
+    /// Bytes of data, and those together with what threads may add to them without asking. O(threads).
+    pub(crate) fn data_bytes_promised(&self) -> (i64, i64) {
+        let one = |counters: &Arc<Counters>| {
+            let bytes = counters.data_bytes.get() as i64;
+            let max = counters.data_bytes_max.load(Ordering::Relaxed);
+            (bytes, if max == i64::MAX { bytes } else { bytes.max(max) })
+        };
+        let threads = self.threads.load();
+        threads.iter().map(one).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+    }
+
+    /// Has every thread look at the bound of memory before it adds more data; or never, where there is none.
+    pub(crate) fn recall(&self, is_bounded: bool) {
+        let max = if is_bounded { i64::MIN } else { i64::MAX };
+        self.threads.load().iter().for_each(|c| c.data_bytes_max.store(max, Ordering::Relaxed));
+    }
+
+    /// How many threads there are.
+    pub(crate) fn thread_count(&self) -> usize {
+        self.threads.load().len()
     }
 
     /// The sum over all threads.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        self.threads.lock().iter().for_each(|counters| totals.add(counters));
+        self.threads.load().iter().for_each(|counters| totals.add(counters));
         totals
     }
 
     /// The counts of a command.
     pub fn command(&self, id: usize) -> CommandTotals {
-        CommandTotals::of(&self.threads.lock(), id)
+        CommandTotals::of(&self.threads.load(), id)
     }
 
     /// How long calls of a command took.
     pub fn latency(&self, id: usize) -> Distribution {
-        latency_of(&self.threads.lock(), id)
+        latency_of(&self.threads.load(), id)
     }
 
     /// Changes to data since the start.
     pub fn changes(&self) -> u64 {
-        self.threads.lock().iter().map(|counters| counters.changes.get()).sum()
+        self.threads.load().iter().map(|counters| counters.changes.get()).sum()
     }
 
     /// Error codes and how often each was sent, by code.
     pub fn errors(&self) -> BTreeMap<Box<str>, u64> {
         let mut errors = BTreeMap::new();
-        for counters in self.threads.lock().iter() {
+        for counters in self.threads.load().iter() {
             for (code, count) in counters.kinds.lock().iter() {
                 *errors.entry_ref_or_insert(code) += count;
             }
@@ -369,7 +410,7 @@ impl Stats {
 
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
-        self.threads.lock().iter().for_each(|counters| counters.reset());
+        self.threads.load().iter().for_each(|counters| counters.reset());
         self.connected.store(0, Ordering::Relaxed);
         self.refused.store(0, Ordering::Relaxed);
     }

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! recency:    | seconds since 1970: 24 bits                 |
+//! change:     | seconds since 1970: 24 bits                 |
 //! frequency:  | minutes since 1970: 16 bits | count: 8 bits |
 //! ```
 //!
-//! Which of the two holds is a matter of the eviction policy, so it is not written down anywhere in the entry: when the policy changes,
+//! Which of them holds is a matter of the eviction policy, so it is not written down anywhere in the entry: when the policy changes,
 //! the bits of entries that are there mean little until these are used again, as in Redis.
 //!
 //! The count is Morris': the higher it is, the less likely one more use raises it, so that eight bits reach from one use to a million.
 //! While an entry is not used, its count falls by one every so many minutes; that is worked out when the entry is looked at.
 //!
-//! Whoever evicts asks three things of a policy: what an entry begins with ([`Access::first`]), what a use makes of it
-//! ([`Access::hit`]), and how much it is worth ([`Access::idle_seconds`], [`Access::count`]). Nothing is kept outside of the entry, so
-//! that a use costs a store into a line that is in the cache already. A change of the value counts as a use, and a removal as nothing.
+//! Whoever evicts asks four things of a policy: what an entry begins with ([`Access::first`]), what a use makes of it
+//! ([`Access::hit`]), and a change ([`Access::update`]), and who is to go first ([`Access::rank`]). Nothing is kept outside of the
+//! entry, so that a use costs a store into a line that is in the cache already.
 
 /// The bits of the clock that an entry has room for.
 const CLOCK_MASK: u32 = 0x00ff_ffff;
@@ -32,6 +33,8 @@ const COUNT_MAX: u32 = u8::MAX as u32;
 pub enum Access {
     /// When the last one was: what this second is.
     Recency(u32),
+    /// When the last change was: what this second is.
+    Change(u32),
     /// How many there were.
     Frequency(Frequency),
 }
@@ -54,6 +57,11 @@ impl Access {
         Self::Recency((now_ms / 1000) as u32 & CLOCK_MASK)
     }
 
+    /// By the last change, at this millisecond since 1970.
+    pub const fn change(now_ms: u64) -> Self {
+        Self::Change((now_ms / 1000) as u32 & CLOCK_MASK)
+    }
+
     /// By frequency, at this millisecond since 1970.
     pub const fn frequency(now_ms: u64, log_factor: u32, decay_minutes: u32) -> Self {
         let minutes = (now_ms / 60_000) as u32 & MINUTES_MASK;
@@ -64,7 +72,7 @@ impl Access {
     #[inline]
     pub const fn first(self) -> u32 {
         match self {
-            Self::Recency(clock) => clock,
+            Self::Recency(clock) | Self::Change(clock) => clock,
             Self::Frequency(frequency) => frequency.bits(COUNT_FIRST),
         }
     }
@@ -74,14 +82,36 @@ impl Access {
     pub fn hit(self, bits: u32, dice: impl FnOnce() -> u64) -> u32 {
         match self {
             Self::Recency(clock) => clock,
+            Self::Change(_) => bits,
             Self::Frequency(frequency) => frequency.hit(bits, dice()),
+        }
+    }
+
+    /// The bits of an entry that had these and is changed.
+    #[inline]
+    pub fn update(self, bits: u32, dice: impl FnOnce() -> u64) -> u32 {
+        match self {
+            Self::Change(clock) => clock,
+            _ => self.hit(bits, dice),
+        }
+    }
+
+    /// Whoever has the highest goes first.
+    pub const fn rank(self, bits: u32) -> u64 {
+        match self {
+            Self::Recency(clock) | Self::Change(clock) => {
+                (clock.wrapping_sub(bits) & CLOCK_MASK) as u64
+            }
+            Self::Frequency(frequency) => (COUNT_MAX - frequency.count(bits)) as u64,
         }
     }
 
     /// The bits of an entry that was last used so many seconds ago, where that is what they say.
     pub const fn idle_for(self, seconds: u64) -> Option<u32> {
         match self {
-            Self::Recency(clock) => Some(clock.wrapping_sub(seconds as u32) & CLOCK_MASK),
+            Self::Recency(clock) | Self::Change(clock) => {
+                Some(clock.wrapping_sub(seconds as u32) & CLOCK_MASK)
+            }
             Self::Frequency(_) => None,
         }
     }
@@ -89,7 +119,7 @@ impl Access {
     /// The bits of an entry with this count, where there is one.
     pub const fn counted(self, count: u8) -> Option<u32> {
         match self {
-            Self::Recency(_) => None,
+            Self::Recency(_) | Self::Change(_) => None,
             Self::Frequency(frequency) => Some(frequency.bits(count as u32)),
         }
     }
@@ -97,7 +127,9 @@ impl Access {
     /// For how many seconds an entry has not been used, where its bits say that.
     pub const fn idle_seconds(self, bits: u32) -> Option<u32> {
         match self {
-            Self::Recency(clock) => Some(clock.wrapping_sub(bits) & CLOCK_MASK),
+            Self::Recency(clock) | Self::Change(clock) => {
+                Some(clock.wrapping_sub(bits) & CLOCK_MASK)
+            }
             Self::Frequency(_) => None,
         }
     }
@@ -105,7 +137,7 @@ impl Access {
     /// The count of an entry as it is by now, where it has one.
     pub const fn count(self, bits: u32) -> Option<u32> {
         match self {
-            Self::Recency(_) => None,
+            Self::Recency(_) | Self::Change(_) => None,
             Self::Frequency(frequency) => Some(frequency.count(bits)),
         }
     }

@@ -622,6 +622,14 @@ impl Large {
         }
     }
 
+    /// Bytes that this takes from the allocator.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Chunks(chunks) => usable(size_of::<Chunks>()) + chunks.heap_bytes(),
+            Self::Object(object) => object.as_ref().heap_bytes(),
+        }
+    }
+
     /// About how many allocations freeing this costs.
     pub fn free_cost(&self) -> usize {
         match self {

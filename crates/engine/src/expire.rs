@@ -89,6 +89,25 @@ impl ExpiryIndex {
         self.head.first().copied()
     }
 
+    /// Some pair, each with about the same chance. `dice` gives random numbers. O(blocks).
+    pub fn sample(&self, dice: &mut impl FnMut() -> u64) -> Option<(u64, u64)> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut below = |bound: usize| ((u128::from(dice()) * bound as u128) >> 64) as usize;
+        loop {
+            let block = match below(self.rest.len() + 1) {
+                0 => &self.head,
+                nth => self.rest.values().nth(nth - 1)?,
+            };
+            // Blocks are kept in proportion to what they hold, so that pairs, not blocks, are equally likely.
+            let bound = block.len().max(BLOCK_MAX);
+            if let Some(pair) = block.get(below(bound)) {
+                return Some(*pair);
+            }
+        }
+    }
+
     /// Takes the earliest pair out, if its deadline is `now` or before.
     pub fn pop_due(&mut self, now: u64) -> Option<(u64, u64)> {
         let (deadline, hash) = self.first().filter(|(deadline, _)| *deadline <= now)?;

@@ -28,6 +28,7 @@ pub mod collections {
 pub mod double;
 #[expect(unsafe_code, reason = "one allocation per entry")]
 pub mod entry;
+pub mod eviction;
 pub mod expire;
 pub mod glob;
 pub mod interest;

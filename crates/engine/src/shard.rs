@@ -9,6 +9,7 @@
 //! * A hash has fields that end if and only if the other index of its database has (the first of their ends, hash of its key).
 //! * `bytes` of a database is the sum of the weights of its entries.
 //! * While no snapshot is under way, every entry has the shard's mark; see [`crate::snapshot`].
+//! * What [`Shard::take_growth`] has answered so far adds up to the bytes of entries, tables and indexes, but for what it would answer now.
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
 
 mod saving;
@@ -24,6 +25,7 @@ use crate::entry::{Entry, Large};
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
+use crate::size_class::usable;
 use crate::sizes::{Class, Sizes};
 use crate::snapshot::Epoch;
 use crate::table::Table;
@@ -79,13 +81,14 @@ impl Database {
         self.expiry.len()
     }
 
-    /// Keeps count and indexes true when an entry goes from `old` to `new`.
+    /// Keeps count and indexes true when an entry goes from `old` to `new`. Answers by how many bytes all has grown.
     #[inline]
-    fn account(&mut self, hash: u64, old: Kept, new: Kept) {
+    fn account(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
         self.bytes = self.bytes - old.weight + new.weight;
-        move_expiry(&mut self.expiry, hash, old.expiry, new.expiry);
-        move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline);
-        self.sizes.move_one(old.class, new.class);
+        new.weight as isize - old.weight as isize
+            + self.sizes.move_one(old.class, new.class)
+            + move_expiry(&mut self.expiry, hash, old.expiry, new.expiry)
+            + move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline)
     }
 
     /// How large values are.
@@ -102,6 +105,42 @@ impl Database {
     /// How many hashes have fields that end.
     pub const fn hashes_with_deadlines(&self) -> usize {
         self.fields.len()
+    }
+
+    /// Bytes of entries, tables and indexes.
+    fn all_bytes(&self) -> usize {
+        self.bytes + self.overhead_bytes()
+    }
+
+    /// Bytes of the table, the indexes and the counts.
+    fn overhead_bytes(&self) -> usize {
+        self.table.heap_bytes() + self.expiry_bytes() + self.sizes.heap_bytes()
+    }
+
+    /// Some entry, each with about the same chance; or only one of those that end.
+    pub fn sample(&self, only_volatile: bool, dice: &mut impl FnMut() -> u64) -> Option<&Entry> {
+        if !only_volatile {
+            return self.table.sample(dice);
+        }
+        // Where many end, one that does is found by luck; else the index knows where they are.
+        if self.volatile() * 4 >= self.table.len() {
+            for _ in 0..8 {
+                let entry = self.table.sample(&mut *dice)?;
+                if entry.expiry().is_some() {
+                    return Some(entry);
+                }
+            }
+        }
+        self.of_pair(self.expiry.sample(dice)?)
+    }
+
+    /// The entry that ends first.
+    pub fn first_to_end(&self) -> Option<&Entry> {
+        self.of_pair(self.expiry.first()?)
+    }
+
+    fn of_pair(&self, (deadline, hash): (u64, u64)) -> Option<&Entry> {
+        self.table.by_hash(hash, |entry| entry.expiry() == Some(deadline))
     }
 
     /// Bytes of the indexes of what ends when.
@@ -140,6 +179,8 @@ pub struct Shard {
     /// What entries have that are saved; see [`crate::snapshot`].
     mark: bool,
     index: u32,
+    /// Bytes of entries, tables and indexes that came, less those that went, since somebody asked.
+    growth: isize,
     common: Arc<Common>,
     saving: Option<Box<saving::Saving>>,
 }
@@ -151,16 +192,17 @@ impl Protected for Shard {
 }
 
 impl Shard {
-    /// An empty shard of no database yet: they come when something is put in.
-    pub(crate) const fn new(index: u32, common: Arc<Common>) -> Self {
+    /// An empty shard. It has the database that most clients use; others come when something is put in.
+    pub(crate) fn new(index: u32, common: Arc<Common>) -> Self {
         Self {
-            databases: Vec::new(),
+            databases: vec![Database::default()],
             interest: None,
             lsn: 0,
             half_changed: false,
             is_saving: false,
             mark: false,
             index,
+            growth: 0,
             common,
             saving: None,
         }
@@ -180,10 +222,15 @@ impl Shard {
         self.databases.iter().map(|database| database.bytes).sum()
     }
 
-    /// Bytes of tables and indexes.
+    /// Bytes of tables, indexes and databases, but for what an empty shard has.
     pub fn overhead_bytes(&self) -> usize {
-        let indexes = |d: &Database| d.expiry.heap_bytes() + d.fields.heap_bytes();
-        self.databases.iter().map(|d| d.table.heap_bytes() + indexes(d)).sum()
+        let databases = self.databases.iter().map(Database::overhead_bytes).sum::<usize>();
+        databases + self.databases_bytes() - usable(size_of::<Database>())
+    }
+
+    /// Bytes of the databases themselves.
+    const fn databases_bytes(&self) -> usize {
+        usable(self.databases.capacity() * size_of::<Database>())
     }
 
     /// A database, if anything was ever put in.
@@ -202,8 +249,10 @@ impl Shard {
         let db = db as usize;
         if db >= self.databases.len() {
             // Most servers use one database: room for more would cost a kilobyte a shard.
+            let before = self.databases_bytes();
             self.databases.reserve_exact(db + 1 - self.databases.len());
             self.databases.resize_with(db + 1, Database::default);
+            self.growth += self.databases_bytes() as isize - before as isize;
         }
         &mut self.databases[db]
     }
@@ -287,6 +336,12 @@ impl Shard {
         self.half_changed = false;
     }
 
+    /// By how many bytes entries, tables and indexes have grown since this was asked for the last time.
+    #[inline]
+    pub const fn take_growth(&mut self) -> isize {
+        std::mem::replace(&mut self.growth, 0)
+    }
+
     /// Whether anything changed since the last [`Shard::finish`].
     #[inline]
     pub const fn is_changed(&self) -> bool {
@@ -309,14 +364,14 @@ impl Shard {
         if let Some(database) = self.databases.get_mut(db)
             && let Some(entry) = database.table.get_mut(name.hash, name.key)
         {
-            note(entry, Some(access), dice);
+            change_use(entry, Some(access), dice);
             if entry.replace_alike(&value, expiry) {
                 return;
             }
             let old = Kept::of(entry);
             let large = entry.replace(value, expiry);
             let new = Kept::of(entry);
-            database.account(name.hash, old, new);
+            self.growth += database.account(name.hash, old, new);
             if let Some(large) = large {
                 self.common.trash.throw(large);
             }
@@ -332,8 +387,11 @@ impl Shard {
         entry.set_mark(self.mark);
         let seed = self.common.seed;
         let database = self.database_mut(name.db);
-        database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
+        let mut grown = database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
+        let before = database.table.heap_bytes();
         database.table.insert(name.hash, entry, &|key| seed.hash(key));
+        grown += database.table.heap_bytes() as isize - before as isize;
+        self.growth += grown;
         self.tell();
     }
 
@@ -352,7 +410,7 @@ impl Shard {
         let old = Kept::of(entry);
         let result = change(entry);
         let new = Kept::of(entry);
-        database.account(name.hash, old, new);
+        self.growth += database.account(name.hash, old, new);
         Some(result)
     }
 
@@ -404,12 +462,12 @@ impl Shard {
         if may_be_due && entry.is_due(now) {
             return Met::Due;
         }
-        note(entry, access, dice);
+        change_use(entry, access, dice);
         let was_changed = std::mem::replace(&mut self.half_changed, true);
         let old = Kept::of(entry);
         let (result, told) = change(entry);
         let new = Kept::of(entry);
-        database.account(name.hash, old, new);
+        self.growth += database.account(name.hash, old, new);
         if told == Told::Nobody {
             self.half_changed = was_changed;
         } else {
@@ -428,8 +486,10 @@ impl Shard {
         self.touch(name);
         let seed = self.common.seed;
         let database = self.databases.get_mut(name.db as usize)?;
+        let before = database.table.heap_bytes();
         let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
-        database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
+        self.growth += database.table.heap_bytes() as isize - before as isize;
+        self.growth += database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
         self.tell();
         Some(entry)
     }
@@ -494,11 +554,13 @@ impl Shard {
         if let Some(interest) = &mut self.interest {
             interest.touched_all(db, |key| old.table.get(seed.hash(key), key).is_some());
         }
-        let count = old.table.len();
+        let (count, bytes) = (old.table.len(), old.all_bytes());
+        self.growth -= bytes as isize;
+        let of_table = old.bytes + old.table.heap_bytes();
         if is_wanted {
             self.keep_flushed(db, old.table);
         } else {
-            self.common.trash.throw_table(old.table);
+            self.common.trash.throw_table(old.table, of_table);
         }
         self.tell();
         count
@@ -542,11 +604,13 @@ impl Shard {
     pub fn settle(&mut self, steps: usize) -> bool {
         let seed = self.common.seed;
         let mut left = steps;
-        for database in &mut self.databases {
+        for database in self.databases.iter_mut().filter(|database| database.table.is_moving()) {
+            let before = database.table.heap_bytes();
             while database.table.is_moving() && left > 0 {
                 database.table.step(&|key| seed.hash(key));
                 left -= 1;
             }
+            self.growth += database.table.heap_bytes() as isize - before as isize;
         }
         left == 0
     }
@@ -565,12 +629,24 @@ pub enum Met<R> {
     Due,
 }
 
-/// Notes that an entry is used, if this is to be noted. A store only where the bits differ.
+/// Notes that an entry is read, if this is to be noted. A store only where the bits differ.
 #[inline]
 fn note(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
     if let Some(access) = access {
         let old = entry.access();
         let new = access.hit(old, dice);
+        if new != old {
+            entry.set_access(new);
+        }
+    }
+}
+
+/// As [`note`], for an entry that is about to be changed.
+#[inline]
+fn change_use(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
+    if let Some(access) = access {
+        let old = entry.access();
+        let new = access.update(old, dice);
         if new != old {
             entry.set_access(new);
         }
@@ -610,18 +686,20 @@ impl Kept {
     }
 }
 
-/// Keeps the index true when an entry's expiry goes from `old` to `new`.
+/// Keeps the index true when an entry's expiry goes from `old` to `new`. Answers by how many bytes the index has grown.
 #[inline]
-fn move_expiry(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) {
+fn move_expiry(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
     if old == new {
-        return;
+        return 0;
     }
+    let before = index.heap_bytes();
     if let Some(deadline) = old {
         index.remove(deadline, hash);
     }
     if let Some(deadline) = new {
         index.insert(deadline, hash);
     }
+    index.heap_bytes() as isize - before as isize
 }
 
 /// Frees a large value here and now, for callers that are no I/O thread.
@@ -672,6 +750,7 @@ mod tests {
         #[test]
         fn bytes_and_index_are_true_after_any_change(steps in proptest::collection::vec(step(), 0..200)) {
             let (mut shard, mut twin) = (shard(), Twin::<u8, Option<u64>>::new());
+            let mut grown = 0;
             for step in steps {
                 match step {
                     Step::Set(k, len, at) => {
@@ -689,9 +768,11 @@ mod tests {
                         prop_assert_eq!(due.as_ref().map(|key| twin[&key[0]]), first.map(Some));
                     }
                 }
+                grown += shard.take_growth();
                 let database = shard.database(0);
                 let weights: usize = database.map_or(0, |d| d.table().iter().map(Entry::weight).sum());
                 prop_assert_eq!(shard.bytes(), weights);
+                prop_assert_eq!(grown, (weights + shard.overhead_bytes()) as isize);
                 let mut bins = [0; crate::sizes::BINS];
                 let mut expected = bins;
                 if let Some(database) = database {

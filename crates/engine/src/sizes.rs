@@ -4,6 +4,7 @@
 //! a short list that is searched from its front.
 
 use crate::entry::Entry;
+use crate::size_class::usable;
 use crate::value::{Type, View};
 
 /// Classes of sizes of a type: nothing, one, two to three, four to seven …
@@ -57,26 +58,36 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// An entry goes from one class to another.
+    /// An entry goes from one class to another. Answers by how many bytes this has grown.
     #[inline]
-    pub(crate) fn move_one(&mut self, old: Class, new: Class) {
-        if old != new {
-            self.change(old, new);
+    pub(crate) fn move_one(&mut self, old: Class, new: Class) -> isize {
+        if old == new {
+            return 0;
         }
+        let before = self.heap_bytes();
+        self.change(old, new);
+        self.heap_bytes() as isize - before as isize
     }
 
     fn change(&mut self, old: Class, new: Class) {
-        if old != Class::NONE
-            && let Some((_, count)) = self.counts.iter_mut().find(|(class, _)| *class == old)
-        {
-            *count -= 1;
+        if new != Class::NONE {
+            match self.counts.iter_mut().find(|(class, _)| *class == new) {
+                Some((_, count)) => *count += 1,
+                None => self.counts.push((new, 1)),
+            }
         }
-        if new == Class::NONE {
-            return;
+        let Some(at) = self.counts.iter().position(|(class, _)| *class == old) else { return };
+        self.counts[at].1 -= 1;
+        if self.counts[at].1 == 0 && self.counts.iter().all(|(_, count)| *count == 0) {
+            self.counts = Vec::new();
         }
-        match self.counts.iter_mut().find(|(class, _)| *class == new) {
-            Some((_, count)) => *count += 1,
-            None => self.counts.push((new, 1)),
+    }
+
+    /// Bytes on the heap.
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        match self.counts.capacity() {
+            0 => 0,
+            classes => usable(classes * size_of::<(Class, u32)>()),
         }
     }
 

@@ -37,6 +37,9 @@ const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
 const GROW_QUARTERS: usize = 21;
 const SHRINK_QUARTERS: usize = 3;
 
+/// Arrays of so few buckets do not shrink, but go with the last entry.
+const SMALL: usize = 4;
+
 /// Arrays from here on are cleared and freed aside.
 const ASIDE_BYTES: usize = 4 << 20;
 
@@ -408,6 +411,9 @@ impl Table {
         self.len -= 1;
         self.step(hash_of);
         self.resize_if_due(hash_of);
+        if self.len == 0 && self.leaving.is_none() && self.array.buckets.len() <= SMALL {
+            self.array = Array::new(0);
+        }
         Some(entry)
     }
 
@@ -417,7 +423,7 @@ impl Table {
         let buckets = self.array.buckets.len();
         let wanted = if self.len * 4 > buckets * GROW_QUARTERS {
             (buckets * 2).max(1)
-        } else if self.len * 4 < buckets * SHRINK_QUARTERS && buckets > 4 {
+        } else if self.len * 4 < buckets * SHRINK_QUARTERS && buckets > SMALL {
             buckets / 2
         } else {
             return;

@@ -4,11 +4,12 @@
 //! bin. What lies here is no data any more, but it is memory: its bytes are counted until they are gone.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::entry::Large;
+use crate::sync::yield_now;
 use crate::table::Table;
 
 /// Values that cost more than this many allocations to free go to the bin.
@@ -23,14 +24,19 @@ pub enum Garbage {
     Table(Box<Table>),
 }
 
+/// Something to be freed, and its bytes.
+type Piece = (Garbage, usize);
+
 /// The bin.
 #[derive(Default)]
 pub struct Trash {
-    bin: Mutex<Vec<Garbage>>,
+    bin: Mutex<Vec<Piece>>,
     filled: Condvar,
     /// Objects thrown in and freed.
     thrown: AtomicU64,
     freed: AtomicU64,
+    /// Bytes thrown in and not yet freed.
+    bytes: AtomicUsize,
     /// What `freed` was when the count was last set back.
     freed_before: AtomicU64,
 }
@@ -45,20 +51,22 @@ impl Trash {
     /// Throws a value in, or frees it here if that is cheap.
     pub fn throw(&self, large: Large) {
         if large.free_cost() >= COST_MIN {
-            self.push(Garbage::Value(large));
+            let bytes = large.heap_bytes();
+            self.push(Garbage::Value(large), bytes);
         }
     }
 
-    /// Throws a whole table in.
-    pub fn throw_table(&self, table: Table) {
+    /// Throws a whole table in, which takes so many bytes with its entries.
+    pub fn throw_table(&self, table: Table, bytes: usize) {
         if !table.is_empty() {
-            self.push(Garbage::Table(Box::new(table)));
+            self.push(Garbage::Table(Box::new(table)), bytes);
         }
     }
 
-    fn push(&self, garbage: Garbage) {
+    fn push(&self, garbage: Garbage, bytes: usize) {
         self.thrown.fetch_add(weight(&garbage), Ordering::Relaxed);
-        self.bin.lock().push(garbage);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bin.lock().push((garbage, bytes));
         self.filled.notify_one();
     }
 
@@ -68,9 +76,10 @@ impl Trash {
         self.filled.wait_while(&mut bin, |bin| bin.is_empty());
         let garbage = std::mem::take(&mut *bin);
         drop(bin);
-        for piece in garbage {
+        for (piece, bytes) in garbage {
             let weight = weight(&piece);
             drop(piece);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.freed.fetch_add(weight, Ordering::Relaxed);
         }
     }
@@ -78,6 +87,18 @@ impl Trash {
     /// Objects that wait to be freed.
     pub fn pending(&self) -> u64 {
         self.thrown.load(Ordering::Relaxed).saturating_sub(self.freed.load(Ordering::Relaxed))
+    }
+
+    /// Bytes that wait to be freed.
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no more than `bytes` wait to be freed, or until it `is_late`. For those who hold no lock.
+    pub fn wait_below(&self, bytes: usize, is_late: impl Fn() -> bool) {
+        while self.pending_bytes() > bytes && !is_late() {
+            yield_now();
+        }
     }
 
     /// Objects freed here since the start, or since [`Trash::reset`].

@@ -322,7 +322,8 @@ impl Walk {
     /// Tables are too large to be freed here.
     fn throw(&self, part: Part) {
         if let Part::Table { table, .. } = part {
-            self.state.keyspace.trash().throw_table(*table);
+            let bytes = table.heap_bytes();
+            self.state.keyspace.trash().throw_table(*table, bytes);
         }
     }
 
@@ -349,7 +350,8 @@ impl Walk {
             }
             Part::Table { db, table, mark } => {
                 let written = self.write_table(db, &table, mark);
-                self.state.keyspace.trash().throw_table(*table);
+                let bytes = table.heap_bytes();
+                self.state.keyspace.trash().throw_table(*table, bytes);
                 written?;
             }
         }

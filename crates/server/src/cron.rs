@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use russet_dispatch::latency::Event;
 use russet_dispatch::session::Client;
-use russet_dispatch::state::{Gauges, Thread};
-use russet_dispatch::{State, expire, tracking};
+use russet_dispatch::state::{Gauges, Thread, rule};
+use russet_dispatch::{State, eviction, expire, tracking};
 
 use crate::clock;
 use crate::saving;
@@ -34,8 +34,8 @@ pub(crate) async fn run(state: &'static State) {
         }
         state.pause_holds();
         if round.is_multiple_of(hz / 10) {
-            state.probe();
-            state.judge_memory();
+            state.watch_memory(&thread);
+            make_room(state, &thread).await;
             tracking::tend(state, &thread);
             saving::save_if_due(state);
         }
@@ -48,6 +48,16 @@ pub(crate) async fn run(state: &'static State) {
         round += 1;
         count_round(&thread, started);
     }
+}
+
+/// Memory that is over its bound though nobody adds to it, as when the bound was lowered, is freed in slices.
+async fn make_room(state: &'static State, thread: &Thread) {
+    let is_over = || state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
+    while is_over() && eviction::relieve(state, thread) && !state.is_paused() {
+        thread.call();
+        tokio::task::yield_now().await;
+    }
+    thread.call();
 }
 
 /// A round of the housekeeping counts as a turn of its thread.

@@ -8,6 +8,8 @@ use russet_persist::file::Files;
 use russet_persist::vfs::Vfs;
 use tikv_jemalloc_ctl::{epoch, stats};
 
+use crate::allocator;
+
 /// The kernel counts processor time in ticks of this many microseconds.
 const TICK_US: u64 = 10_000;
 
@@ -24,7 +26,7 @@ pub(crate) fn measure(gauges: &Gauges) {
 }
 
 /// Name and version of the allocator, as INFO prints them.
-pub(crate) fn allocator() -> String {
+pub(crate) fn allocator_name() -> String {
     let version = tikv_jemalloc_ctl::version::read().unwrap_or("");
     format!("jemalloc-{}", version.split('-').next().unwrap_or_default())
 }
@@ -48,7 +50,11 @@ fn measure_allocator(gauges: &Gauges) {
             place.store(value as u64, Ordering::Relaxed);
         }
     };
-    set(&gauges.used_memory, stats::allocated::read());
+    let allocated = stats::allocated::read();
+    set(
+        &gauges.used_memory,
+        allocated.map(|bytes| bytes.saturating_sub(allocator::kept_at_hand())),
+    );
     set(&gauges.active, stats::active::read());
     set(&gauges.resident, stats::resident::read());
     gauges

@@ -283,7 +283,7 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         config_file: options.config_file.clone(),
         os: cli::operating_system(),
         io_threads: threads,
-        allocator: gauges::allocator(),
+        allocator: gauges::allocator_name(),
     };
     let state = State::new(keyspace, table(), config, identity, dice()?, databases);
     let state: &'static State = Box::leak(Box::new(state));

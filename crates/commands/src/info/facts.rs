@@ -141,6 +141,7 @@ pub(crate) struct Facts {
     pub(crate) clients: Vec<Arc<Client>>,
     pub(crate) walked: Walked,
     pub(crate) now: u64,
+    used: u64,
 }
 
 impl Facts {
@@ -152,6 +153,7 @@ impl Facts {
             clients: cx.state.clients.all(),
             walked,
             now: cx.now(),
+            used: cx.state.used_memory(),
         }
     }
 
@@ -172,7 +174,7 @@ impl Facts {
 
     /// Bytes in use as the allocator sees it.
     pub(crate) fn used(&self) -> u64 {
-        self.state.gauges.used_memory.load(Ordering::Relaxed)
+        self.used
     }
 
     /// Bytes in use beyond keys and values.

@@ -67,9 +67,9 @@ pub(super) const MEMORY: &[Field] = &[
     ("used_memory_human", |f| human(f.used())),
     ("used_memory_rss", |f| gauge(f, |g| &g.rss).to_string()),
     ("used_memory_rss_human", |f| human(gauge(f, |g| &g.rss))),
-    ("used_memory_peak", |f| gauge(f, |g| &g.used_memory_peak).to_string()),
-    ("used_memory_peak_human", |f| human(gauge(f, |g| &g.used_memory_peak))),
-    ("used_memory_peak_perc", |f| percent(f.used(), gauge(f, |g| &g.used_memory_peak))),
+    ("used_memory_peak", |f| peak(f).to_string()),
+    ("used_memory_peak_human", |f| human(peak(f))),
+    ("used_memory_peak_perc", |f| percent(f.used(), peak(f))),
     ("used_memory_overhead", |f| f.overhead().to_string()),
     ("used_memory_startup", |f| gauge(f, |g| &g.used_memory_startup).to_string()),
     ("used_memory_dataset", |f| f.walked.data_bytes.to_string()),
@@ -104,7 +104,7 @@ pub(super) const MEMORY: &[Field] = &[
     ("rss_overhead_bytes", |f| beyond(gauge(f, |g| &g.rss), gauge(f, |g| &g.resident))),
     ("mem_fragmentation_ratio", |f| ratio(gauge(f, |g| &g.rss), f.used())),
     ("mem_fragmentation_bytes", |f| beyond(gauge(f, |g| &g.rss), f.used())),
-    ("mem_not_counted_for_evict", |_| "0".to_owned()),
+    ("mem_not_counted_for_evict", |f| f.state.uncounted_bytes().to_string()),
     ("mem_replication_backlog", |_| "0".to_owned()),
     ("mem_total_replication_buffers", |_| "0".to_owned()),
     ("mem_clients_slaves", |_| "0".to_owned()),
@@ -206,11 +206,11 @@ pub(super) const STATS: &[Field] = &[
     ("expired_stale_perc", |_| "0.00".to_owned()),
     ("expired_time_cap_reached_count", |f| f.totals.expire_capped.to_string()),
     ("expire_cycle_cpu_milliseconds", |f| (f.totals.expire_ns / 1_000_000).to_string()),
-    ("evicted_keys", |_| "0".to_owned()),
+    ("evicted_keys", |f| f.totals.evicted.to_string()),
     ("evicted_clients", |f| f.state.burden.cut().to_string()),
     ("evicted_scripts", |_| "0".to_owned()),
-    ("total_eviction_exceeded_time", |_| "0".to_owned()),
-    ("current_eviction_exceeded_time", |_| "0".to_owned()),
+    ("total_eviction_exceeded_time", |f| exceeded(f).0.to_string()),
+    ("current_eviction_exceeded_time", |f| exceeded(f).1.to_string()),
     ("keyspace_hits", |f| f.totals.hits.to_string()),
     ("keyspace_misses", |f| f.totals.misses.to_string()),
     ("pubsub_channels", |f| f.state.pubsub.count(Kind::Channel).to_string()),
@@ -292,6 +292,14 @@ fn saving(facts: &Facts, figure: &AtomicU64) -> u64 {
 
 fn gauge(facts: &Facts, which: fn(&Gauges) -> &AtomicU64) -> u64 {
     which(&facts.state.gauges).load(Ordering::Relaxed)
+}
+
+fn peak(facts: &Facts) -> u64 {
+    gauge(facts, |g| &g.used_memory_peak).max(facts.used())
+}
+
+fn exceeded(facts: &Facts) -> (u64, u64) {
+    facts.state.ceiling.exceeded_ms(facts.state.clock.now_us())
 }
 
 fn uptime(facts: &Facts) -> u64 {

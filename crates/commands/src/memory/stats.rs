@@ -47,7 +47,7 @@ fn measure(cx: &Context<'_>, walked: &Walked) -> Vec<(String, Stat)> {
     let ratio = |one: u64, other: u64| Part(one as f64 / other.max(1) as f64);
     let beyond = |one: u64, other: u64| Difference(one as i64 - other as i64);
     let share = |part: u64, whole: u64| Part(part as f64 * 100.0 / whole.max(1) as f64);
-    let (used, startup) = (load(&gauges.used_memory), load(&gauges.used_memory_startup));
+    let (used, startup) = (cx.state.used_memory(), load(&gauges.used_memory_startup));
     let (active, resident, rss) = (load(&gauges.active), load(&gauges.resident), load(&gauges.rss));
     let (data, keys) = (walked.data_bytes, walked.keys() as u64);
     let before = [

@@ -50,7 +50,8 @@ fn refusals_read_as_in_redis() {
         "maxmemory-policy",
         "foo",
         "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, \
-         volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+         volatile-ttl, volatile-lrm, allkeys-lru, allkeys-lfu, allkeys-random, allkeys-lrm, \
+         noeviction",
     );
 }
 

@@ -37,8 +37,12 @@ pub(super) fn check(state: &State, session: &Session, row: &'static Row) -> Resu
     if session.client.monitors.load(Ordering::Relaxed) && touches_data(row) {
         return Err(Error::MonitorTouchesData);
     }
-    if rules & rule::FULL != 0 && may(session, row, Flag::DenyOom.bit()) {
-        return Err(Error::OutOfMemory);
+    if rules & rule::FULL != 0 {
+        // A queue would grow without end, whatever is in it.
+        let is_queued = is_queueing && !row.has(Flag::Immediate);
+        if is_queued || may(session, row, Flag::DenyOom.bit()) {
+            return Err(Error::OutOfMemory);
+        }
     }
     if session.is_in_mode(mode::RESTRICTED) && !row.has(Flag::WhileSubscribed) {
         return Err(Error::only_while_subscribed(&row.full_name));

@@ -102,6 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         one(f.totals.misses)
     }),
     counter("expired_keys", "Keys removed since they had ended.", |f| one(f.totals.expired)),
+    counter("evicted_keys", "Keys removed since memory was full.", |f| one(f.totals.evicted)),
     counter("expired_fields", "Fields of hashes removed since they had ended.", |f| {
         one(f.totals.expired_fields)
     }),

@@ -1,0 +1,570 @@
+//! The bound of memory, and who makes room when it is reached.
+//!
+//! ```text
+//! maxmemory = what the process needs without data  +  data: entries, tables, indexes
+//!             measured ten times a second             counted exactly, by each thread for itself
+//! ```
+//!
+//! A thread that changes data adds the difference to a number of its own. Up to a mark it asks nobody; beyond it, it sums up all
+//! threads' numbers, takes a part of what is left as its new mark, and if nothing is left, makes room: behind its command, when it
+//! holds no lock, before the reply leaves. So nobody shares a counter that every command writes, marks together never promise more than
+//! there is, and below the limit GET and SET pay one comparison.
+//!
+//! Where room cannot be made at once, the rule [`rule::OVER`] has every command try first, and the housekeeping go on; where it cannot be
+//! made at all, [`rule::FULL`] has commands refused that need more.
+//!
+//! Victims come from the whole keyspace (see [`russet_engine::eviction`]); one shard is held at a time, for one removal. What is
+//! removed but not yet freed is no data any more. Buffers of clients, and what nobody has read of the journal, are not data either.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use russet_config::{Config, id};
+use russet_engine::eviction::{Candidate, Order, Pool, Weights, Wish};
+use russet_engine::shard::Database;
+use russet_engine::{Entry, Name, Patience, Shard, prefetch};
+use russet_journal::Record;
+use smallvec::SmallVec;
+
+use crate::latency::Event;
+use crate::notify::Class;
+use crate::state::{State, Thread, rule};
+use crate::tracking::tell_of;
+
+/// No bound.
+const NONE: i64 = i64::MAX;
+
+/// What a thread may add without asking, at most.
+const GRANT_MAX: i64 = 64 * 1024;
+
+/// Room is made for a little more than what is needed, so that not every command must: this part of the limit, and at most so much.
+const SLACK_SHIFT: u32 = 13;
+const SLACK_MAX: i64 = 16 * 1024;
+
+/// A measurement may catch threads in the middle of something, so what counts is the median of the last few.
+const MEASURES: usize = 5;
+
+/// Removals between looks at the clock, and at what others have done meanwhile.
+const PER_LOOK: u32 = 16;
+
+/// How often a victim is looked for before shards are counted anew.
+const ATTEMPTS: usize = 16;
+
+/// What lies in the bin may take so much, or a sixteenth of the limit, before nobody adds to it.
+const TRASH_MAX: i64 = 64 << 20;
+
+/// The bound of memory, and what there is to know to hold it.
+#[derive(Debug)]
+pub struct Ceiling {
+    /// What data may take.
+    data_max: AtomicI64,
+    /// `maxmemory-policy`: [`VOLATILE`], and one of the orders.
+    policy: AtomicU32,
+    /// `maxmemory-samples`.
+    samples: AtomicU32,
+    /// How long room may be made at a time, in nanoseconds.
+    budget_ns: AtomicU64,
+    weights: ArcSwap<Weights>,
+    /// What the process was seen to need without data, latest last.
+    beside: Mutex<[i64; MEASURES]>,
+    /// Since when memory is exceeded, in microseconds since 1970, or 0.
+    exceeded_since_us: AtomicU64,
+    /// For how long it was, before.
+    exceeded_us: AtomicU64,
+}
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self {
+            data_max: AtomicI64::new(NONE),
+            policy: AtomicU32::new(0),
+            samples: AtomicU32::new(5),
+            budget_ns: AtomicU64::new(500_000),
+            weights: ArcSwap::default(),
+            beside: Mutex::default(),
+            exceeded_since_us: AtomicU64::new(0),
+            exceeded_us: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Among the bits of a policy: only what ends some time may go.
+const VOLATILE: u32 = 8;
+const BY_USE: u32 = 1;
+const BY_DEADLINE: u32 = 2;
+const BY_CHANCE: u32 = 3;
+
+/// The bits of a policy.
+fn policy_bits(name: &str) -> u32 {
+    let order = match name.rsplit('-').next() {
+        Some("lru" | "lfu" | "lrm") => BY_USE,
+        Some("ttl") => BY_DEADLINE,
+        Some("random") => BY_CHANCE,
+        _ => return 0,
+    };
+    order | if name.starts_with("volatile") { VOLATILE } else { 0 }
+}
+
+/// Redis' scale from 0 to 100: half a millisecond at 10, two minutes at 99, then for ever.
+fn budget_ns(tenacity: i64) -> u64 {
+    match tenacity {
+        ..=10 => 50_000 * tenacity.max(0) as u64,
+        11..=99 => (500_000.0 * 1.15f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}
+
+impl Ceiling {
+    /// Brings what is read often up to the configuration.
+    pub(crate) fn apply(&self, config: &Config) {
+        let policy = policy_bits(config.choice(const { id("maxmemory-policy") }));
+        self.policy.store(policy, Ordering::Relaxed);
+        let samples = config.integer(const { id("maxmemory-samples") });
+        self.samples.store(samples as u32, Ordering::Relaxed);
+        let tenacity = config.integer(const { id("maxmemory-eviction-tenacity") });
+        self.budget_ns.store(budget_ns(tenacity), Ordering::Relaxed);
+    }
+
+    fn data_max(&self) -> i64 {
+        self.data_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether the policy is one that goes by how entries are used: then no integers are shared, as far as OBJECT is concerned.
+    pub fn goes_by_use(&self) -> bool {
+        self.policy.load(Ordering::Relaxed) & !VOLATILE == BY_USE
+    }
+
+    /// For how many milliseconds memory was exceeded in all, and for how many it is now.
+    pub fn exceeded_ms(&self, now_us: u64) -> (u64, u64) {
+        let current = match self.exceeded_since_us.load(Ordering::Relaxed) {
+            0 => 0,
+            since => now_us.saturating_sub(since),
+        };
+        ((self.exceeded_us.load(Ordering::Relaxed) + current) / 1000, current / 1000)
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        self.exceeded_us.store(0, Ordering::Relaxed);
+        self.exceeded_since_us.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What came of making room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// There is enough.
+    Made,
+    /// Not enough yet.
+    NotYet,
+    /// Not enough, and nothing may go.
+    Never,
+}
+
+impl State {
+    /// Bytes that are not compared with `maxmemory`: what has a bound of its own, or is on its way out.
+    pub fn uncounted_bytes(&self) -> u64 {
+        self.burden_beside_data() + self.keyspace.trash().pending_bytes() as u64
+    }
+
+    /// Finds out how much data there may be under a new limit.
+    pub fn judge_memory(&self) {
+        self.judge_burden();
+        self.probe();
+        *self.ceiling.beside.lock() = [self.measured_beside(); MEASURES];
+        self.judge_data();
+    }
+
+    /// Finds out how much data there may be, as things are now. For the housekeeping.
+    pub fn watch_memory(&self, thread: &Thread) {
+        self.judge_burden();
+        // Whoever changes shards and serves nobody, as when a file is loaded, leaves the counting to this.
+        for shard in 0..self.keyspace.shards() {
+            if let Ok(mut shard) = self.keyspace.hold_one(shard, Patience::NONE) {
+                thread.keep_books(&mut shard);
+            }
+        }
+        self.probe();
+        let measured = self.measured_beside();
+        let mut beside = self.ceiling.beside.lock();
+        beside.rotate_left(1);
+        beside[MEASURES - 1] = measured;
+        drop(beside);
+        self.judge_data();
+    }
+
+    /// What the process needs without data, from what was measured last.
+    fn measured_beside(&self) -> i64 {
+        let used = self.gauges.used_memory.load(Ordering::Relaxed);
+        let counted = used.saturating_sub(self.uncounted_bytes()) as i64;
+        (counted - self.stats.data_bytes()).max(0)
+    }
+
+    /// Bytes in use as the allocator sees it; where they are limited, as they are compared with the limit: without what threads have at
+    /// hand for the moment. Call [`State::probe`] right before.
+    pub fn used_memory(&self) -> u64 {
+        if self.ceiling.data_max() == NONE {
+            return self.gauges.used_memory.load(Ordering::Relaxed);
+        }
+        let counted = self.usual_beside() + self.stats.data_bytes();
+        counted.max(0) as u64 + self.uncounted_bytes()
+    }
+
+    /// What the process needs without data.
+    fn usual_beside(&self) -> i64 {
+        let mut beside = *self.ceiling.beside.lock();
+        beside.sort_unstable();
+        beside[MEASURES / 2]
+    }
+
+    fn judge_data(&self) {
+        let limit = self.tunables.memory_max.load(Ordering::Relaxed);
+        let old = self.ceiling.data_max();
+        if limit == 0 {
+            if old != NONE {
+                self.ceiling.data_max.store(NONE, Ordering::Relaxed);
+                self.judged(Room::Made);
+                self.stats.recall(false);
+            }
+            return;
+        }
+        let data = self.stats.data_bytes();
+        let limit = i64::try_from(limit).unwrap_or(NONE - 1);
+        let data_max = limit.saturating_sub(self.usual_beside());
+        self.ceiling.data_max.store(data_max, Ordering::Relaxed);
+        self.stats.recall(true);
+        if data > data_max {
+            self.set_rule_if_not(rule::OVER, true);
+        } else {
+            self.judged(Room::Made);
+        }
+    }
+
+    /// What is wished of a victim; nothing where none may go.
+    fn wish(&self) -> Option<Wish> {
+        let policy = self.ceiling.policy.load(Ordering::Relaxed);
+        let order = match policy & !VOLATILE {
+            BY_USE => Order::Use(self.tunables.access(self.clock.now())),
+            BY_DEADLINE => Order::Deadline,
+            BY_CHANCE => Order::Random,
+            _ => return None,
+        };
+        Some(Wish { only_volatile: policy & VOLATILE != 0, order })
+    }
+
+    /// Writes down what came of making room, for the next commands.
+    fn judged(&self, room: Room) {
+        self.set_rule_if_not(rule::OVER, room != Room::Made);
+        self.set_rule_if_not(rule::FULL, room == Room::Never);
+        let ceiling = &self.ceiling;
+        let since = ceiling.exceeded_since_us.load(Ordering::Relaxed);
+        if room == Room::Made && since != 0 {
+            ceiling.exceeded_since_us.store(0, Ordering::Relaxed);
+            let elapsed = self.clock.now_us().saturating_sub(since);
+            ceiling.exceeded_us.fetch_add(elapsed, Ordering::Relaxed);
+        } else if room != Room::Made && since == 0 {
+            ceiling.exceeded_since_us.store(self.clock.now_us(), Ordering::Relaxed);
+        }
+    }
+
+    fn set_rule_if_not(&self, bit: u32, on: bool) {
+        if (self.rules.load(Ordering::Relaxed) & bit != 0) != on {
+            self.set_rule(bit, on);
+        }
+    }
+}
+
+impl Thread {
+    /// Takes over how much a shard has grown.
+    #[inline]
+    pub fn keep_books(&self, shard: &mut Shard) {
+        let grown = shard.take_growth();
+        if grown != 0 {
+            let bytes = &self.counters.data_bytes;
+            bytes.set(bytes.get().wrapping_add_signed(grown as i64));
+        }
+    }
+
+    fn data_bytes(&self) -> i64 {
+        self.counters.data_bytes.get() as i64
+    }
+
+    /// Whether the thread has added more than it may without asking.
+    #[inline]
+    pub fn must_ask(&self) -> bool {
+        self.data_bytes() > self.counters.data_bytes_max.load(Ordering::Relaxed)
+    }
+}
+
+/// For a thread that has added more than it may without asking and holds no lock: makes room if there is too little, and asks for more.
+#[cold]
+pub fn repay(state: &State, thread: &Thread) {
+    let max = state.ceiling.data_max();
+    if max != NONE && state.stats.data_bytes() > max {
+        let room = make_room(state, thread);
+        if room != Room::Made {
+            state.judged(room);
+        }
+    }
+    ask(state, thread, max);
+}
+
+/// Takes a part of what nobody has added or may add yet.
+fn ask(state: &State, thread: &Thread, max: i64) {
+    let mark = &thread.counters.data_bytes_max;
+    if max == NONE {
+        return mark.store(NONE, Ordering::Relaxed);
+    }
+    mark.store(i64::MIN, Ordering::Relaxed);
+    let (total, promised) = state.stats.data_bytes_promised();
+    let free = max - promised;
+    if free <= 0 && total < max {
+        // Others may add more than is left: they shall ask again.
+        state.stats.recall(true);
+    }
+    let grant = (free / (2 * state.stats.thread_count().max(1) as i64)).clamp(0, GRANT_MAX);
+    mark.store(thread.data_bytes() + grant, Ordering::Relaxed);
+}
+
+/// Before a command while [`rule::OVER`] holds, and for the housekeeping: tries to make room. Says whether more is to do.
+#[cold]
+pub fn relieve(state: &State, thread: &Thread) -> bool {
+    let has_room = state.stats.data_bytes() <= state.ceiling.data_max();
+    let room = if has_room { Room::Made } else { make_room(state, thread) };
+    state.judged(room);
+    room == Room::NotYet
+}
+
+/// Removes entries until there is room, or the time for it is over.
+fn make_room(state: &State, thread: &Thread) -> Room {
+    if state.rules.load(Ordering::Relaxed) & rule::LOADING != 0 || state.is_paused() {
+        return Room::NotYet;
+    }
+    let Some(wish) = state.wish() else { return Room::Never };
+    let started = state.clock.ticks();
+    let mut pool = thread.pool.borrow_mut();
+    pool.begin(&wish);
+    let samples = state.ceiling.samples.load(Ordering::Relaxed) as usize;
+    let room = Evictor { state, thread, wish, samples, pool: &mut pool }.run(started);
+    thread.took(state, Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
+    room
+}
+
+/// Somebody who makes room.
+struct Evictor<'a> {
+    state: &'a State,
+    thread: &'a Thread,
+    wish: Wish,
+    samples: usize,
+    pool: &'a mut Pool,
+}
+
+/// Why no victim was found.
+enum Miss {
+    /// There is none.
+    Nobody,
+    /// Shards were held by others.
+    Busy,
+}
+
+impl Evictor<'_> {
+    fn run(&mut self, started: u64) -> Room {
+        let (state, max) = (self.state, self.state.ceiling.data_max());
+        let budget = state.ceiling.budget_ns.load(Ordering::Relaxed);
+        let limit = state.tunables.memory_max.load(Ordering::Relaxed);
+        let target = max.saturating_sub(((limit >> SLACK_SHIFT) as i64).min(SLACK_MAX));
+        // What lies in the bin is no data any more, but memory still: it is waited for, not added to.
+        let trash_max = TRASH_MAX.max((limit / 16) as i64) as usize;
+        let is_late = || state.clock.ticks().saturating_sub(started) > budget;
+        state.keyspace.trash().wait_below(trash_max, is_late);
+        let mut left = state.stats.data_bytes() - target;
+        let verdict = |room: Room| {
+            if state.stats.data_bytes() <= max { Room::Made } else { room }
+        };
+        for nth in 1u32.. {
+            if left <= 0 {
+                break;
+            }
+            match self.evict() {
+                Ok(freed) => left -= freed,
+                Err(Miss::Nobody) => return verdict(Room::Never),
+                Err(Miss::Busy) => return verdict(Room::NotYet),
+            }
+            if nth.is_multiple_of(PER_LOOK) {
+                if is_late() {
+                    return verdict(Room::NotYet);
+                }
+                left = left.min(state.stats.data_bytes() - target);
+            }
+        }
+        Room::Made
+    }
+
+    /// Removes one entry. Answers how many bytes that freed.
+    fn evict(&mut self) -> Result<i64, Miss> {
+        for is_counted_anew in [false, true] {
+            if is_counted_anew || self.state.ceiling.weights.load().total() == 0 {
+                self.weigh();
+            }
+            if self.state.ceiling.weights.load().total() == 0 {
+                return Err(Miss::Nobody);
+            }
+            if let Some(freed) = (0..ATTEMPTS).find_map(|_| self.attempt()) {
+                return Ok(freed);
+            }
+        }
+        Err(Miss::Busy)
+    }
+
+    /// Counts what each shard holds that may go.
+    fn weigh(&self) {
+        let count = |index| {
+            let Ok(mut shard) = self.state.keyspace.hold_one(index, Patience::SHORT) else {
+                return 1;
+            };
+            self.thread.keep_books(&mut shard);
+            self.eligible(&shard).map(|(_, count)| count).sum()
+        };
+        let weights = Weights::new((0..self.state.keyspace.shards()).map(count));
+        self.state.ceiling.weights.store(weights.into());
+    }
+
+    /// How many entries of each database may go.
+    fn eligible<'s>(&self, shard: &'s Shard) -> impl Iterator<Item = (u32, u64)> + use<'s> {
+        let only_volatile = self.wish.only_volatile;
+        let count = move |database: &Database| {
+            if only_volatile { database.volatile() } else { database.table().len() }
+        };
+        (0..shard.databases()).filter_map(move |db| Some((db, count(shard.database(db)?) as u64)))
+    }
+
+    fn attempt(&mut self) -> Option<i64> {
+        let wanted = if self.wish.order == Order::Random { 1 } else { self.samples };
+        let mut left = wanted;
+        for _ in 0..wanted {
+            left = left.saturating_sub(self.sample(left));
+            if left == 0 {
+                break;
+            }
+        }
+        while let Some(candidate) = self.pool.pop() {
+            if let Some(freed) = self.remove(candidate) {
+                return Some(freed);
+            }
+        }
+        None
+    }
+
+    /// Offers the pool up to so many entries of some shard. Answers how many.
+    fn sample(&mut self, wanted: usize) -> usize {
+        let Some(index) = self.state.ceiling.weights.load().pick(self.thread.random()) else {
+            return 0;
+        };
+        let Ok(shard) = self.state.keyspace.hold_one(index, Patience::NONE) else { return 0 };
+        let total: u64 = self.eligible(&shard).map(|(_, count)| count).sum();
+        let mut found: SmallVec<[(u32, &Entry); 16]> = SmallVec::new();
+        for _ in 0..wanted.min(total as usize) {
+            let nth = self.thread.random_below(total);
+            found.extend(self.nth(&shard, nth));
+        }
+        found.iter().for_each(|(_, entry)| prefetch(entry.address()));
+        let seed = self.state.keyspace.seed();
+        for (db, entry) in &found {
+            let rank = self.wish.rank(entry);
+            if self.pool.wants(rank) {
+                let (hash, bits) = (seed.hash(entry.key()), entry.access());
+                self.pool.offer(Candidate { rank, db: *db, shard: index, hash, bits });
+            }
+        }
+        found.len()
+    }
+
+    /// An entry of the database that the `nth` of those that may go is in.
+    fn nth<'s>(&self, shard: &'s Shard, mut nth: u64) -> Option<(u32, &'s Entry)> {
+        let (db, _) = self.eligible(shard).find(|(_, count)| {
+            let is_here = nth < *count;
+            nth = nth.saturating_sub(*count);
+            is_here
+        })?;
+        let database = shard.database(db)?;
+        let entry = match self.wish.order {
+            Order::Deadline => database.first_to_end()?,
+            _ => database.sample(self.wish.only_volatile, &mut || self.thread.random())?,
+        };
+        Some((db, entry))
+    }
+
+    /// Removes a candidate, if it is still what it was. Answers how many bytes that freed.
+    fn remove(&self, candidate: Candidate) -> Option<i64> {
+        let Candidate { shard, db, hash, .. } = candidate;
+        let (state, seed) = (self.state, self.state.keyspace.seed());
+        let mut shard = state.keyspace.hold_one(shard, Patience::SHORT).ok()?;
+        let is_it = |entry: &Entry| seed.hash(entry.key()) == hash;
+        let entry = shard.database(db)?.table().by_hash(hash, is_it)?;
+        if !self.may_go(entry, candidate) {
+            return None;
+        }
+        let key: SmallVec<[u8; 64]> = entry.key().into();
+        let before = self.thread.data_bytes();
+        let started = state.clock.ticks();
+        shard.remove(Name { db, key: &key, hash });
+        self.tell(&mut shard, db, &key);
+        self.thread.keep_books(&mut shard);
+        shard.finish();
+        drop(shard);
+        self.thread.counters.evicted.add(1);
+        let took = state.clock.ticks().saturating_sub(started);
+        self.thread.took(state, Event::EvictionDelete, took);
+        Some(before - self.thread.data_bytes())
+    }
+
+    /// Whether nothing has become of an entry that would keep it.
+    fn may_go(&self, entry: &Entry, candidate: Candidate) -> bool {
+        let is_as_before = match self.wish.order {
+            Order::Use(_) => entry.access() == candidate.bits,
+            Order::Deadline => self.wish.rank(entry) == candidate.rank,
+            Order::Random => true,
+        };
+        is_as_before && self.wish.takes(entry)
+    }
+
+    /// Tells followers of the journal, listeners and clients with caches, before the shard's lock falls.
+    fn tell(&self, shard: &mut Shard, db: u32, key: &[u8]) {
+        let (state, thread) = (self.state, self.thread);
+        if state.journal.is_followed() {
+            let mut record = Record::default();
+            record.push(db, [&b"UNLINK"[..], key].into_iter());
+            shard.lsn = state.journal.append(&record);
+        }
+        let lsn = shard.lsn;
+        state.notify(thread, Class::Evicted, "evicted", db, key, lsn);
+        if shard.interest().is_some() {
+            tell_of(state, thread, shard, lsn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read_from_their_names() {
+        assert_eq!(policy_bits("noeviction"), 0);
+        assert_eq!(policy_bits("allkeys-lru"), BY_USE);
+        assert_eq!(policy_bits("volatile-lfu"), BY_USE | VOLATILE);
+        assert_eq!(policy_bits("allkeys-lrm"), BY_USE);
+        assert_eq!(policy_bits("volatile-ttl"), BY_DEADLINE | VOLATILE);
+        assert_eq!(policy_bits("allkeys-random"), BY_CHANCE);
+    }
+
+    #[test]
+    fn tenacity_is_redis_scale() {
+        assert_eq!(budget_ns(0), 0);
+        assert_eq!(budget_ns(10), 500_000);
+        assert_eq!(budget_ns(11), 575_000);
+        assert!((100_000_000_000..150_000_000_000).contains(&budget_ns(99)));
+        assert_eq!(budget_ns(100), u64::MAX);
+    }
+}
