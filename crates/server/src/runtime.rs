@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use russet_dispatch::mailbox::Home;
 use russet_dispatch::session::{Client, Session};
+use russet_dispatch::state::Thread;
 use russet_dispatch::{Executor, State};
 use russet_resp::{Batch, Output};
 use tokio::sync::mpsc;
@@ -50,10 +51,10 @@ pub(crate) struct IoThread {
 }
 
 impl IoThread {
-    fn new(state: &'static State, shell: Shell, name: &str) -> Self {
+    fn new(state: &'static State, shell: Shell, thread: Thread) -> Self {
         Self {
             state,
-            executor: RefCell::new(Executor::new(state.thread(name))),
+            executor: RefCell::new(Executor::new(thread)),
             batch: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             output: RefCell::default(),
@@ -138,12 +139,14 @@ pub(crate) fn spawn(
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
     drop(runtime);
+    // Known from the start, so that INFO tells of it as soon as the server is ready.
+    let own = state.thread(&name(nth));
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default())
             .expect("the same runtime was built a moment ago");
-        runtime.block_on(serve_all(state, shell, receiver, connections, nth));
+        runtime.block_on(serve_all(state, shell, receiver, connections, own));
     };
     let thread = std::thread::Builder::new().name(name(nth)).spawn(work)?;
     Ok((mailbox, thread))
@@ -159,10 +162,10 @@ async fn serve_all(
     shell: Shell,
     mut sockets: mpsc::UnboundedReceiver<(Socket, Arc<Client>)>,
     connections: Arc<AtomicUsize>,
-    nth: usize,
+    thread: Thread,
 ) {
     let mut stop = shell.stopping();
-    let io = Rc::new(IoThread::new(state, shell, &name(nth)));
+    let io = Rc::new(IoThread::new(state, shell, thread));
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     loop {
