@@ -73,6 +73,30 @@ fn an_unknown_directive_stops_the_start() {
 }
 
 #[test]
+fn commands_are_renamed_and_taken_away() {
+    let lines =
+        "rename-command FLUSHALL \"\"\nrename-command flushdb badger\nrename-command CONFIG conf\n";
+    let (_dir, path) = file(lines);
+    let process = Setup::new(RUSSET).args([&path]).start().expect("it starts");
+    let mut t = transcript(&process);
+    for name in ["FLUSHALL", "flushdb", "CONFIG"] {
+        t.check(name, &format!("-ERR unknown command '{name}', with args beginning with: "));
+    }
+    t.check("BADGER", "OK");
+    t.check("badger x", "-ERR syntax error");
+    t.check("conf GET port x", &format!("[port, {}]", process.addr().port()));
+    t.check("COMMAND INFO flushall", "[(nil)]");
+    for (lines, reason) in [
+        ("rename-command nosuch x", "No such command in rename-command"),
+        ("rename-command get set", "Target command name already exists"),
+    ] {
+        let (_dir, path) = file(lines);
+        let said = fails(&[&path]);
+        assert!(said.contains("at line 1") && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_stops_the_start() {
     assert!(
         fails(&["/nonexistent/redis.conf"])

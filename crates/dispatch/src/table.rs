@@ -145,6 +145,8 @@ const SLOTS: usize = 2048;
 pub struct Table {
     rows: Vec<&'static Row>,
     slots: Box<[Option<&'static Row>; SLOTS]>,
+    /// What `rename-command` has given other names.
+    renamed: Vec<(Box<[u8]>, &'static Row)>,
     /// Rows and subcommand rows together.
     ids: usize,
 }
@@ -180,9 +182,45 @@ fn word_of(name: &[u8]) -> u64 {
     }
 }
 
+/// Commands by the names that they are called by.
+fn named<'a>(
+    rows: &[&'static Row],
+    renames: &[(&'a str, &'a str)],
+) -> Result<Vec<(&'a str, &'static Row)>, (usize, &'static str)> {
+    let mut names: Vec<(&str, &'static Row)> =
+        rows.iter().map(|row| (row.command.name, *row)).collect();
+    for (nth, (from, to)) in renames.iter().enumerate() {
+        let place =
+            |wanted: &str| names.iter().position(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let at = place(from).ok_or((nth, "No such command in rename-command"))?;
+        let is_taken = place(to).is_some();
+        let (_, row) = names.swap_remove(at);
+        if is_taken && !from.eq_ignore_ascii_case(to) {
+            return Err((nth, "Target command name already exists"));
+        }
+        if !to.is_empty() {
+            names.push((to, row));
+        }
+    }
+    Ok(names)
+}
+
 impl Table {
     /// The table of all families. Called once per process.
     pub fn leak(families: &[&'static [Command]]) -> &'static Self {
+        Self::leak_renamed(families, &[]).expect("no name is refused")
+    }
+
+    /// The same where commands have other names, or none if that is empty, one after the other as `rename-command` says. Subcommands
+    /// keep theirs, and so does whatever tells of commands: only who calls them must know.
+    ///
+    /// # Errors
+    ///
+    /// Which of them is refused, and why.
+    pub fn leak_renamed(
+        families: &[&'static [Command]],
+        renames: &[(&str, &str)],
+    ) -> Result<&'static Self, (usize, &'static str)> {
         let mut ids = 0;
         let mut rows: Vec<_> = families
             .iter()
@@ -190,15 +228,19 @@ impl Table {
             .map(|row| Row::new(row, None, &mut ids))
             .collect();
         rows.sort_by_key(|row| row.command.name);
+        let (own, renamed): (Vec<_>, Vec<_>) = named(&rows, renames)?
+            .into_iter()
+            .partition(|(name, row)| name.eq_ignore_ascii_case(row.command.name));
         let mut slots = Box::new([None; SLOTS]);
-        for row in &rows {
+        for (_, row) in own {
             let mut slot = slot_of(row.command.name.as_bytes());
             while slots[slot].is_some() {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = Some(*row);
+            slots[slot] = Some(row);
         }
-        Box::leak(Box::new(Self { rows, slots, ids }))
+        let renamed = renamed.into_iter().map(|(name, row)| (Box::from(name.as_bytes()), row));
+        Ok(Box::leak(Box::new(Self { rows, slots, renamed: renamed.collect(), ids })))
     }
 
     /// All commands by name, without subcommands.
@@ -233,7 +275,13 @@ impl Table {
             }
             slot = (slot + 1) % SLOTS;
         }
-        None
+        self.find_renamed(name)
+    }
+
+    #[cold]
+    fn find_renamed(&self, name: &[u8]) -> Option<&'static Row> {
+        let found = self.renamed.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+        found.map(|(_, row)| *row)
     }
 
     /// The row of `get` or of `config|get`.

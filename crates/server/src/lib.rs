@@ -121,6 +121,9 @@ pub enum StartError {
         "appendonly yes is not supported yet: start with appendonly no, and data is as safe as the last snapshot"
     )]
     AppendOnly,
+    /// A line of the configuration asks for what is not there.
+    #[error("{0}")]
+    Config(russet_config::FileError),
     /// The system refused threads, dice or timers.
     #[error("could not start: {0}")]
     System(#[from] io::Error),
@@ -172,6 +175,19 @@ pub fn table() -> &'static Table {
     TABLE.get_or_init(|| Table::leak(russet_commands::FAMILIES))
 }
 
+/// The table of a server: with its own names if `rename-command` says so.
+fn table_of(config: &Config) -> Result<&'static Table, StartError> {
+    let lines: Vec<_> =
+        config.directives().iter().filter(|line| line.words[0] == "rename-command").collect();
+    if lines.is_empty() {
+        return Ok(table());
+    }
+    let renames: Vec<_> =
+        lines.iter().map(|line| (line.words[1].as_str(), line.words[2].as_str())).collect();
+    Table::leak_renamed(russet_commands::FAMILIES, &renames)
+        .map_err(|(nth, reason)| StartError::Config(lines[nth].error(reason)))
+}
+
 /// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
 pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     let mut config = config;
@@ -181,9 +197,10 @@ pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     if !limits::fit(&mut config) {
         return Err(StartError::Files);
     }
+    let table = table_of(&config)?;
     let sockets = Sockets::bind(&config, &options)?;
     let addresses = sockets.addresses();
-    let state = make_state(config, &options)?;
+    let state = make_state(config, &options, table)?;
     let (shell, requests) = Shell::new();
     let (ready, is_ready) = std::sync::mpsc::channel();
     let main = {
@@ -268,7 +285,11 @@ fn dice() -> io::Result<u64> {
 }
 
 /// The state lives as long as the process: locks and rows are held by threads that outlive every scope.
-fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
+fn make_state(
+    config: Config,
+    options: &Options,
+    table: &'static Table,
+) -> io::Result<&'static State> {
     let threads = config.threads(const { id("io-threads") });
     let databases = config.integer(const { id("databases") }) as u32;
     let keyspace = Keyspace::new(Keyspace::shards_for(threads), Seed(dice()?, dice()?));
@@ -285,7 +306,7 @@ fn make_state(config: Config, options: &Options) -> io::Result<&'static State> {
         io_threads: threads,
         allocator: gauges::allocator_name(),
     };
-    let state = State::new(keyspace, table(), config, identity, dice()?, databases);
+    let state = State::new(keyspace, table, config, identity, dice()?, databases);
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.refine(clock::now_us);
     state.clock.measure_by(clock::ticks);
