@@ -207,9 +207,18 @@ impl Peer {
             command.get(place).is_some_and(|it| it.eq_ignore_ascii_case(word))
         };
         let has = |word: &str| command.iter().any(|it| it.eq_ignore_ascii_case(word));
-        // Without the words of a syntax that came later; -0 becomes 0 where a set does not stay small; the least number is negated there.
+        // It asks for the memory of so many ids at once, and whether it gets that is the machine's affair.
+        let count = command.iter().skip_while(|it| !it.eq_ignore_ascii_case("COUNT")).nth(1);
+        let is_huge = count.and_then(|it| it.parse::<i64>().ok()).is_some_and(|it| it >> 30 > 0);
+        if is(0, "XAUTOCLAIM") && is_huge {
+            return true;
+        }
+        // Without the words of a syntax that came later; a key whose time is past stays until it is met; -0 becomes 0 where a set does not
+        // stay small; the least number is negated there; the last entry deleted is not looked at.
         !self.is_recent
             && ((is(0, "ZRANK") || is(0, "ZREVRANK")) && command.len() > 3
+                || is(0, "XSETID")
+                || is(0, "SET") && (has("EXAT") || has("PXAT"))
                 || is(0, "ZRANGESTORE") && has("LIMIT")
                 || is(0, "ZADD") && has("-0")
                 || is(0, "LREM") && has("-9223372036854775808")

@@ -87,9 +87,11 @@ impl Field {
         }
     }
 
-    /// A number of a request as this field takes it: what is below zero stands for a very large one where there is no sign.
+    /// A number of a request as this field takes it: what is below zero stands for a very large one where there is no sign, and, as in
+    /// Redis, where the way from there to the most that a narrower field holds is more than 64 bits can say.
     pub const fn meant(self, number: i64) -> i128 {
-        if self.is_signed { number as i128 } else { number as u64 as i128 }
+        let is_far = self.width < 64 && number < i64::MIN + (1 << (self.width - 1));
+        if self.is_signed && !is_far { number as i128 } else { number as u64 as i128 }
     }
 }
 
@@ -115,6 +117,9 @@ mod tests {
         assert_eq!(i8_field.settle(-129, Overflow::Wrap), Some(127));
         assert_eq!(i8_field.settle(1_000, Overflow::Saturate), Some(127));
         assert_eq!(i8_field.settle(-1_000, Overflow::Saturate), Some(-128));
+        assert_eq!(i8_field.settle(i8_field.meant(i64::MIN + 127), Overflow::Saturate), Some(127));
+        assert_eq!(i8_field.settle(i8_field.meant(i64::MIN + 127), Overflow::Wrap), Some(127));
+        assert_eq!(i8_field.settle(i8_field.meant(i64::MIN + 128), Overflow::Saturate), Some(-128));
         assert_eq!(i8_field.settle(-128, Overflow::Fail), Some(-128));
         assert_eq!(i8_field.settle(-129, Overflow::Fail), None);
         let widest = field(0, 64, true);
