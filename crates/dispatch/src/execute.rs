@@ -331,7 +331,7 @@ impl Executor {
         if state.rules.load(Ordering::Acquire) != rules {
             return Some(Halt::Again);
         }
-        if row.has(Flag::Write)
+        if (row.has(Flag::Write) || row.locks == Locks::Queue)
             && held.iter().any(Shard::is_saving)
             && self.is_closed(session, keys, input, spans, &mut held)
         {
@@ -398,7 +398,8 @@ impl Executor {
         halt
     }
 
-    /// Whether a key holds a large collection that a snapshot is still to write: it is written next, and the request comes again.
+    /// Whether a key holds a large collection that a snapshot is still to write: all of those are written next, and the request comes
+    /// again. Of a transaction, what it writes in the database that it begins with is looked at.
     #[cold]
     fn is_closed(
         &self,
@@ -408,16 +409,24 @@ impl Executor {
         spans: &[Span],
         held: &mut Held<'static, Shard>,
     ) -> bool {
-        let mut is_closed = |at: usize, spot: Spot| {
-            let name = Name { db: session.db, key: spans[at].of(input), hash: spot.hash };
+        let key = |at: usize| spans[at].of(input);
+        let mut is_closed = |key: &[u8], spot: Spot| {
+            let name = Name { db: session.db, key, hash: spot.hash };
             held.get_mut(spot.shard).is_some_and(|shard| shard.is_closed(name))
         };
         match keys {
-            KeySet::One(at, spot) => is_closed(at, spot),
-            KeySet::Many(start, end) => {
-                self.spots[start..end].iter().any(|(at, spot)| is_closed(*at as usize, *spot))
+            KeySet::One(at, spot) => is_closed(key(at), spot),
+            KeySet::Many(start, end) => self.spots[start..end]
+                .iter()
+                .fold(false, |any, (at, spot)| is_closed(key(*at as usize), *spot) | any),
+            KeySet::None => {
+                let queue = session.multi.as_ref().map_or(&[][..], |multi| &multi.queue);
+                let writing = queue.iter().filter(|queued| queued.row.has(Flag::Write));
+                writing
+                    .flat_map(Queued::keys)
+                    .fold(false, |any, (key, spot)| is_closed(key, spot) | any)
             }
-            KeySet::None | KeySet::All(..) => false,
+            KeySet::All(..) => false,
         }
     }
 

@@ -27,6 +27,12 @@ pub struct Queued {
 }
 
 impl Queued {
+    /// Its keys, and where they lie.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&[u8], Spot)> {
+        let (input, spans) = (self.request.input(), self.request.spans());
+        self.spots.iter().map(move |(at, spot)| (spans[*at as usize].of(input), *spot))
+    }
+
     /// Whether it takes all shards, whatever its keys are.
     fn takes_all(&self) -> bool {
         let (input, spans) = (self.request.input(), self.request.spans());
