@@ -445,6 +445,40 @@ fn after_a_failed_snapshot_writes_are_refused_until_one_succeeds() {
     assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "ok");
 }
 
+#[test]
+fn a_panic_while_saving_ends_that_snapshot_and_no_other() {
+    use russet_persist::vfs::Vfs;
+    let path = Path::new("/data/dump.rdb");
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk);
+    ok(&mut client, "CONFIG SET stop-writes-on-bgsave-error no");
+    fill_for_the_walk(&mut client);
+    for (nth, (call, after)) in
+        [(Call::Create, 0), (Call::Write, 0), (Call::Write, 2), (Call::Sync, 0), (Call::Rename, 0)]
+            .into_iter()
+            .enumerate()
+    {
+        disk.panic(call, after);
+        assert_eq!(run(&mut client, "BGSAVE"), "Background saving started");
+        await_saved_or_not(&mut client);
+        assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), "err", "{call:?}");
+        ok(&mut client, &format!("SET last {nth}"));
+        assert_eq!(run(&mut client, "SAVE"), "OK", "{call:?}");
+        let (found, result) = check(&disk, path);
+        assert!(result.is_ok() && found.is_checked, "{call:?}: {result:?}");
+        let keys: u64 = found.databases.values().flat_map(|types| types.values()).sum();
+        assert_eq!(keys, count_keys(&mut client), "{call:?}");
+        assert_eq!(disk.list(Path::new("/data")).unwrap(), [Path::new("dump.rdb")], "{call:?}");
+    }
+}
+
+/// The keys of all databases.
+fn count_keys(client: &mut Client) -> u64 {
+    let text = run(client, "INFO keyspace");
+    let counts = text.lines().filter_map(|line| line.split_once(":keys=")?.1.split(',').next());
+    counts.map(|count| count.parse::<u64>().expect("a number")).sum()
+}
+
 fn await_saved_or_not(client: &mut Client) {
     until("the snapshot ends", || figure(client, "rdb_bgsave_in_progress") == "0");
 }

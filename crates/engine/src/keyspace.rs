@@ -121,6 +121,11 @@ impl Keyspace {
         held.iter_mut().for_each(Shard::begin_saving);
     }
 
+    /// The snapshot under way, if there is one.
+    pub fn snapshot(&self) -> Option<Arc<Epoch>> {
+        self.common.epoch.lock().clone()
+    }
+
     /// Every shard has been walked to its end.
     pub fn end_snapshot(&self) {
         self.common.epoch.lock().take();

@@ -1,5 +1,6 @@
 //! The thread that saves: carries out one wish after the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use russet_dispatch::persistence::{Answer, Reload, Wish};
 use russet_engine::{Held, Shard};
 
 use crate::load::{LoadError, Loaded, Manner, exists, load, load_held};
-use crate::snapshot::{Report, SaveError, hold_all, save, save_held};
+use crate::snapshot::{Report, SaveError, abandon, hold_all, save, save_held};
 use crate::vfs::Vfs;
 
 /// Saves and loads for one server.
@@ -39,7 +40,10 @@ impl Saver {
         loop {
             match self.state.persistence.next_wish() {
                 Wish::Save(answer) => self.save(answer),
-                Wish::Reload(how, answer) => answer(self.reload(how)),
+                Wish::Reload(how, answer) => {
+                    let reload = catch_unwind(AssertUnwindSafe(|| self.reload(how)));
+                    answer(reload.unwrap_or_else(|_| Err(SaveError::Panicked.to_string())));
+                }
                 Wish::End => return,
             }
         }
@@ -81,7 +85,12 @@ impl Saver {
         persistence.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         persistence.tried_s.store(self.state.clock.now() / 1000, Ordering::Relaxed);
         let began = Instant::now();
-        let result = save(self.state, &self.vfs, &self.path());
+        let path = self.path();
+        let saved = catch_unwind(AssertUnwindSafe(|| save(self.state, &self.vfs, &path)));
+        let result = saved.unwrap_or_else(|_| {
+            abandon(self.state, &self.vfs, &path);
+            Err(SaveError::Panicked)
+        });
         let took_s = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
         persistence.took_s.store(took_s, Ordering::Relaxed);
         let result = self.note(result);

@@ -58,6 +58,9 @@ pub enum SaveError {
     /// It was given up.
     #[error("it was given up")]
     Cancelled,
+    /// Something is wrong with Russet.
+    #[error("whoever wrote it panicked")]
+    Panicked,
 }
 
 /// The moment that a snapshot tells of.
@@ -122,6 +125,16 @@ pub fn save_held(
     };
     report.bytes = write().inspect_err(|_| drop(vfs.remove(&temporary)))?;
     Ok(report)
+}
+
+/// Ends a snapshot whose writer has panicked: what is left of it is walked mute, and half a file is removed.
+pub(crate) fn abandon(state: &'static State, vfs: &Arc<dyn Vfs>, path: &Path) {
+    // It may not have been made yet.
+    drop(vfs.remove(&temporary(path)));
+    if let Some(epoch) = state.keyspace.snapshot() {
+        let style = Style::new(state, pen::version(true));
+        Walk::new(state, epoch, style, Err(io::ErrorKind::Other.into())).walk();
+    }
 }
 
 /// A name beside the later one, as Redis names it.

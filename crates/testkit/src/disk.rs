@@ -4,14 +4,14 @@
 //! [`Disk::crash`] gives what a power cut could have left: of what was not synced any part, torn at sectors of 512 bytes, zero-filled or
 //! filled with garbage, and of renames and new names that no directory sync has made durable any beginning, or any of them.
 //! [`Disk::fail`] lets the n-th call of a kind fail with an error number, once or from then on; a write that fails has written half, and
-//! after a sync that failed the kernel has forgotten what it should have written, as Linux does.
+//! after a sync that failed the kernel has forgotten what it should have written, as Linux does. [`Disk::panic`] lets it panic instead.
 //!
 //! The same seed and the same calls give the same disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use russet_persist::vfs::{Vfs, VfsFile, VfsRead};
 
@@ -47,6 +47,7 @@ struct Fault {
     call: Call,
     /// Calls of the kind that still succeed.
     after: u64,
+    /// 0 for a panic.
     errno: i32,
     is_sticky: bool,
 }
@@ -200,6 +201,7 @@ impl World {
             failed = Some(fault.errno);
             fault.is_sticky
         });
+        assert_ne!(failed, Some(0), "a panic, as the test wants it");
         failed.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
 
@@ -244,12 +246,18 @@ impl Disk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().expect("nobody panics in here")
+        // Who panics in here has been told to, and has changed nothing yet.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a call of a kind fail after `after` more that succeed; from then on always, if `is_sticky`.
     pub fn fail(&self, call: Call, after: u64, errno: i32, is_sticky: bool) {
         self.world().faults.push(Fault { call, after, errno, is_sticky });
+    }
+
+    /// Lets a call of a kind panic after `after` more that succeed.
+    pub fn panic(&self, call: Call, after: u64) {
+        self.fail(call, after, 0, false);
     }
 
     /// The disk is well again.

@@ -38,6 +38,8 @@ pub(super) struct Saving {
     pen: Box<dyn Pen>,
     /// Entries as they were before they changed, all of one database.
     images: Vec<u8>,
+    /// So many of their bytes are whole records: a pen that panics leaves half a one behind them.
+    images_whole: usize,
     images_db: u32,
     images_keys: u64,
     progress: Vec<Progress>,
@@ -57,6 +59,7 @@ impl Saving {
             pen: epoch.pen(),
             epoch,
             images: Vec::new(),
+            images_whole: 0,
             images_db: 0,
             images_keys: 0,
             progress: (0..databases as u32).map(progress).collect(),
@@ -93,7 +96,9 @@ impl Saving {
             self.give_images();
             self.images_db = db;
         }
+        self.images.truncate(self.images_whole);
         self.pen.whole(entry, &mut self.images);
+        self.images_whole = self.images.len();
         self.images_keys += 1;
         if self.images.len() >= IMAGES_BYTES {
             self.give_images();
@@ -107,6 +112,7 @@ impl Saving {
     }
 
     fn take_images(&mut self) -> Option<Part> {
+        self.images.truncate(std::mem::take(&mut self.images_whole));
         let (bytes, keys) =
             (std::mem::take(&mut self.images), std::mem::take(&mut self.images_keys));
         (!bytes.is_empty()).then_some(Part::Records { db: self.images_db, bytes, keys })
@@ -118,12 +124,13 @@ impl Saving {
 
     /// Writes what is missing of the partial collection, all of it.
     fn complete(&mut self, entry: &Entry) {
-        let Some(partial) = self.partial.take() else { return };
-        let (mut place, mut bytes) = (Some(partial.place), Vec::new());
+        let Some(partial) = &self.partial else { return };
+        let (db, mut place, mut bytes) = (partial.db, Some(partial.place), Vec::new());
         while place.is_some() && !self.epoch.is_mute() {
             place = self.pen.piece(entry, place, &mut bytes);
         }
-        self.rest = Some((self.origin(partial.db), bytes));
+        self.partial = None;
+        self.rest = Some((self.origin(db), bytes));
     }
 
     /// Whether nothing is left but the images.
@@ -184,7 +191,6 @@ impl Shard {
         else {
             return;
         };
-        entry.set_mark(mark);
         let saving = self.saving.as_mut().expect("made above");
         if saving.is_partial(name.db, name.key) {
             saving.complete(entry);
@@ -192,6 +198,8 @@ impl Shard {
             let db = saving.origin(name.db);
             saving.image(db, entry);
         }
+        // Not before it is written: a pen that panics leaves it to the walk.
+        entry.set_mark(mark);
     }
 
     /// Whether a key holds a large collection that is not saved yet: who wants to change it waits until it is, and it is written next.

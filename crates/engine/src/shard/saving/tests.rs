@@ -1,8 +1,9 @@
 //! Whatever happens between the slices of a walk, what is written is what was there at the moment, each entry once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
@@ -70,16 +71,48 @@ fn end_of(entry: &Entry) -> Vec<u8> {
     entry.expiry().map_or_else(Vec::new, |at| format!("@{at}").into_bytes())
 }
 
+/// A pen that panics once when it is told to, with half a record written.
+#[derive(Debug)]
+struct Clumsy(Arc<AtomicBool>);
+
+impl Clumsy {
+    fn trip(&self, out: &mut Vec<u8>) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            out.extend_from_slice(b"half");
+            panic!("as the test wants it");
+        }
+    }
+}
+
+impl Pen for Clumsy {
+    fn whole(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        self.trip(out);
+        Plain.whole(entry, out);
+    }
+
+    fn piece(&mut self, entry: &Entry, place: Option<Place>, out: &mut Vec<u8>) -> Option<Place> {
+        self.trip(out);
+        Plain.piece(entry, place, out)
+    }
+
+    fn before(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        Plain.before(entry, out);
+    }
+}
+
 #[derive(Debug, Default)]
-struct Desk(AtomicUsize);
+struct Desk {
+    pressed: AtomicUsize,
+    trips: Arc<AtomicBool>,
+}
 
 impl Scribe for Desk {
     fn pen(&self) -> Box<dyn Pen> {
-        Box::new(Plain)
+        Box::new(Clumsy(Arc::clone(&self.trips)))
     }
 
     fn pressed(&self, is_full: bool) {
-        self.0.fetch_add(usize::from(is_full), Ordering::Relaxed);
+        self.pressed.fetch_add(usize::from(is_full), Ordering::Relaxed);
     }
 }
 
@@ -336,6 +369,27 @@ fn whoever_makes_much_of_it_wait_is_heard_of() {
     (0..24).for_each(|key| bench.apply(&Step::Set(0, key, HEAVY)));
     bench.begin();
     (0..24).for_each(|key| bench.apply(&Step::Remove(0, key)));
-    assert_eq!(bench.desk.0.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.desk.pressed.load(Ordering::Relaxed), 1);
     assert_eq!(bench.finish().len(), 24);
+}
+
+#[test]
+fn a_pen_that_panics_at_the_door_loses_nothing() {
+    let mut bench = Bench::new();
+    (0..9).for_each(|key| bench.apply(&Step::Set(0, key, 9)));
+    // A collection that is written in pieces: the first has been written, the rest is written at the door.
+    (0..9).for_each(|_| bench.apply(&Step::Push(0, 20, HEAVY)));
+    let expected = bench.data();
+    bench.begin();
+    bench.apply(&Step::Remove(0, 1));
+    bench.apply(&Step::Wait(0, 20));
+    bench.walk(1);
+    assert!(bench.half.is_some());
+    for key in [2, 20] {
+        bench.desk.trips.store(true, Ordering::Relaxed);
+        let removed = catch_unwind(AssertUnwindSafe(|| bench.apply(&Step::Remove(0, key))));
+        assert!(removed.is_err(), "{key}");
+        bench.apply(&Step::Remove(0, key));
+    }
+    assert_eq!(bench.finish(), expected);
 }
