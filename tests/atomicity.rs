@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use russet_testkit::record::{Liar, Lie, record};
+use russet_testkit::record::{Ask, Liar, Lie, record};
 use russet_testkit::{Client, Random, Reply};
 
 use crate::Server;
@@ -32,6 +32,45 @@ fn lin_1_clients_see_one_command_at_a_time() {
     let operations = from_env("RUSSET_LIN_OPERATIONS", 10_000);
     let histories = record((0..CLIENTS).map(|_| server.client()).collect(), operations, 1);
     assert!(histories.len() as u64 > operations - CLIENTS as u64);
+    histories.check().unwrap_or_else(|why| panic!("{why}"));
+}
+
+/// A client that sends most of its commands by way of scripts, which declare their keys or do not.
+struct Scripted {
+    client: Client,
+    random: Random,
+}
+
+impl Ask for Scripted {
+    fn ask(&mut self, words: &[&str]) -> Reply {
+        const PLAIN: &str = "return redis.call(unpack(ARGV))";
+        const LATE: &str = "redis.call('SET', KEYS[1], 1) return redis.call(unpack(ARGV))";
+        if matches!(words[0], "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH") {
+            return self.client.cmd(words);
+        }
+        let own = format!("own:{}", self.random.below(4));
+        let head = match self.random.below(6) {
+            0 | 1 => return self.client.cmd(words),
+            2 | 3 => vec!["EVAL", PLAIN, "1", words[1]],
+            4 => vec!["EVAL", PLAIN, "0"],
+            _ => vec!["EVAL", LATE, "1", &own],
+        };
+        match self.client.cmd(&[&head[..], words].concat()) {
+            // Two scripts met for the first time: the command did not run.
+            Reply::Error(text) if text.starts_with(b"ERR The script touched") => {
+                self.client.cmd(words)
+            }
+            reply => reply,
+        }
+    }
+}
+
+#[test]
+fn clients_see_one_script_at_a_time() {
+    let server = server();
+    let operations = from_env("RUSSET_LIN_OPERATIONS", 10_000);
+    let scripted = |id| Scripted { client: server.client(), random: Random::new(id as u64 + 77) };
+    let histories = record((0..CLIENTS).map(scripted).collect(), operations, 3);
     histories.check().unwrap_or_else(|why| panic!("{why}"));
 }
 

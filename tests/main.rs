@@ -21,6 +21,7 @@ mod commands {
     mod connection;
     mod debug;
     pub(crate) mod dump;
+    mod function;
     mod generic;
     mod geo;
     mod hash;
@@ -33,6 +34,7 @@ mod commands {
     mod monitor;
     mod object;
     mod pubsub;
+    mod scripting;
     mod server;
     mod set;
     mod sort;

@@ -41,7 +41,21 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("dispatch", &["config", "engine", "journal", "rdb", "resp"]),
     ("commands", &["config", "dispatch", "engine", "journal", "rdb", "resp"]),
     ("persist", &["config", "dispatch", "engine", "journal", "rdb", "resp"]),
-    ("server", &["commands", "config", "dispatch", "engine", "journal", "persist", "rdb", "resp"]),
+    ("scripting", &["config", "dispatch", "engine", "rdb", "resp"]),
+    (
+        "server",
+        &[
+            "commands",
+            "config",
+            "dispatch",
+            "engine",
+            "journal",
+            "persist",
+            "rdb",
+            "resp",
+            "scripting",
+        ],
+    ),
 ];
 
 /// Crates for tests and measurements: they may know anyone, and nobody above knows them.

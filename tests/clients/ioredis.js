@@ -67,6 +67,18 @@ async function main() {
   const results = await db.multi().set("greeting", "bye").get("greeting").exec();
   assert.deepEqual(results, [[null, "OK"], [null, "bye"]]);
 
+  db.defineCommand("window", {
+    numberOfKeys: 1,
+    lua: `
+      redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, ARGV[1] - ARGV[2])
+      if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+      redis.call('ZADD', KEYS[1], ARGV[1], ARGV[1])
+      return 1`,
+  });
+  const allowed = [];
+  for (const now of [1000, 1001, 1002, 1003, 2002]) allowed.push(await db.window("window", now, 1000, 3));
+  assert.deepEqual(allowed, [1, 1, 1, 0, 1]);
+
   const found = new Set();
   for await (const keys of db.scanStream({ match: "key:*", count: 7 })) keys.forEach((key) => found.add(key));
   assert.equal(found.size, 100);

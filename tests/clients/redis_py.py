@@ -38,6 +38,24 @@ def check(db):
             pass
 
     assert {f"key:{n}" for n in range(100)} == set(db.scan_iter("key:*", count=7))
+    bucket = db.register_script("""
+        local tokens = tonumber(redis.call('GET', KEYS[1]) or ARGV[1])
+        if tokens < 1 then return 0 end
+        redis.call('SET', KEYS[1], tokens - 1, 'EX', 60)
+        return 1
+    """)
+    assert [bucket(keys=["bucket"], args=[3]) for _ in range(5)] == [1, 1, 1, 0, 0]
+    db.script_flush()
+    assert bucket(keys=["bucket"], args=[3]) == 0
+
+    with db.lock("lock", timeout=5) as lock:
+        assert lock.owned() and not db.lock("lock", timeout=5).acquire(blocking=False)
+
+    library = "#!lua name=smoke\nredis.register_function('twice', function(keys, args) return args[1] * 2 end)"
+    assert db.function_load(library, replace=True) == "smoke"
+    assert db.fcall("twice", 0, 21) == 42
+    db.function_delete("smoke")
+
     try:
         db.execute_command("NOSUCH")
         raise AssertionError("an unknown command should have been refused")

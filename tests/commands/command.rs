@@ -157,6 +157,7 @@ const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[
         "flags",
         "inside MULTI it has an error of its own, as in Redis 7.2; no_multi would hide it",
     ),
+    ("script|show", "flags", "as in Valkey 9.1: it is served while data are stale"),
 ];
 
 #[test]

@@ -187,6 +187,13 @@ const TOPICS: &[Topic] = &[
         run: set_active_expire,
     },
     Topic {
+        name: "set-disable-deny-scripts",
+        syntax: "<0|1>",
+        summary: "Lets scripts run what they may not, or forbids it again.",
+        words: 1..=1,
+        run: set_disable_deny_scripts,
+    },
+    Topic {
         name: "sleep",
         syntax: "<seconds>",
         summary: "Lets this client wait.",
@@ -284,6 +291,12 @@ fn is_on(args: &mut Args<'_>) -> Result<bool, Error> {
 
 fn set_active_expire(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     cx.state.active_expire.store(is_on(args)?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_disable_deny_scripts(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.state.scripts.is_unrestricted.store(is_on(args)?, Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

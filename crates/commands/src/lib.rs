@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use russet_dispatch::Command;
+use russet_dispatch::{Command, help};
 
 pub mod bitmap;
 pub mod client;
@@ -11,11 +11,9 @@ pub mod commandlog;
 pub mod config;
 pub mod connection;
 pub mod debug;
-pub mod function;
 pub mod generic;
 pub mod geo;
 pub mod hash;
-mod help;
 pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
@@ -46,7 +44,6 @@ pub const FAMILIES: &[&[Command]] = &[
     commandlog::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,
-    function::COMMANDS,
     hotkeys::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,

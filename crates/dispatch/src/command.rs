@@ -171,6 +171,8 @@ pub enum Flag {
     NoAuth,
     /// Reaches replicas though it writes no data.
     MayReplicate,
+    /// It may have no keys at all.
+    NoMandatoryKeys,
     /// Not inside a transaction.
     NoMulti,
     /// The keys do not follow from positions alone.
@@ -187,6 +189,8 @@ pub enum Flag {
     LocksAll,
     /// Takes the shards of what MULTI has queued. Not a flag of Redis.
     RunsQueue,
+    /// Runs a script, which may turn out to touch any key. Not a flag of Redis.
+    RunsScript,
     /// Walks all shards: one at a time by itself, all at once inside a transaction. Not a flag of Redis.
     Walks,
     /// Runs for subscribers that speak RESP2. Not a flag of Redis.
@@ -219,6 +223,7 @@ impl Flag {
             Self::Fast => "fast",
             Self::NoAuth => "no_auth",
             Self::MayReplicate => "may_replicate",
+            Self::NoMandatoryKeys => "no_mandatory_keys",
             Self::NoMulti => "no_multi",
             Self::MovableKeys => "movablekeys",
             Self::AllowBusy => "allow_busy",
@@ -227,6 +232,7 @@ impl Flag {
             | Self::Immediate
             | Self::LocksAll
             | Self::RunsQueue
+            | Self::RunsScript
             | Self::Walks
             | Self::WhileSubscribed
             | Self::TellsHealth => return None,

@@ -422,6 +422,46 @@ errors! {
     InvalidArgc = "ERR Invalid number of arguments specified for command",
     /// GETKEYS that finds no keys.
     InvalidArguments = "ERR Invalid arguments specified for command",
+    /// EVALSHA of what nobody has loaded.
+    NoScript = "NOSCRIPT No matching script. Please use EVAL.",
+    /// A function holds what is asked for.
+    BusyFunction = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+    /// SCRIPT KILL of nothing.
+    NotBusy = "NOTBUSY No scripts in execution right now.",
+    /// SCRIPT KILL of what has written.
+    Unkillable = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+    /// EVAL with more keys than arguments.
+    TooManyKeys = "ERR Number of keys can't be greater than number of args",
+    /// EVAL with fewer keys than none.
+    NegativeKeys = "ERR Number of keys can't be negative",
+    /// FCALL with a number of keys that is no number.
+    BadKeyCount = "ERR Bad number of keys provided",
+    /// FCALL of what there is not.
+    NoFunction = "ERR Function not found",
+    /// A script that writes, by EVAL_RO or FCALL_RO.
+    ScriptWithWrites = "ERR Can not execute a script with write flag using *_ro command.",
+    /// A script that may not run when memory is full.
+    ScriptOutOfMemory = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+    /// A script calls what is no command.
+    ScriptUnknownCommand = "ERR Unknown command called from script",
+    /// A script calls a command with a wrong number of words.
+    ScriptArity = "ERR Wrong number of args calling command from script",
+    /// A script calls what scripts may not.
+    ScriptNotAllowed = "ERR This Redis command is not allowed from script",
+    /// A script that may not write does.
+    ScriptReadOnly = "ERR Write commands are not allowed from read-only scripts.",
+    /// A script that has written meets a key that it does not declare, and another script holds it.
+    ScriptUndeclared = "ERR The script touched a key that it does not declare and that another script holds; the next run takes all keys from the start",
+    /// SCRIPT DEBUG.
+    NoScriptDebugger = "ERR SCRIPT DEBUG is not supported: there is no debugger",
+    /// SCRIPT FLUSH with another word than SYNC or ASYNC.
+    ScriptFlushMode = "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
+    /// FUNCTION DELETE of what there is not.
+    NoLibrary = "ERR Library not found",
+    /// FUNCTION LOAD of nothing.
+    NoFunctionCode = "ERR Function code is missing",
+    /// FUNCTION RESTORE with an unknown policy.
+    RestorePolicy = "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
     /// FUNCTION FLUSH with another word than SYNC or ASYNC.
     FunctionFlushMode = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
     /// FUNCTION LIST LIBRARYNAME without one.
@@ -545,6 +585,8 @@ pub enum Stop {
     Wait(Box<Wait>),
     /// The same request is to run on a worker thread, since it will take long. Nothing has been changed.
     Elsewhere,
+    /// The same request is to run again at once, with all shards. Nothing has been changed that others can see.
+    All,
     /// The work goes on in slices, and others get their turn between them.
     Later(Box<dyn crate::execute::Walk>),
     /// The shell does something and answers.

@@ -19,8 +19,8 @@ use smallvec::SmallVec;
 
 use self::admit::{Verdict, abort, check, explain};
 pub use self::chunk::Chunk;
-pub(crate) use self::chunk::gather;
 use self::chunk::{Brevity, KeySet, Prepared, extent};
+pub(crate) use self::chunk::{find_row, gather};
 use crate::args::{Args, OwnedRequest, Spots};
 use crate::blocking::{Blocked, OnTimeout, Wait};
 use crate::command::Flag;
@@ -53,6 +53,8 @@ pub enum Halt {
     Again,
     /// The same request again on a worker thread.
     Elsewhere,
+    /// The same request again with all shards. The executor does that itself.
+    All,
     /// The rest of the work, in slices.
     Later(Box<dyn Walk>),
     /// The shell is asked; its answer is the reply.
@@ -68,7 +70,7 @@ pub enum Halt {
 impl Halt {
     /// Whether the request has not run.
     const fn comes_again(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Again | Self::Elsewhere | Self::Paused)
+        matches!(self, Self::Busy(_) | Self::Again | Self::Elsewhere | Self::All | Self::Paused)
     }
 }
 
@@ -266,6 +268,9 @@ impl Executor {
             session.multi.is_none() && session.modes == 0 && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
             match check(state, session, row) {
+                Ok(Verdict::Run) if self.needs_worker(session, row) => {
+                    return Some(Halt::Elsewhere);
+                }
                 Ok(Verdict::Run) => {}
                 Ok(Verdict::Queue) => return enqueue(state, session, row, input, spans, out),
                 Ok(Verdict::Pause) => return Some(Halt::Paused),
@@ -280,7 +285,20 @@ impl Executor {
                 }
             }
         }
-        self.execute(state, session, row, input, spans, prepared, rules, out)
+        let halt = self.execute(state, session, row, input, spans, prepared, rules, out);
+        if matches!(halt, Some(Halt::All)) {
+            let prepared = Prepared { keys: prepared.keys.and_all(), ..prepared };
+            return self.execute(state, session, row, input, spans, prepared, rules, out);
+        }
+        halt
+    }
+
+    /// Whether this is an EXEC that runs scripts: inside a transaction nothing can move to a worker any more.
+    fn needs_worker(&self, session: &Session, row: &Row) -> bool {
+        let runs_script = |queued: &Queued| queued.row.has(Flag::RunsScript);
+        row.locks == Locks::Queue
+            && !self.is_worker
+            && session.multi.as_ref().is_some_and(|multi| multi.queue.iter().any(runs_script))
     }
 
     /// A command that does not run: the client is told why, and a transaction that is being queued will not run.
@@ -331,7 +349,7 @@ impl Executor {
         if state.rules.load(Ordering::Acquire) != rules {
             return Some(Halt::Again);
         }
-        if (row.has(Flag::Write) || row.locks == Locks::Queue)
+        if (row.has(Flag::Write) || row.has(Flag::MayReplicate) || row.locks == Locks::Queue)
             && held.iter().any(Shard::is_saving)
             && self.is_closed(session, keys, input, spans, &mut held)
         {
@@ -360,7 +378,7 @@ impl Executor {
             Ok(()) => None,
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
-        let has_run = !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere));
+        let has_run = !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere | Halt::All));
         cx.data.unit.end_command(cx.session.db, args.words());
         if has_run && (cx.session.is_in_mode(mode::READER) || rules & rule::MONITORED != 0) {
             look_on(&mut cx, &args, rules);
@@ -508,7 +526,7 @@ impl Executor {
             KeySet::Many(start, end) => {
                 let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
                 let held = state.keyspace.hold(&shards, patience)?;
-                if row.has(Flag::Write) {
+                if row.flags & (Flag::Write.bit() | Flag::MayReplicate.bit()) != 0 {
                     close_over_targets(state, held, patience)
                 } else {
                     Ok(held)
@@ -761,6 +779,7 @@ fn stopped(
             Some(Halt::Wait(register(cx, *wait, request)))
         }
         Stop::Elsewhere => Some(Halt::Elsewhere),
+        Stop::All => Some(Halt::All),
         Stop::Later(walk) => Some(Halt::Later(walk)),
         Stop::Ask(request) => Some(Halt::Ask(*request)),
     }

@@ -28,6 +28,7 @@ use crate::observe::Observe;
 use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::request::Change;
+use crate::scripting::Scripts;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
 use crate::table::Table;
@@ -64,6 +65,8 @@ pub struct State {
     pub clients: Clients,
     /// Who is subscribed to what.
     pub pubsub: PubSub,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// Counters of all threads.
     pub stats: Stats,
     /// Commands that cost much.
@@ -218,6 +221,10 @@ pub struct Tunables {
     /// How uses of keys are noted: zero by recency, or [`IS_LRM`], or [`IS_LFU`] with `lfu-log-factor` from bit 31 on, `lfu-decay-time`
     /// below.
     access: AtomicU64,
+    /// `script-memory-limit`, in bytes.
+    pub script_memory: AtomicU64,
+    /// `busy-reply-threshold`, in milliseconds.
+    pub busy_threshold: AtomicU64,
     /// `rdbcompression`.
     pub compresses: AtomicBool,
     /// `tracking-table-max-keys`.
@@ -325,6 +332,7 @@ impl State {
             journal: Arc::new(Journal::new(16 << 20)),
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            scripts: Scripts::default(),
             stats: Stats::new(table.ids()),
             logs: CommandLogs::default(),
             latency: Latency::default(),
@@ -412,6 +420,11 @@ impl State {
         (self.tunables.output_max(true) + OUTPUT_UNCOUNTED) as usize
     }
 
+    /// What a worker owns, for as long as its thread lives: given back when the answer is dropped.
+    pub fn lend_thread(&'static self) -> Lent {
+        Lent { state: self, thread: Some(self.worker()) }
+    }
+
     /// Measures the gauges anew, if there is a shell to do it.
     pub fn probe(&self) {
         if let Some(tools) = self.tools.get() {
@@ -466,6 +479,9 @@ impl State {
         let set = |place: &AtomicU64, id| place.store(config.memory(id), Ordering::Relaxed);
         set(&tunables.bulk_bytes_max, const { id("proto-max-bulk-len") });
         set(&tunables.query_bytes_max, const { id("client-query-buffer-limit") });
+        let busy_threshold = config.integer(const { id("busy-reply-threshold") });
+        tunables.busy_threshold.store(busy_threshold as u64, Ordering::Relaxed);
+        set(&tunables.script_memory, const { id("script-memory-limit") });
         set(&tunables.timeout, const { id("timeout") });
         set(&tunables.keepalive, const { id("tcp-keepalive") });
         set(&tunables.memory_max, const { id("maxmemory") });
@@ -613,6 +629,27 @@ impl Thread {
     /// Throws dice with `n` sides, from 0.
     pub fn random_below(&self, n: u64) -> u64 {
         self.random.borrow_mut().below(n)
+    }
+}
+
+/// What a thread that comes and goes owns; see [`State::lend_thread`].
+#[derive(Debug)]
+pub struct Lent {
+    state: &'static State,
+    thread: Option<Thread>,
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Thread;
+
+    fn deref(&self) -> &Thread {
+        self.thread.as_ref().expect("taken only when dropped")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.state.workers.lock().extend(self.thread.take());
     }
 }
 

@@ -102,7 +102,8 @@ impl Session {
     /// The shards that EXEC needs, or `None` for all.
     pub(crate) fn queued_shards(&self) -> Option<Vec<u32>> {
         let queue = self.multi.as_ref().map_or(&[][..], |multi| &multi.queue);
-        let needs_all = |q: &Queued| q.takes_all() || q.row.has(Flag::Walks);
+        let needs_all =
+            |q: &Queued| q.takes_all() || q.row.has(Flag::Walks) || q.row.has(Flag::RunsScript);
         if queue.iter().any(needs_all) {
             return None;
         }
@@ -220,7 +221,7 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
             Stop::Wait(wait) => no_wait(cx, wait.on_timeout),
             Stop::Error(error) => failed(cx, &error),
             // Inside a transaction nothing moves to another thread, sleeps or asks: handlers see `deny_blocking` and reply at once.
-            Stop::Busy(_) | Stop::Elsewhere | Stop::Later(_) | Stop::Ask(_) => {
+            Stop::Busy(_) | Stop::Elsewhere | Stop::All | Stop::Later(_) | Stop::Ask(_) => {
                 failed(cx, &Error::NotInMulti)
             }
         }

@@ -6,7 +6,8 @@
 //! is ever parked here, since a parked thread would be a hundred dead clients.
 //!
 //! Invariants:
-//! * Within one thread, locks are taken in ascending order and only through [`Locks::hold`]; so there is no cycle of waiting.
+//! * Within one thread, locks are taken in ascending order and only through [`Locks::hold`]; so there is no cycle of waiting. Who adds one
+//!   out of order ([`Held::insert`]) has waited for it with a patience that ends, and goes without it then.
 //! * The value of a cell is reached only through the one [`Guard`] of the thread that set `HELD`.
 //! * `QUEUED` is set while wakers wait, so that the holder looks at the queue only when somebody is in it.
 
@@ -300,6 +301,13 @@ impl<'a, T: Protected> Held<'a, T> {
             return (only.index() == index).then_some(0);
         }
         self.guards.binary_search_by_key(&index, Guard::index).ok()
+    }
+
+    /// Adds a lock that is not among them. It was taken out of order: by whoever gives up after a bounded time, never with
+    /// [`Patience::ENDLESS`].
+    pub fn insert(&mut self, guard: Guard<'a, T>) {
+        let at = self.guards.partition_point(|other| other.index() < guard.index());
+        self.guards.insert(at, guard);
     }
 
     /// What lock `index` protects, if it is among the held.

@@ -92,6 +92,9 @@ impl Local {
                 Some(Halt::Ask(request)) => {
                     unreachable!("there is no shell to be asked {request:?}")
                 }
+                Some(Halt::All) => {
+                    unreachable!("the executor runs such a request again by itself")
+                }
             }
             if !self.out.is_empty() {
                 return Ok(self.take_reply());

@@ -460,7 +460,10 @@ impl Connection {
                 let again = again(state, &blocked);
                 Waiting::Keys(blocked, Timers { timeout, again })
             }
-            Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
+            Halt::Busy(shard) => {
+                Waiting::Work(Box::pin(shard_free(state, shard, self.session.protocol)))
+            }
+            Halt::All => unreachable!("the executor runs such a request again by itself"),
             Halt::Paused => {
                 Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client))))
             }
@@ -469,7 +472,13 @@ impl Connection {
             }
             Halt::Elsewhere => {
                 let request = OwnedRequest::copy(input, batch.request(at));
-                Waiting::Reply(Box::pin(on_worker(state, self.spare_session(), request)))
+                let mut session = self.spare_session();
+                if self.session.multi.is_some() {
+                    // EXEC takes with it what it runs and what it depends on.
+                    session.multi = self.session.multi.take();
+                    session.watching = self.session.watching.take();
+                }
+                Waiting::Reply(Box::pin(on_worker(state, session, request)))
             }
             Halt::Ask(request) => {
                 Waiting::Reply(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))

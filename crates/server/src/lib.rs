@@ -172,7 +172,10 @@ impl Drop for Handle {
 /// The command table: one per process.
 pub fn table() -> &'static Table {
     static TABLE: OnceLock<&'static Table> = OnceLock::new();
-    TABLE.get_or_init(|| Table::leak(russet_commands::FAMILIES))
+    TABLE.get_or_init(|| {
+        let families = russet_commands::FAMILIES.iter().chain(russet_scripting::FAMILIES);
+        Table::leak(&families.copied().collect::<Vec<_>>())
+    })
 }
 
 /// The table of a server: with its own names if `rename-command` says so.
@@ -378,6 +381,8 @@ fn run_main(
         // The sender lives in `shell`, so this only ends when somebody says stop.
         drop(shell.stopping().wait_for(|stopping| *stopping).await);
     });
+    // A thread ends when its scripts have.
+    state.scripts.is_closing.store(true, Ordering::Release);
     drop(runtime);
     saving::end(state, saving);
     for thread in threads {

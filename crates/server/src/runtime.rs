@@ -22,6 +22,10 @@ use crate::tasks::Shell;
 /// How many empty outputs a thread keeps, each of at most 16 KB.
 const SPARE_OUTPUTS: usize = 64;
 
+/// The stack of a thread that runs commands. Scripts nest tables a thousand deep and patterns four thousand; what is never touched costs
+/// no memory.
+pub(crate) const STACK_BYTES: usize = 16 << 20;
+
 /// A connection on its way to its thread: still without a runtime.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -144,11 +148,12 @@ pub(crate) fn spawn(
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .thread_stack_size(STACK_BYTES)
             .build_local(tokio::runtime::LocalOptions::default())
             .expect("the same runtime was built a moment ago");
         runtime.block_on(serve_all(state, shell, receiver, connections, own));
     };
-    let thread = std::thread::Builder::new().name(name(nth)).spawn(work)?;
+    let thread = std::thread::Builder::new().name(name(nth)).stack_size(STACK_BYTES).spawn(work)?;
     Ok((mailbox, thread))
 }
 

@@ -7,7 +7,7 @@ use russet_dispatch::{Category, Flag, Row};
 use crate::command::node::Node;
 
 /// Flags in Redis' order; those that are missing are not for clients.
-const SHOWN: [Flag; 18] = [
+const SHOWN: [Flag; 19] = [
     Write,
     ReadOnly,
     DenyOom,
@@ -24,6 +24,7 @@ const SHOWN: [Flag; 18] = [
     NoAuth,
     NoAsyncLoading,
     NoMulti,
+    NoMandatoryKeys,
     MovableKeys,
     AllowBusy,
 ];

@@ -102,6 +102,14 @@ impl KeySet {
     const fn is_in(self, shard: u32) -> bool {
         matches!(self, Self::One(_, spot) if spot.shard == shard)
     }
+
+    /// The same keys, and all shards.
+    pub(super) const fn and_all(self) -> Self {
+        match self {
+            Self::Many(start, end) | Self::All(start, end) => Self::All(start, end),
+            Self::None | Self::One(..) => Self::All(0, 0),
+        }
+    }
 }
 
 impl std::fmt::Debug for Prepared {
@@ -233,7 +241,11 @@ impl Executor {
 
 /// The row of a request, a subcommand's if it has one.
 #[inline]
-fn find_row(state: &'static State, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
+pub(crate) fn find_row(
+    state: &'static State,
+    input: &[u8],
+    spans: &[Span],
+) -> Option<&'static Row> {
     let row = state.table.find(spans.first()?.of(input))?;
     if row.subcommands.is_empty() {
         return Some(row);

@@ -4,8 +4,8 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use russet_dispatch::args::OwnedRequest;
@@ -13,7 +13,7 @@ use russet_dispatch::blocking::Blocked;
 use russet_dispatch::execute::Walk;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Error, Executor, Halt, State};
-use russet_resp::{Output, Writer};
+use russet_resp::{Output, Protocol, Writer};
 
 use super::TURN_MAX;
 use crate::runtime::IoThread;
@@ -78,17 +78,53 @@ pub(crate) enum Done {
     Refused(Output),
 }
 
-pub(super) async fn shard_free(state: &'static State, shard: u32) -> Done {
-    let mut is_queued = false;
+/// How often somebody who waits for a shard looks whether a script has held it for too long.
+const OVERDUE_LOOK: Duration = Duration::from_millis(20);
+
+/// Waits until a shard may be free. If a script has held it for longer than `busy-reply-threshold`, the client is told that instead.
+pub(super) async fn shard_free(state: &'static State, shard: u32, protocol: Protocol) -> Done {
+    let mut free: Option<Arc<Free>> = None;
+    let mut look = tokio::time::interval(OVERDUE_LOOK);
+    look.reset();
     poll_fn(|cx| {
-        if std::mem::replace(&mut is_queued, true) {
-            return Poll::Ready(());
+        let Some(free) = &free else {
+            let queued =
+                Arc::new(Free { is_free: AtomicBool::new(false), waker: cx.waker().clone() });
+            state.keyspace.locks().queue(shard, Waker::from(Arc::clone(&queued)));
+            free = Some(queued);
+            while look.poll_tick(cx).is_ready() {}
+            return Poll::Pending;
+        };
+        if free.is_free.load(Ordering::Acquire) {
+            return Poll::Ready(Done::Again);
         }
-        state.keyspace.locks().queue(shard, cx.waker().clone());
-        Poll::Pending
+        while look.poll_tick(cx).is_ready() {}
+        overdue(state, shard, protocol).map_or(Poll::Pending, Poll::Ready)
     })
-    .await;
-    Done::Again
+    .await
+}
+
+/// Whether the holder of a shard has let go: told apart from all else that wakes who waits for it.
+struct Free {
+    is_free: AtomicBool,
+    waker: Waker,
+}
+
+impl Wake for Free {
+    fn wake(self: Arc<Self>) {
+        self.is_free.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+/// What a client is told that has waited too long for a script.
+fn overdue(state: &State, shard: u32, protocol: Protocol) -> Option<Done> {
+    let threshold = state.tunables.busy_threshold.load(Ordering::Relaxed);
+    let running = state.scripts.overdue(shard, threshold).filter(|_| threshold > 0)?;
+    let error = if running.is_eval { Error::Busy } else { Error::BusyFunction };
+    let mut out = Output::default();
+    Writer { out: &mut out, protocol }.error(&error.text());
+    Some(Done::Refused(out))
 }
 
 /// Waits until CLIENT PAUSE is over, or a snapshot has caught up. Woken by CLIENT UNPAUSE, through the client's own waker, and at the
@@ -123,13 +159,24 @@ pub(super) async fn walk_through(
             match step {
                 Ok(true) => return Done::Reply(out),
                 Ok(false) => {}
-                Err(Halt::Busy(shard)) => drop(shard_free(io.state, shard).await),
+                Err(Halt::Busy(shard)) => {
+                    let done = shard_free(io.state, shard, session.protocol).await;
+                    if matches!(done, Done::Refused(_)) {
+                        return done;
+                    }
+                }
                 Err(_) => unreachable!("a walk is at most busy"),
             }
         }
         tokio::task::yield_now().await;
     }
 }
+
+/// How long a worker rests before it tries for a shard again.
+const WORKER_REST: Duration = Duration::from_micros(200);
+
+/// How long a worker rests while CLIENT PAUSE holds it up.
+const PAUSE_REST: Duration = Duration::from_millis(1);
 
 /// Runs a request on a worker thread.
 pub(super) async fn on_worker(
@@ -141,19 +188,26 @@ pub(super) async fn on_worker(
     let work = move || {
         let mut executor = Executor::for_worker(state.worker());
         let mut out = Output::default();
-        loop {
+        let refused = loop {
             match executor.run_owned(state, &mut session, &request, &mut out) {
-                Some(Halt::Busy(_) | Halt::Again) => std::thread::yield_now(),
-                Some(Halt::Paused) => std::thread::park_timeout(Duration::from_millis(1)),
-                _ => break,
+                Some(Halt::Busy(shard)) => {
+                    let refused = overdue(state, shard, protocol);
+                    if refused.is_some() || state.scripts.is_closing.load(Ordering::Acquire) {
+                        break refused;
+                    }
+                    std::thread::park_timeout(WORKER_REST);
+                }
+                Some(Halt::Again) => std::thread::yield_now(),
+                Some(Halt::Paused) => std::thread::park_timeout(PAUSE_REST),
+                _ => break None,
             }
-        }
+        };
         state.give_back(executor.into_thread());
-        out
+        refused.unwrap_or(Done::Reply(out))
     };
-    Done::Reply(tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         let mut out = Output::default();
         Writer { out: &mut out, protocol }.error(&Error::Internal.text());
-        out
-    }))
+        Done::Reply(out)
+    })
 }

@@ -1,11 +1,11 @@
 //! HELP of containers, made from the rows of their subcommands.
 
-use russet_dispatch::command::Flag::*;
-use russet_dispatch::syntax::plain;
-use russet_dispatch::{Args, Command, Context, Outcome};
+use crate::command::Flag::*;
+use crate::syntax::plain;
+use crate::{Args, Command, Context, Outcome};
 
 /// The row of a container's HELP; `base` is what the container's rows have in common.
-pub(crate) const fn row(since: &'static str, base: &Command) -> Command {
+pub const fn row(since: &'static str, base: &Command) -> Command {
     Command {
         name: "help",
         summary: "Tells what the subcommands do.",
@@ -28,7 +28,7 @@ fn help(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 /// Writes HELP as Redis shapes it: a line that names the container, then two for each subcommand.
-pub(crate) fn lines<'a>(
+pub fn lines<'a>(
     cx: &mut Context<'_>,
     container: &str,
     topics: impl Iterator<Item = (&'a str, &'a str, &'a str)>,

@@ -1,0 +1,313 @@
+//! The door through which a script runs commands: under the locks that its request holds, as one unit.
+//!
+//! A script takes over the locks, the unit and the time of its request with [`Script::begin`] and gives them back with [`Script::end`];
+//! between the two, each [`Script::call`] runs one row's handler as EXEC would. The effects of all calls are one record, and who waits is
+//! served once, at the end.
+//!
+//! A call may touch only shards that are held. One that wants another, while nothing has been done that others can see, ends the script,
+//! which runs again under all shards ([`Refused::Roams`]). One that has done something already takes the shard if it can be had within
+//! a bounded time. That is out of order, so two such scripts may want each other's shards; then one of them gives up and its call fails.
+//! Locks are let go only at the end, so whatever a script has seen stays as it saw it.
+
+use russet_engine::{Access, Held, Patience, Shard, Spot};
+use russet_resp::{Output, Protocol, Span, Writer};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::args::{Args, Spots};
+use crate::command::Flag;
+use crate::context::{Context, Data};
+use crate::effect::Unit;
+use crate::error::{Error, Stop};
+use crate::execute::{failed, find_row, gather, look_on, no_wait};
+use crate::session::Session;
+use crate::state::{State, Thread, rule};
+use crate::table::{Locks, Row};
+
+/// What a script may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// It may not write.
+    pub is_read_only: bool,
+    /// It may write when memory is full.
+    pub allows_oom: bool,
+}
+
+/// Why a command of a script was not run.
+#[derive(Debug)]
+pub enum Refused {
+    /// The script is told; the error has been counted.
+    Error(Error),
+    /// It touches what the request does not declare, and nothing has been done yet: the script is to run again under all shards.
+    Roams,
+}
+
+/// A script under way.
+#[derive(Debug)]
+pub struct Script {
+    held: Held<'static, Shard>,
+    unit: Unit,
+    /// The client as the commands of the script see it: with a database and a protocol of its own.
+    pub session: Session,
+    state: &'static State,
+    row: &'static Row,
+    now: u64,
+    access: Access,
+    is_touching: bool,
+    rules: Rules,
+    was_full: bool,
+    is_worker: bool,
+    /// Whether a command that writes has run.
+    pub has_written: bool,
+    /// Whether anything was done that others can see.
+    pub is_committed: bool,
+    /// Whether a key was touched that the request does not declare.
+    pub has_roamed: bool,
+    /// Whether what it changes goes to the journal.
+    pub is_propagated: bool,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    spots: Vec<(u32, Spot)>,
+    /// The reply of the last call.
+    pub out: Output,
+}
+
+impl Script {
+    /// Takes over what a request holds.
+    pub fn begin(cx: &mut Context<'_>, rules: Rules) -> Self {
+        let mut session = Session::new(Arc::clone(&cx.session.client), true);
+        session.db = cx.session.db;
+        session.no_touch = cx.session.no_touch;
+        session.deny_blocking = true;
+        cx.session.lend_reading(&mut session);
+        Self {
+            held: std::mem::replace(&mut cx.data.held, Held::none()),
+            unit: std::mem::replace(cx.data.unit, Unit::new()),
+            session,
+            state: cx.state,
+            row: cx.row,
+            now: cx.data.now,
+            access: cx.data.access,
+            is_touching: cx.data.is_touching,
+            rules,
+            was_full: cx.state.rules.load(Ordering::Relaxed) & rule::FULL != 0,
+            is_worker: cx.is_worker,
+            has_written: false,
+            is_committed: false,
+            has_roamed: false,
+            is_propagated: true,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            spots: Vec::new(),
+            out: Output::default(),
+        }
+    }
+
+    /// Gives everything back.
+    pub fn end(self, cx: &mut Context<'_>) {
+        if self.session.db != cx.session.db {
+            cx.session.select(cx.session.db);
+        }
+        if self.session.protocol != cx.session.protocol {
+            cx.session.speak(cx.session.protocol);
+        }
+        cx.data.held = self.held;
+        *cx.data.unit = self.unit;
+    }
+
+    /// What all clients share.
+    pub const fn state(&self) -> &'static State {
+        self.state
+    }
+
+    /// Whether this runs on a worker thread.
+    pub const fn is_worker(&self) -> bool {
+        self.is_worker
+    }
+
+    /// The shards that are held, or `None` for all.
+    pub fn shards(&self) -> Option<Vec<u32>> {
+        (!self.holds_all()).then(|| self.held.indexes().collect())
+    }
+
+    /// In which protocol replies are written for the script.
+    pub const fn speak(&mut self, protocol: Protocol) {
+        self.session.protocol = protocol;
+    }
+
+    /// Forgets the words of the last call.
+    pub fn begin_call(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.spots.clear();
+        self.out.clear();
+    }
+
+    /// Adds a word to the call.
+    pub fn push(&mut self, word: &[u8]) {
+        self.spans.push(Span { start: self.bytes.len(), len: word.len() });
+        self.bytes.extend_from_slice(word);
+    }
+
+    /// How many words the call has.
+    pub const fn argc(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The row that the words of the call name.
+    pub fn row(&self) -> Option<&'static Row> {
+        find_row(self.state, &self.bytes, &self.spans)
+    }
+
+    /// Runs the command of the words that were pushed; its reply stands in `out` then.
+    pub fn call(&mut self, thread: &Thread) -> Result<(), Refused> {
+        let row = self.row();
+        if let Err(error) = self.check(row) {
+            return Err(Self::refuse(thread, row, error));
+        }
+        let row = row.expect("checked");
+        self.reach(thread, row)?;
+        self.has_written |= row.has(Flag::Write);
+        self.run(thread, row);
+        let is_seen = row.has(Flag::PubSub) || row.has(Flag::MayReplicate);
+        self.is_committed |= self.unit.changes > 0 || is_seen;
+        Ok(())
+    }
+
+    fn check(&self, row: Option<&'static Row>) -> Result<(), Error> {
+        let row = row.ok_or(Error::ScriptUnknownCommand)?;
+        if !row.takes(self.spans.len()) {
+            return Err(Error::ScriptArity);
+        }
+        let unrestricted = self.state.scripts.is_unrestricted.load(Ordering::Relaxed);
+        if row.has(Flag::NoScript) && !unrestricted {
+            return Err(Error::ScriptNotAllowed);
+        }
+        if self.rules.is_read_only && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
+            return Err(Error::ScriptReadOnly);
+        }
+        let is_full = self.was_full && !self.rules.allows_oom && !self.has_written;
+        if is_full && row.has(Flag::DenyOom) {
+            return Err(Error::OutOfMemory);
+        }
+        Ok(())
+    }
+
+    fn refuse(thread: &Thread, row: Option<&Row>, error: Error) -> Refused {
+        if let Some(row) = row {
+            thread.counters.commands[row.id].rejected.add(1);
+        }
+        thread.counters.error(&error.code());
+        Refused::Error(error)
+    }
+
+    fn holds_all(&self) -> bool {
+        self.held.len() == self.state.keyspace.shards() as usize
+    }
+
+    /// Makes sure that everything the command touches is held.
+    fn reach(&mut self, thread: &Thread, row: &'static Row) -> Result<(), Refused> {
+        gather(self.state, row, &self.bytes, &self.spans, &mut self.spots);
+        if self.holds_all() {
+            return Ok(());
+        }
+        let wants_all = row.locks == Locks::All
+            || row.has(Flag::Walks)
+            || row.takes_all(self.spans.len(), |at| self.spans[at].of(&self.bytes));
+        let missing: Vec<u32> = if wants_all {
+            let is_missing = |shard: &u32| self.held.get(*shard).is_none();
+            (0..self.state.keyspace.shards()).filter(is_missing).collect()
+        } else {
+            let shards = self.spots.iter().map(|(_, spot)| spot.shard);
+            shards.filter(|shard| self.held.get(*shard).is_none()).collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.has_roamed = true;
+        if !self.is_committed {
+            return Err(Refused::Roams);
+        }
+        for shard in missing {
+            if let Err(error) = self.grow(shard) {
+                return Err(Self::refuse(thread, Some(row), error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one more shard, out of order: the patience ends, so two scripts that want each other's shards do not wait for ever.
+    fn grow(&mut self, shard: u32) -> Result<(), Error> {
+        if self.held.get(shard).is_some() {
+            return Ok(());
+        }
+        let guard = self.state.keyspace.hold_one(shard, Patience::after(6));
+        let guard = guard.map_err(|_| Error::ScriptUndeclared)?;
+        if self.is_worker {
+            guard.mark_long();
+        }
+        self.held.insert(guard);
+        Ok(())
+    }
+
+    /// Runs a handler under the locks that are held, as EXEC runs what was queued.
+    fn run(&mut self, thread: &Thread, row: &'static Row) {
+        let mut args =
+            Args::new(&self.bytes, &self.spans, row.first_arg(), Spots::many(&self.spots));
+        let is_followed = self.unit.is_followed;
+        self.unit.is_followed &= self.is_propagated;
+        self.unit.begin_command();
+        let db = self.session.db;
+        // The locks go with the context: a handler that panics lets them fall, as everywhere.
+        let data = Data {
+            held: std::mem::replace(&mut self.held, Held::none()),
+            state: self.state,
+            thread,
+            unit: &mut self.unit,
+            now: self.now,
+            db,
+            access: self.access,
+            is_touching: self.is_touching,
+            client: self.session.client.id,
+            is_serving: false,
+        };
+        let reply = Writer { out: &mut self.out, protocol: self.session.protocol };
+        let (state, is_worker) = (self.state, self.is_worker);
+        let session = &mut self.session;
+        let mut cx = Context { data, reply, session, state, thread, row, is_worker };
+        if let Err(stop) = (row.command.run)(&mut cx, &mut args) {
+            cx.reply.out.clear();
+            match stop {
+                Stop::Wait(wait) => no_wait(&mut cx, wait.on_timeout),
+                Stop::Error(error) => failed(&mut cx, &error),
+                // As inside a transaction: handlers see `deny_blocking` and reply at once.
+                Stop::Busy(_) | Stop::Elsewhere | Stop::All | Stop::Later(_) | Stop::Ask(_) => {
+                    failed(&mut cx, &Error::ScriptNotAllowed);
+                }
+            }
+        }
+        cx.data.unit.end_command(db, args.words());
+        look_on(&mut cx, &args, state.rules.load(Ordering::Relaxed));
+        self.held = cx.data.held;
+        self.unit.is_followed = is_followed;
+        thread.call();
+        thread.counters.commands[row.id].calls.add(1);
+        thread.counters.processed.add(1);
+    }
+
+    /// The row of the request that runs the script.
+    pub const fn own_row(&self) -> &'static Row {
+        self.row
+    }
+}
+
+/// Ends a script with an error; `is_counted` if it was counted when one of its commands failed.
+pub fn fail(cx: &mut Context<'_>, text: &[u8], is_counted: bool) {
+    let counters = &cx.thread.counters;
+    counters.commands[cx.row.id].failed.add(1);
+    if !is_counted {
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        counters.foreign_error(&String::from_utf8_lossy(code));
+    }
+    cx.reply.error_bytes(text);
+}

@@ -1,0 +1,51 @@
+//! Lua scripts and libraries of functions.
+//!
+//! ```text
+//! EVAL -> eval.rs -> vm.rs (compile, cached per thread) -> Lua -> api.rs (redis.call) -> dispatch::script -> a row's handler
+//!                      |                                            |
+//!                 sandbox.lua: what scripts see               convert.rs: replies to values and back
+//! ```
+//!
+//! A script is one unit: its request's locks are held from its first command to its last, its effects are one record. How locks, long
+//! runs and kills work is told in `docs/design/0010-scripting.md`. This crate exports rows and knows neither the other commands nor the
+//! server.
+
+#![forbid(unsafe_code)]
+
+use mlua::Value;
+use russet_dispatch::{Command, help};
+
+mod api;
+mod bit;
+mod cjson;
+mod cmsgpack;
+mod convert;
+pub mod eval;
+pub mod function;
+pub mod library;
+mod number;
+mod packing;
+mod raised;
+mod random;
+mod registering;
+mod run;
+pub mod script;
+mod shebang;
+mod vm;
+
+/// The rows of this crate.
+pub const FAMILIES: &[&[Command]] = &[eval::COMMANDS, script::COMMANDS, function::COMMANDS];
+
+/// What Lua calls the type of a value.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "nil",
+        Value::Boolean(_) => "boolean",
+        Value::Integer(_) | Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Table(_) => "table",
+        Value::Function(_) => "function",
+        Value::Thread(_) => "thread",
+        _ => "userdata",
+    }
+}
