@@ -76,8 +76,7 @@ fn an_unknown_directive_stops_the_start() {
 fn commands_are_renamed_and_taken_away() {
     let lines =
         "rename-command FLUSHALL \"\"\nrename-command flushdb badger\nrename-command CONFIG conf\n";
-    let (_dir, path) = file(lines);
-    let process = Setup::new(RUSSET).args([&path]).start().expect("it starts");
+    let process = Setup::new(RUSSET).config("redis.conf", lines).start().expect("it starts");
     let mut t = transcript(&process);
     for name in ["FLUSHALL", "flushdb", "CONFIG"] {
         t.check(name, &format!("-ERR unknown command '{name}', with args beginning with: "));

@@ -30,9 +30,9 @@ fn subscriber(server: &Server, is_resp3: bool) -> Transcript {
 
 #[test]
 fn messages_reach_subscribers_of_channels_and_patterns() {
-    let server = server();
-    let mut publisher = Transcript::new(server.client());
     for (is_resp3, mark) in [(false, ""), (true, ">")] {
+        let server = server();
+        let mut publisher = Transcript::new(server.client());
         let mut t = subscriber(&server, is_resp3);
         t.check("SUBSCRIBE news", &format!("{mark}[subscribe, news, 1]"));
         t.check("PSUBSCRIBE n*s", &format!("{mark}[psubscribe, n*s, 2]"));

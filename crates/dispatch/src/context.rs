@@ -3,7 +3,7 @@
 //! Handlers never lock. They see only keys that their row declares, through [`Data`], whose methods are the one way to them: they hide
 //! what has ended, keep the counts of hits and misses, and write down what changed.
 
-use russet_engine::shard::Met;
+use russet_engine::shard::{Met, note_change};
 use russet_engine::{
     Access, Busy, Collection, Entry, Held, INLINE_MAX, Name, Patience, Shard, Told, Type, Value,
     View, raw_value, string_value,
@@ -121,6 +121,12 @@ impl<'a> Data<'a> {
     #[inline]
     fn use_of(&self) -> Option<Access> {
         self.is_touching.then_some(self.access)
+    }
+
+    /// What a change notes of a key whose lookup has been noted as a use already.
+    #[inline]
+    fn use_of_change(&self) -> Option<Access> {
+        self.use_of().filter(|access| matches!(access, Access::Change(_)))
     }
 
     #[inline]
@@ -308,9 +314,12 @@ impl<'a> Data<'a> {
         key: Key<'_>,
         change: impl FnOnce(&mut Entry) -> R,
     ) -> Option<R> {
-        let name = self.name(key);
+        let (name, access, thread) = (self.name(key), self.use_of_change(), self.thread);
         self.unit.changed();
-        self.shard(key)?.update(name, change)
+        self.shard(key)?.update(name, |entry| {
+            note_change(entry, access, || thread.random());
+            change(entry)
+        })
     }
 
     /// Changes the string of a key in place; a key that is not there becomes the empty string first. `change` says whether it was a
@@ -325,11 +334,13 @@ impl<'a> Data<'a> {
             self.notify_before(key, || Type::String);
         }
         let (name, access, thread) = (self.name(key), self.access, self.thread);
+        let use_of_change = self.use_of_change();
         let shard = self.shard(key).expect("a handler that changes strings waits for nobody");
         if is_new {
             shard.set(name, raw_value(b""), None, access, || thread.random());
         }
         let change = |entry: &mut Entry| {
+            note_change(entry, use_of_change, || thread.random());
             let (result, has_changed) = change(entry);
             ((result, has_changed || is_new), has_changed || is_new)
         };

@@ -364,7 +364,7 @@ impl Shard {
         if let Some(database) = self.databases.get_mut(db)
             && let Some(entry) = database.table.get_mut(name.hash, name.key)
         {
-            change_use(entry, Some(access), dice);
+            note_change(entry, Some(access), dice);
             if entry.replace_alike(&value, expiry) {
                 return;
             }
@@ -462,7 +462,7 @@ impl Shard {
         if may_be_due && entry.is_due(now) {
             return Met::Due;
         }
-        change_use(entry, access, dice);
+        note_change(entry, access, dice);
         let was_changed = std::mem::replace(&mut self.half_changed, true);
         let old = Kept::of(entry);
         let (result, told) = change(entry);
@@ -641,9 +641,9 @@ fn note(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
     }
 }
 
-/// As [`note`], for an entry that is about to be changed.
+/// As [`note`], for an entry that is about to be changed. What changes entries through [`Shard::update`] and kin does this itself.
 #[inline]
-fn change_use(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
+pub fn note_change(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce() -> u64) {
     if let Some(access) = access {
         let old = entry.access();
         let new = access.update(old, dice);
