@@ -174,17 +174,3 @@ fn containers_explain_themselves() {
     t.check("CONFIG NOTHING", "-ERR unknown subcommand 'NOTHING'. Try CONFIG HELP.");
     t.check("CONFIG", "-ERR wrong number of arguments for 'config' command");
 }
-
-#[test]
-fn there_are_no_functions_to_flush_or_list() {
-    let (_server, mut t) = transcript();
-    t.check("FUNCTION FLUSH", "OK");
-    t.check("FUNCTION FLUSH async", "OK");
-    t.check("FUNCTION FLUSH SYNC", "OK");
-    t.check("FUNCTION FLUSH now", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-    t.check("FUNCTION FLUSH SYNC ASYNC", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-    t.check("FUNCTION LIST", "[]");
-    t.check("FUNCTION LIST LIBRARYNAME x* WITHCODE", "[]");
-    t.check("FUNCTION LIST LIBRARYNAME", "-ERR library name argument was not given");
-    t.check("FUNCTION LIST x", "-ERR Unknown argument x");
-}

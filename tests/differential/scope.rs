@@ -38,6 +38,10 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "scripts, which are programs and not arguments; transcripts of their own",
+        &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"],
+    ),
+    (
         "about the connection or the client; transcripts of their own",
         &["auth", "client", "hello", "ping", "quit", "reset"],
     ),
@@ -59,7 +63,6 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "shutdown",
             "slowlog",
             "time",
-            "function",
             "commandlog",
             "hotkeys",
         ],
