@@ -1,8 +1,9 @@
 //! Measuring servers that speak Redis' protocol.
 //!
-//! Three tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
+//! Four tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
 //! `compare` starts Russet, Valkey and Redis side by side, drives each with `loadgen`, and writes
-//! the page of figures; `pauses` says how long one client keeps the others waiting. They share no
+//! the page of figures; `pauses` says how long one client keeps the others waiting, and `hits` how
+//! many requests a full cache answers. They share no
 //! code with the server: what counts the replies must not be wrong in the same way as what wrote
 //! them.
 //!
@@ -15,10 +16,12 @@
 //! * [`process`], [`usage`], [`machine`]: child processes, their CPU time and memory, where it ran
 //! * [`compare`], [`memory`], [`page`]: the rounds of the second tool, memory, and its Markdown
 //! * [`pauses`]: the scenes of the third
+//! * [`hits`], [`traces`]: the replay of the fourth, and what it replays
 #![forbid(unsafe_code)]
 
 pub mod audience;
 pub mod compare;
+pub mod hits;
 pub mod load;
 pub mod loadgen;
 pub mod machine;
@@ -29,5 +32,6 @@ pub mod process;
 pub mod report;
 pub mod request;
 pub mod scan;
+pub mod traces;
 pub mod usage;
 pub mod workload;

@@ -333,12 +333,17 @@ pub fn relieve(state: &State, thread: &Thread) -> bool {
     let has_room = state.stats.data_bytes() <= state.ceiling.data_max();
     let room = if has_room { Room::Made } else { make_room(state, thread) };
     state.judged(room);
-    room == Room::NotYet
+    room == Room::NotYet && may_evict(state)
+}
+
+/// Not while data is being loaded, nor while CLIENT PAUSE holds.
+fn may_evict(state: &State) -> bool {
+    state.rules.load(Ordering::Relaxed) & rule::LOADING == 0 && !state.is_paused()
 }
 
 /// Removes entries until there is room, or the time for it is over.
 fn make_room(state: &State, thread: &Thread) -> Room {
-    if state.rules.load(Ordering::Relaxed) & rule::LOADING != 0 || state.is_paused() {
+    if !may_evict(state) {
         return Room::NotYet;
     }
     let Some(wish) = state.wish() else { return Room::Never };

@@ -53,7 +53,7 @@ pub(crate) async fn run(state: &'static State) {
 /// Memory that is over its bound though nobody adds to it, as when the bound was lowered, is freed in slices.
 async fn make_room(state: &'static State, thread: &Thread) {
     let is_over = || state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
-    while is_over() && eviction::relieve(state, thread) && !state.is_paused() {
+    while is_over() && eviction::relieve(state, thread) {
         thread.call();
         tokio::task::yield_now().await;
     }

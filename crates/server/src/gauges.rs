@@ -84,11 +84,56 @@ fn words(path: &str) -> Option<Vec<u64>> {
     )
 }
 
-/// All memory that the process may have: the control group's limit (version 2, then 1), or the machine's.
+/// All memory that the process may have: the control group's limit, or the machine's.
 pub(crate) fn system_memory() -> u64 {
-    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let group = limits.iter().find_map(|path| words(path)?.first().copied());
+    group_memory().unwrap_or_else(machine_memory)
+}
+
+fn machine_memory() -> u64 {
     let machine = rustix::system::sysinfo();
-    let machine = (machine.totalram as u64).saturating_mul(machine.mem_unit.into());
-    group.filter(|limit| *limit < machine).unwrap_or(machine)
+    (machine.totalram as u64).saturating_mul(machine.mem_unit.into())
+}
+
+/// What the control groups of the process, of version 2 or 1, allow it; nothing if that is no less than what the machine has.
+pub(crate) fn group_memory() -> Option<u64> {
+    let groups = Files.read(Path::new("/proc/self/cgroup")).unwrap_or_default();
+    let files = limit_files(&String::from_utf8_lossy(&groups));
+    let limits = files.iter().filter_map(|path| words(path)?.first().copied());
+    limits.min().filter(|limit| *limit < machine_memory())
+}
+
+/// Where the limits of memory stand, by what `/proc/self/cgroup` says: of the group itself, and of all above it, which hold as well. In a
+/// container the names may be those of the host, while the files begin at the container's own group: that is the last of them.
+fn limit_files(groups: &str) -> Vec<String> {
+    let file = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, group) = rest.split_once(':')?;
+        let (root, name) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|controller| controller == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        let ancestors = Path::new(group).ancestors();
+        let path = |group: &Path| format!("{root}{}/{name}", group.display()).replace("//", "/");
+        Some(ancestors.map(path).collect::<Vec<_>>())
+    };
+    groups.lines().filter_map(file).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limit_files;
+
+    #[test]
+    fn limits_of_both_versions_are_looked_for_up_to_the_root() {
+        let first = limit_files("9:name=systemd:/\n8:pids:/\n4:memory:/a/b\n");
+        let expected = ["/a/b/", "/a/", "/"]
+            .map(|group| format!("/sys/fs/cgroup/memory{group}memory.limit_in_bytes"));
+        assert_eq!(first, expected);
+        let second = limit_files("0::/system.slice\n");
+        assert_eq!(second, ["/sys/fs/cgroup/system.slice/memory.max", "/sys/fs/cgroup/memory.max"]);
+        assert!(limit_files("").is_empty());
+    }
 }

@@ -321,6 +321,13 @@ fn make_state(
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
     // What clients may take is a share of that.
     state.judge_memory();
+    if state.tunables.memory_max.load(Ordering::Relaxed) == 0
+        && let Some(limit) = gauges::group_memory()
+    {
+        tracing::warn!(
+            "maxmemory is not set, and the control group allows {limit} bytes: when data takes more, the system ends the process"
+        );
+    }
     // Set once, right here.
     let _ = state.tools.set(Tools {
         probe: gauges::measure,
