@@ -181,6 +181,7 @@ fn whatever_happens_during_a_snapshot_it_tells_of_its_moment() {
             "XADD huge-stream * f v",
             "XACK huge-stream group 5-1",
         ],
+        &["CONFIG SET maxmemory-policy allkeys-random", "CONFIG SET maxmemory 1"],
         &[
             "MULTI",
             "RPUSH huge-list x",

@@ -511,9 +511,14 @@ impl Evictor<'_> {
             return None;
         }
         let key: SmallVec<[u8; 64]> = entry.key().into();
+        let name = Name { db, key: &key, hash };
+        if shard.is_saving() && shard.is_closed(name) {
+            // A snapshot writes it next; to write all of it here would hold the shard for long.
+            return None;
+        }
         let before = self.thread.data_bytes();
         let started = state.clock.ticks();
-        shard.remove(Name { db, key: &key, hash });
+        shard.remove(name);
         self.tell(&mut shard, db, &key);
         self.thread.keep_books(&mut shard);
         shard.finish();
