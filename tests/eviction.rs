@@ -127,7 +127,9 @@ fn only_what_ends_goes_under_a_volatile_policy() {
 
 #[test]
 fn who_ends_first_goes_first() {
-    let mut server = Alone::start(&["--maxmemory-policy", "volatile-ttl"]);
+    let samples = ["--maxmemory-samples", "10"];
+    let mut server =
+        Alone::start(&[&samples[..], &["--maxmemory-policy", "volatile-ttl"]].concat());
     for nth in 0..2_000 {
         let (key, end) = (format!("k{nth}"), (10_000 + nth).to_string());
         server.client.cmd(&["SET", &key, &"x".repeat(100), "EX", &end]);
