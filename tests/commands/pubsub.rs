@@ -51,6 +51,18 @@ fn messages_reach_subscribers_of_channels_and_patterns() {
 }
 
 #[test]
+fn who_was_killed_is_no_receiver_any_more() {
+    let server = server();
+    let mut publisher = Transcript::new(server.client());
+    for _ in 0..20 {
+        let mut t = subscriber(&server, true);
+        t.check("SUBSCRIBE news", ">[subscribe, news, 1]");
+        publisher.check("CLIENT KILL TYPE pubsub", "1");
+        publisher.check("PUBLISH news hello", "0");
+    }
+}
+
+#[test]
 fn every_name_is_confirmed_with_the_number_of_subscriptions() {
     let server = server();
     let mut t = subscriber(&server, true);

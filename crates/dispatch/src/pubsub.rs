@@ -232,13 +232,14 @@ struct Post<'a> {
 impl Post<'_> {
     fn send(&mut self, subscribers: &Subscribers, kind: Kind, words: &[&[u8]]) {
         let mut made: [Option<Mail>; 2] = [None, None];
-        for client in subscribers.values() {
+        // Who has been killed is gone for whoever publishes next, though its own thread has yet to end it.
+        for client in subscribers.values().filter(|client| !client.is_killed()) {
+            self.sent += 1;
             let is_resp3 = client.protocol.load(Ordering::Relaxed) == 3;
             let mail =
                 made[usize::from(is_resp3)].get_or_insert_with(|| self.mail(is_resp3, kind, words));
             self.thread.put(client, mail, self.bytes_max);
         }
-        self.sent += subscribers.len();
     }
 
     fn mail(&self, is_resp3: bool, kind: Kind, words: &[&[u8]]) -> Mail {
