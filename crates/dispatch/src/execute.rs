@@ -288,9 +288,27 @@ impl Executor {
         let halt = self.execute(state, session, row, input, spans, prepared, rules, out);
         if matches!(halt, Some(Halt::All)) {
             let prepared = Prepared { keys: prepared.keys.and_all(), ..prepared };
-            return self.execute(state, session, row, input, spans, prepared, rules, out);
+            return self.execute_again(state, session, row, input, spans, prepared, rules, out);
         }
         halt
+    }
+
+    /// [`Executor::execute`] in a copy of its own, so that the rare second time takes no room in the path of the first.
+    #[expect(clippy::too_many_arguments, reason = "the executor's parts, borrowed apart")]
+    #[cold]
+    #[inline(never)]
+    fn execute_again(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        row: &'static Row,
+        input: &[u8],
+        spans: &[Span],
+        prepared: Prepared,
+        rules: u32,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        self.execute(state, session, row, input, spans, prepared, rules, out)
     }
 
     /// Whether this is an EXEC that runs scripts: inside a transaction nothing can move to a worker any more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mlua::{Function, Value};
-use russet_dispatch::command::Flag::*;
+use russet_dispatch::command::Flag::{self, *};
 use russet_dispatch::keys::{ACCESS, RO, RW, UPDATE, counted};
 use russet_dispatch::script::{self, Rules, Script};
 use russet_dispatch::scripting::{ALLOW_OOM, Manners, NO_WRITES, ScriptFlags, Sha, Source};
@@ -26,6 +26,14 @@ pub(crate) const RUNNER: Command = Command {
     ..Command::BASE
 };
 
+/// What those that may write are.
+pub(crate) const WRITES: &[Flag] =
+    &[NoScript, Stale, SkipMonitor, MayReplicate, NoMandatoryKeys, MovableKeys, RunsScript];
+
+/// What those that only read are.
+pub(crate) const READS: &[Flag] =
+    &[ReadOnly, NoScript, Stale, SkipMonitor, NoMandatoryKeys, MovableKeys, RunsScript];
+
 /// The rows.
 pub const COMMANDS: &[Command] = &[
     Command {
@@ -33,15 +41,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "script numkeys [key ...] [arg ...]",
         summary: "Runs a Lua script.",
         since: "2.6.0",
-        flags: &[
-            NoScript,
-            Stale,
-            SkipMonitor,
-            MayReplicate,
-            NoMandatoryKeys,
-            MovableKeys,
-            RunsScript,
-        ],
+        flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
         run: eval,
         ..RUNNER
@@ -51,15 +51,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "sha1 numkeys [key ...] [arg ...]",
         summary: "Runs a Lua script of the cache.",
         since: "2.6.0",
-        flags: &[
-            NoScript,
-            Stale,
-            SkipMonitor,
-            MayReplicate,
-            NoMandatoryKeys,
-            MovableKeys,
-            RunsScript,
-        ],
+        flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
         run: evalsha,
         ..RUNNER
@@ -69,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "script numkeys [key ...] [arg ...]",
         summary: "Runs a Lua script that may not write.",
         since: "7.0.0",
-        flags: &[ReadOnly, NoScript, Stale, SkipMonitor, NoMandatoryKeys, MovableKeys, RunsScript],
+        flags: READS,
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
         run: eval,
@@ -80,7 +72,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "sha1 numkeys [key ...] [arg ...]",
         summary: "Runs a Lua script of the cache that may not write.",
         since: "7.0.0",
-        flags: &[ReadOnly, NoScript, Stale, SkipMonitor, NoMandatoryKeys, MovableKeys, RunsScript],
+        flags: READS,
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
         run: evalsha,

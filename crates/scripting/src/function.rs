@@ -6,7 +6,7 @@ use russet_dispatch::scripting::{FLAG_NAMES, Library};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::glob;
 
-use crate::eval::{self, Job, RUNNER, Words};
+use crate::eval::{self, Job, READS, RUNNER, WRITES, Words};
 use crate::library::{self, Policy};
 use crate::{help, script};
 
@@ -21,15 +21,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Calls a function.",
         complexity: "Depends on the function that is executed.",
         since: "7.0.0",
-        flags: &[
-            NoScript,
-            Stale,
-            SkipMonitor,
-            MayReplicate,
-            NoMandatoryKeys,
-            MovableKeys,
-            RunsScript,
-        ],
+        flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
         file: file!(),
         run: fcall,
@@ -41,7 +33,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "Calls a function that may not write.",
         complexity: "Depends on the function that is executed.",
         since: "7.0.0",
-        flags: &[ReadOnly, NoScript, Stale, SkipMonitor, NoMandatoryKeys, MovableKeys, RunsScript],
+        flags: READS,
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
         file: file!(),
