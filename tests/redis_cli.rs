@@ -191,10 +191,16 @@ fn await_text(screen: &mut impl Read, text: &str) -> String {
 fn hints_come_from_command_docs() {
     let Some(cli) = Cli::start() else { return };
     let port = cli.server.address().port();
-    // A terminal without a width is asked where its cursor is, and would not answer.
-    let command = format!("stty cols 200 rows 50; timeout 20 redis-cli -p {port}");
+    // A terminal without a width is asked where its cursor is, and would not answer. `timeout` of its own accord puts
+    // itself behind the terminal, where `redis-cli` may not set the terminal's mode.
+    let command =
+        format!("stty cols 200 rows 50; exec timeout --foreground 60 redis-cli -p {port}");
     let mut script = Command::new("script");
-    script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("HOME", "/nonexistent");
+    script
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", "xterm")
+        .env("HOME", "/nonexistent")
+        .env("SHELL", "/bin/sh");
     let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else { return };
     let (mut keys, mut screen) =
