@@ -41,6 +41,20 @@ fn strangers_may_only_log_in() {
 }
 
 #[test]
+fn clients_begin_with_the_protocol_that_is_configured_and_return_to_it() {
+    let server = Server::with(&["--client-default-resp", "3"]);
+    let mut t = Transcript::new(server.client());
+    let is_resp3 =
+        |t: &mut Transcript| t.client.cmd_frame(&["GET", "nothing"]).unwrap() == b"_\r\n";
+    assert!(is_resp3(&mut t));
+    t.check("CLIENT TRACKING ON", "OK");
+    assert_eq!(t.client.cmd_frame(&["HELLO", "2"]).unwrap()[0], b'*');
+    assert!(!is_resp3(&mut t));
+    t.check("RESET", "RESET");
+    assert!(is_resp3(&mut t));
+}
+
+#[test]
 fn strangers_are_counted_until_they_log_in_or_leave() {
     let server = guarded();
     let strangers =

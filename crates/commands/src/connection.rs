@@ -168,7 +168,7 @@ fn quit(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 
 /// Everything goes but the library's name and version: the client is still the same program.
 fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    let needs_password = needs_password(cx);
+    let (needs_password, protocol) = (needs_password(cx), cx.state.first_protocol());
     cx.state.stop_monitoring(&cx.session.client);
     cx.session.stop_tracking(&cx.state.tracking);
     cx.session.unsubscribe_all(&cx.state.pubsub);
@@ -178,14 +178,14 @@ fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     session.unwatch(&cx.state.keyspace);
     session.fieldsets = None;
     session.select(0);
-    session.speak(Protocol::Resp2);
+    session.speak(protocol);
     session.replies = Replies::On;
     session.no_touch = false;
     session.client.no_touch.store(false, Ordering::Relaxed);
     session.client.no_evict.store(false, Ordering::Relaxed);
     session.client.relabel(|labels| labels.name.clear());
     set_authenticated(cx, !needs_password);
-    cx.reply.protocol = Protocol::Resp2;
+    cx.reply.protocol = protocol;
     cx.reply.simple("RESET");
     Ok(())
 }

@@ -579,6 +579,10 @@ const TESTING: &[Parameter] = &[
     integer("loading-process-events-interval-bytes", 1024, INT, "2097152")
         .hidden()
         .doc("Bytes loaded between two looks at the clients."),
+    integer("client-default-resp", 2, 3, "2")
+        .fixed()
+        .hidden()
+        .doc("Protocol that clients speak until they say HELLO."),
     text("debug-context", Rule::Any, "").hidden().doc("Note that appears in crash reports."),
     yes_no("enable-debug-assert", "no").fixed().hidden().doc("Let DEBUG ASSERT crash the server."),
     yes_no("import-mode", "no")
@@ -618,11 +622,6 @@ const INERT: &[Parameter] = &[
         .fixed()
         .inert()
         .doc("Background threads run where the kernel puts them."),
-    integer("client-default-resp", 2, 3, "2")
-        .fixed()
-        .hidden()
-        .inert()
-        .doc("Clients begin with RESP2."),
     yes_no("crash-memcheck-enabled", "yes").inert().doc("Memory is not tested after a crash."),
     yes_no("debug-client-enforce-reply-list", "no")
         .hidden()

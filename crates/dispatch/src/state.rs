@@ -13,6 +13,7 @@ use russet_engine::eviction::Pool;
 use russet_engine::random::Random;
 use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
+use russet_resp::Protocol;
 
 use crate::blocking::Blocked;
 use crate::burden::Burden;
@@ -450,6 +451,14 @@ impl State {
         }
         *blocked.client.blocked.lock() = None;
         blocked.client.blocked_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// What clients speak until they say HELLO: `client-default-resp`.
+    pub fn first_protocol(&self) -> Protocol {
+        match self.config.load().integer(const { id("client-default-resp") }) {
+            3 => Protocol::Resp3,
+            _ => Protocol::Resp2,
+        }
     }
 
     /// Bytes of keys and values.

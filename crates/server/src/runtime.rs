@@ -206,6 +206,7 @@ async fn serve_one(io: Rc<IoThread>, socket: Socket, client: Arc<Client>) {
             let open = !state.tunables.needs_password.load(Ordering::Relaxed);
             let mut session = Session::new(client, open);
             session.set_authenticated(open);
+            session.speak(state.first_protocol());
             if !open {
                 state.clients.unauthenticated.fetch_add(1, Ordering::Relaxed);
             }
