@@ -5,6 +5,7 @@
 //! DEBUG DIGEST. A difference is shrunk to the commands it needs.
 
 mod commands;
+mod excuse;
 mod scope;
 mod shrink;
 mod state;
@@ -95,6 +96,17 @@ impl Fuzz {
     fn play(&self, setting: Setting, commands: &[Command]) -> Result<(), (usize, Difference)> {
         let mut pair = self.pair(setting);
         let before = changes(&mut pair);
+        self.tell(&mut pair, commands)?;
+        let mut ended = state::compare(&mut pair, self.peer);
+        // To replace a key that has ended counts where nobody has met it yet.
+        if self.peer.is_recent && !commands.iter().any(is_end) {
+            ended = ended.and_then(|()| compare_changes(before, changes(&mut pair)));
+        }
+        ended.map_err(|difference| (commands.len(), difference))
+    }
+
+    /// Tells both the same, up to the first difference in what they answer.
+    fn tell(&self, pair: &mut Pair, commands: &[Command]) -> Result<(), (usize, Difference)> {
         let mut done = 0;
         for part in commands.split_inclusive(is_spop) {
             let (spop, others) = match part.split_last() {
@@ -103,15 +115,27 @@ impl Fuzz {
             };
             pair.all(others).map_err(|(place, difference)| (done + place + 1, difference))?;
             done += part.len();
-            spop.map_or(Ok(()), |spop| step(&mut pair, spop))
+            spop.map_or(Ok(()), |spop| step(pair, spop))
                 .map_err(|difference| (done, difference))?;
         }
-        let mut ended = state::compare(&mut pair, self.peer);
-        // To replace a key that has ended counts where nobody has met it yet.
-        if self.peer.is_recent && !commands.iter().any(is_end) {
-            ended = ended.and_then(|()| compare_changes(before, changes(&mut pair)));
+        Ok(())
+    }
+
+    /// Plays a stretch, without the commands whose difference is explained. Each of those is told.
+    fn judge(
+        &self,
+        setting: Setting,
+        stretch: &mut Vec<Command>,
+    ) -> Result<(), (usize, Difference)> {
+        loop {
+            let Err((place, difference)) = self.play(setting, stretch) else { return Ok(()) };
+            let Some((at, reason)) = excuse::find(self, setting, stretch, (place, &difference))
+            else {
+                return Err((place, difference));
+            };
+            stretch.remove(at);
+            println!("--- explained: {reason}\n{difference}");
         }
-        ended.map_err(|difference| (commands.len(), difference))
     }
 
     /// Runs as many commands as asked for, or for a while, and tells all differences.
@@ -132,7 +156,7 @@ impl Fuzz {
             let mut stretch: Vec<Command> = (0..STRETCH).map(|_| commands.next()).collect();
             stretch.extend(commands.rest());
             ran += STRETCH;
-            if let Err((place, difference)) = self.play(setting, &stretch) {
+            if let Err((place, difference)) = self.judge(setting, &mut stretch) {
                 stretch.truncate(place);
                 let kind = shrink::kind(&difference);
                 kinds.push(kind.clone());
