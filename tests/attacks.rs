@@ -624,6 +624,32 @@ fn res_6_all_clients_together_may_take_so_much_and_the_greatest_are_cut() {
 }
 
 #[test]
+fn res_6_who_is_cut_for_what_it_takes_stands_in_the_log() {
+    let mut target = Target::start(&["--maxmemory-clients", "1mb"]);
+    let name = encode(&["CLIENT", "SETNAME", "secret"]);
+    let half = [name, b"*2\r\n$4\r\nECHO\r\n$9000000\r\n".to_vec(), vec![b'x'; 1 << 21]].concat();
+    for (hides, cut) in [("yes", 1), ("no", 2)] {
+        target.witness.cmd(&["CONFIG", "SET", "hide-user-data-from-log", hides]);
+        let mut stream = target.connect();
+        // It may be cut while it still sends.
+        drop(stream.write_all(&half));
+        await_cut(&mut target, cut);
+        rest_of(&mut stream);
+    }
+    let log = target.process.stdout();
+    let lines: Vec<_> =
+        log.lines().filter(|line| line.contains("* Evicting client: id=")).collect();
+    let [hidden, shown] = lines[..] else { panic!("one line for each: {log}") };
+    assert!(
+        hidden.contains(" name=*redacted* ") && hidden.contains(" user=*redacted* "),
+        "{hidden}"
+    );
+    assert!(shown.contains(" name=secret ") && shown.contains(" user=default "), "{shown}");
+    assert!(shown.contains(" tot-mem="), "{shown}");
+    target.expect_well();
+}
+
+#[test]
 fn res_6_buffers_of_clients_do_not_fill_the_memory_of_the_data() {
     let mut target = Target::start(&["--maxmemory", "60mb", "--maxmemory-clients", "100mb"]);
     let half = [b"*2\r\n$4\r\nECHO\r\n$90000000\r\n".to_vec(), vec![b'x'; 70_000_000]].concat();

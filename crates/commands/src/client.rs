@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::session::{Client, Mail, Replies};
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, State};
 use russet_engine::number::parse_i64;
 use russet_resp::{Output, Writer};
 
@@ -261,6 +261,11 @@ fn list(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let text = describe(cx, args, &chosen);
     cx.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+/// A client in one line, as CLIENT LIST shows it, for the log.
+pub fn line_for_log(state: &State, client: &Client) -> String {
+    line::for_log(state, client)
 }
 
 /// The lines of some connections. This one is described as it is in the middle of its request.

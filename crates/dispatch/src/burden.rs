@@ -138,7 +138,7 @@ impl State {
         {
             sum -= bytes;
             self.burden.cut.fetch_add(1, Ordering::Relaxed);
-            client.kill();
+            client.evict();
         }
     }
 

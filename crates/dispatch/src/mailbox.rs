@@ -65,6 +65,7 @@ pub(crate) struct Mailbox {
     has_mail: AtomicBool,
     is_killed: AtomicBool,
     has_overflowed: AtomicBool,
+    is_evicted: AtomicBool,
 }
 
 impl Client {
@@ -110,6 +111,17 @@ impl Client {
         let waker = contents.waker.clone();
         drop(contents);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// As [`Client::kill`], since all clients together take more than they may.
+    pub(crate) fn evict(&self) {
+        self.mailbox.is_evicted.store(true, Ordering::Relaxed);
+        self.kill();
+    }
+
+    /// Whether the client is closed for what it takes of memory.
+    pub fn is_evicted(&self) -> bool {
+        self.mailbox.is_evicted.load(Ordering::Relaxed)
     }
 
     /// Wakes the connection, for it to look around.

@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use russet_commands::client::line_for_log;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
 use russet_dispatch::session::{Session, mode};
@@ -107,6 +108,9 @@ impl Connection {
 
     /// Takes back everything that others may know of this client.
     fn leave(&mut self, state: &State) {
+        if self.session.client.is_evicted() {
+            tracing::info!("Evicting client: {}", line_for_log(state, &self.session.client));
+        }
         if let Waiting::Keys(blocked, _) = &self.waiting {
             blocked.claim();
             state.unregister(blocked);

@@ -6,21 +6,42 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+use russet_config::id;
 use russet_dispatch::State;
 use russet_dispatch::session::{Client, Peer};
 use russet_dispatch::tracking::how;
 
 use crate::connection::DEFAULT_USER;
 
+/// What stands for names in a line that others may read.
+const REDACTED: &str = "*redacted*";
+
 /// Appends the line of a client, its end included.
 pub(super) fn write(text: &mut String, state: &State, client: &Client) {
-    identity(text, state, client);
+    let name = client.labels.lock().name.clone();
+    write_as(text, state, client, (&name, DEFAULT_USER));
+}
+
+/// The line of a client for the log, without an end; without names where `hide-user-data-from-log` says so.
+pub(super) fn for_log(state: &State, client: &Client) -> String {
+    let mut text = String::new();
+    if state.config.load().bool(const { id("hide-user-data-from-log") }) {
+        write_as(&mut text, state, client, (REDACTED, REDACTED));
+    } else {
+        write(&mut text, state, client);
+    }
+    text.pop();
+    text
+}
+
+fn write_as(text: &mut String, state: &State, client: &Client, (name, user): (&str, &str)) {
+    identity(text, state, client, name);
     buffers(text, client);
     let command = state.table.by_id(client.last_command.load(Relaxed));
     let command = command.map_or("NULL", |row| &row.full_name);
     let protocol = client.protocol.load(Relaxed);
     let redirect = client.tracking.redirect().map_or(-1, |id| id as i64);
-    push(text, format_args!(" cmd={command} user={DEFAULT_USER} redir={redirect} resp={protocol}"));
+    push(text, format_args!(" cmd={command} user={user} redir={redirect} resp={protocol}"));
     let labels = client.labels.lock();
     push(text, format_args!(" lib-name={} lib-ver={}", labels.lib_name, labels.lib_ver));
     let (received, sent) = (client.total_in.get(), client.total_out.get());
@@ -28,11 +49,11 @@ pub(super) fn write(text: &mut String, state: &State, client: &Client) {
     push(text, format_args!(" tot-net-in={received} tot-net-out={sent} tot-cmds={commands}\n"));
 }
 
-fn identity(text: &mut String, state: &State, client: &Client) {
+fn identity(text: &mut String, state: &State, client: &Client, name: &str) {
     let seconds_since = |then: u64| state.clock.now().saturating_sub(then) / 1000;
     let (addr, laddr) = (client.peer.addr(), client.peer.laddr());
     push(text, format_args!("id={} addr={addr} laddr={laddr} fd={}", client.id, client.fd));
-    push(text, format_args!(" name={}", client.labels.lock().name));
+    push(text, format_args!(" name={name}"));
     let (age, idle) =
         (seconds_since(client.created_ms), seconds_since(client.active_ms.load(Relaxed)));
     let (flags, db) = (flags(client), client.db.load(Relaxed));
