@@ -28,6 +28,7 @@ pub struct Row {
     pub is_sub: bool,
     /// Whether it takes so little time, with few words and a small reply, that it is not timed by itself.
     pub is_brief: bool,
+    name: Word,
 }
 
 /// Which shards a command takes.
@@ -75,6 +76,15 @@ impl Row {
         }
     }
 
+    /// Whether this is its name, in any case; `word` is [`word_of`] the name.
+    #[inline]
+    fn is_named(&self, name: &[u8], word: u64) -> bool {
+        let own = self.command.name.as_bytes();
+        own.len() == name.len()
+            && self.name.is(word)
+            && (own.len() <= size_of::<u64>() || own.eq_ignore_ascii_case(name))
+    }
+
     /// Index of the first argument behind the name.
     #[inline]
     pub const fn first_arg(&self) -> usize {
@@ -108,6 +118,7 @@ impl Row {
             subcommands,
             is_sub: parent.is_some(),
             is_brief: is_brief(command),
+            name: Word::of(command.name),
         }))
     }
 }
@@ -157,17 +168,18 @@ impl fmt::Debug for Table {
     }
 }
 
-/// A hash of a name's length and of up to eight of its bytes, case folded.
+/// A hash of a name's length and of its word, case folded.
 #[inline]
-fn slot_of(name: &[u8]) -> usize {
-    let mixed = (word_of(name) | FOLD) ^ name.len() as u64;
+const fn slot_of(len: usize, word: u64) -> usize {
+    let mixed = (word | FOLD) ^ len as u64;
     (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize
 }
 
 /// The bit that sets lower case apart from upper, in eight letters.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 
-/// Bytes of a name without a loop: the first eight, or the first four and the last four, or the first, the middle and the last.
+/// Bytes of a name without a loop: the first eight, or the first four and the last four, or the first, the middle and the last. All of
+/// a name of up to eight.
 #[inline]
 fn word_of(name: &[u8]) -> u64 {
     if let Some(eight) = name.first_chunk() {
@@ -179,6 +191,27 @@ fn word_of(name: &[u8]) -> u64 {
         u64::from(*first) | u64::from(middle) << 8 | u64::from(*last) << 16
     } else {
         0
+    }
+}
+
+/// What [`word_of`] gives for a name, to be compared in any case.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    bytes: u64,
+    /// The bits that do not matter: [`FOLD`] where there is a letter.
+    either: u64,
+}
+
+impl Word {
+    fn of(name: &str) -> Self {
+        let bytes = word_of(name.as_bytes());
+        let either = bytes.to_le_bytes().map(|byte| u8::from(byte.is_ascii_alphabetic()) << 5);
+        Self { bytes, either: u64::from_le_bytes(either) }
+    }
+
+    #[inline]
+    const fn is(self, word: u64) -> bool {
+        (self.bytes ^ word) & !self.either == 0
     }
 }
 
@@ -233,7 +266,7 @@ impl Table {
             .partition(|(name, row)| name.eq_ignore_ascii_case(row.command.name));
         let mut slots = Box::new([None; SLOTS]);
         for (_, row) in own {
-            let mut slot = slot_of(row.command.name.as_bytes());
+            let mut slot = slot_of(row.command.name.len(), row.name.bytes);
             while slots[slot].is_some() {
                 slot = (slot + 1) % SLOTS;
             }
@@ -268,9 +301,10 @@ impl Table {
     /// The row of a name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Row> {
-        let mut slot = slot_of(name);
+        let word = word_of(name);
+        let mut slot = slot_of(name.len(), word);
         while let Some(row) = self.slots[slot] {
-            if row.command.name.as_bytes().eq_ignore_ascii_case(name) {
+            if row.is_named(name, word) {
                 return Some(row);
             }
             slot = (slot + 1) % SLOTS;

@@ -150,6 +150,27 @@ impl Keyspace {
 /// What stands between the first `{` and the next `}`, if it is not empty.
 #[inline]
 pub fn tag(key: &[u8]) -> Option<&[u8]> {
+    if key.len() <= SCANNED_MAX && !has_brace(key) { None } else { tag_in(key) }
+}
+
+/// Bytes of the keys that are looked through in place: for longer ones a call of `memchr` pays.
+const SCANNED_MAX: usize = 64;
+
+/// Whether there is a `{`, eight bytes at a time.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const LOWEST: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    let (words, rest) = key.as_chunks();
+    // Of a word with a byte of zero, as each `{` becomes, and of no other, this leaves something.
+    let is_brace = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b'{'; 8]);
+        word.wrapping_sub(LOWEST) & !word & HIGHEST != 0
+    };
+    words.iter().any(is_brace) || rest.contains(&b'{')
+}
+
+fn tag_in(key: &[u8]) -> Option<&[u8]> {
     let open = memchr::memchr(b'{', key)?;
     let inside = &key[open + 1..];
     let len = memchr::memchr(b'}', inside)?;
@@ -167,6 +188,19 @@ mod tests {
         assert_eq!(tag(b"foo{}{bar}"), None);
         assert_eq!(tag(b"foo{{bar}}zap"), Some(&b"{bar"[..]));
         assert_eq!(tag(b"foo{bar"), None);
+    }
+
+    #[test]
+    fn tags_are_found_wherever_they_stand() {
+        for len in 0..80 {
+            for at in 0..len {
+                let mut key = vec![b'z'; len];
+                key[at] = b'{';
+                key.extend(b"t}");
+                assert_eq!(tag(&key).map(<[u8]>::len), Some(len - at), "{len} {at}");
+            }
+            assert_eq!(tag(&vec![b'z'; len]), None);
+        }
     }
 
     #[test]

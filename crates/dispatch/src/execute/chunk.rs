@@ -98,9 +98,10 @@ pub(super) enum KeySet {
 }
 
 impl KeySet {
+    /// The only key's.
     #[inline]
-    const fn is_in(self, shard: u32) -> bool {
-        matches!(self, Self::One(_, spot) if spot.shard == shard)
+    const fn spot(self) -> Option<Spot> {
+        if let Self::One(_, spot) = self { Some(spot) } else { None }
     }
 
     /// The same keys, and all shards.
@@ -150,6 +151,7 @@ impl Executor {
             has_elements |= prepared.row.is_some_and(|row| row.element > 0);
             self.prepared.push(prepared);
         }
+        self.prefetch_buckets(state);
         let is_alone = chunk.until - chunk.from <= 1;
         if !is_alone || self.spots.len() > 1 {
             self.prefetch_entries(state);
@@ -184,21 +186,11 @@ impl Executor {
     ) -> KeySet {
         match row.locks {
             Locks::One(at) if at < spans.len() => {
-                let spot = state.keyspace.locate(spans[at].of(input));
-                // Asking again for a lock would take it from whoever holds it.
-                if !matches!(self.prepared.last(), Some(last) if last.keys.is_in(spot.shard)) {
-                    state.keyspace.prefetch_lock(spot.shard);
-                }
-                state.keyspace.prefetch_bucket(spot);
-                KeySet::One(at, spot)
+                KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
             }
             Locks::Keys | Locks::KeysOrAll => {
                 let start = self.spots.len();
                 gather(state, row, input, spans, &mut self.spots);
-                for (_, spot) in &self.spots[start..] {
-                    state.keyspace.prefetch_lock(spot.shard);
-                    state.keyspace.prefetch_bucket(*spot);
-                }
                 let end = self.spots.len();
                 if row.takes_all(spans.len(), |at| spans[at].of(input)) {
                     KeySet::All(start, end)
@@ -210,14 +202,27 @@ impl Executor {
         }
     }
 
+    /// Where all keys lie.
+    #[inline]
+    fn all_spots(&self) -> impl Iterator<Item = Spot> {
+        let one = self.prepared.iter().filter_map(|prepared| prepared.keys.spot());
+        one.chain(self.spots.iter().map(|(_, spot)| *spot))
+    }
+
+    /// Locks and buckets, in a loop that does nothing else: so the processor translates several addresses at a time.
+    fn prefetch_buckets(&self, state: &'static State) {
+        let mut last = None;
+        for spot in self.all_spots() {
+            // Asking again for a lock would take it from whoever holds it.
+            if last.replace(spot.shard) != Some(spot.shard) {
+                state.keyspace.prefetch_lock(spot.shard);
+            }
+            state.keyspace.prefetch_bucket(spot);
+        }
+    }
+
     fn prefetch_entries(&self, state: &'static State) {
-        let one = |prepared: &Prepared| match prepared.keys {
-            KeySet::One(_, spot) => Some(spot),
-            _ => None,
-        };
-        let many = self.spots.iter().map(|(_, spot)| *spot);
-        let spots = self.prepared.iter().filter_map(one).chain(many);
-        visit(state, spots.map(|spot| (spot, spot)), |shard, spot| {
+        visit(state, self.all_spots().map(|spot| (spot, spot)), |shard, spot| {
             shard.prefetch_entry(spot.hash);
             if let Some(interest) = shard.interest() {
                 interest.tracked.prefetch(spot.hash);
