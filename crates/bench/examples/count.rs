@@ -1,10 +1,12 @@
-//! Runs GETs from decoded requests to written replies, for tools that count instructions:
+//! Runs one command, GET unless told otherwise, from decoded requests to written replies, for tools that count instructions:
 //!
 //! ```text
 //! valgrind --tool=callgrind target/quick/examples/count 20000
+//! valgrind --tool=callgrind target/quick/examples/count 20000 'SISMEMBER s m{}' 'SADD s m{}'
 //! ```
 //!
-//! The difference between two runs, divided by the difference of their batches of 16, is what sixteen GETs cost.
+//! The difference between two runs, divided by the difference of their batches of 16, is what sixteen commands cost. The second line is
+//! run 10,000 times before; `{}` is a number that differs.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +21,9 @@ use russet_resp::{Batch, Decoder, Limits, Output};
 
 const KEYS: u64 = 10_000;
 const BATCH: usize = 16;
+
+/// A string of 64 bytes.
+const SET: &str = "SET key:{} vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 
 /// A clock that costs nothing and goes forward.
 fn ticks() -> u64 {
@@ -39,8 +44,16 @@ fn requests(lines: &[Vec<String>]) -> (Vec<u8>, Batch) {
     (input, batch)
 }
 
+/// The words of a line with a number in it.
+fn words(line: &str, n: u64) -> Vec<String> {
+    let number = format!("{:012}", n % KEYS);
+    line.split(' ').map(|word| word.replace("{}", &number)).collect()
+}
+
 fn main() {
-    let batches: usize = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(1);
+    let arg = |nth, default: &str| std::env::args().nth(nth).unwrap_or_else(|| default.to_owned());
+    let batches: usize = arg(1, "1").parse().expect("a number of batches");
+    let (line, before) = (arg(2, "GET key:{}"), arg(3, SET));
     let keyspace = Keyspace::new(1024, Seed(11, 13));
     let table = Table::leak(russet_commands::FAMILIES);
     let state = State::new(keyspace, table, Config::new(), Identity::default(), 7, 16);
@@ -60,13 +73,10 @@ fn main() {
         executor.end_turn(started);
         out.clear();
     };
-    let key = |n: u64| format!("key:{:012}", n % KEYS);
-    for n in 0..KEYS {
-        run(&requests(&[vec!["SET".to_owned(), key(n), "v".repeat(64)]]));
-    }
-    let get = |n: u64| vec!["GET".to_owned(), key(n.wrapping_mul(7_919))];
+    (0..KEYS).for_each(|n| run(&requests(&[words(&before, n)])));
+    let nth = |n: u64| words(&line, n.wrapping_mul(7_919));
     let prepared: Vec<_> = (0..64u64)
-        .map(|nth| requests(&(0..BATCH as u64).map(|n| get(nth * 16 + n)).collect::<Vec<_>>()))
+        .map(|batch| requests(&(0..BATCH as u64).map(|n| nth(batch * 16 + n)).collect::<Vec<_>>()))
         .collect();
     prepared.iter().cycle().take(batches).for_each(run);
 }

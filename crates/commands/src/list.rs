@@ -432,28 +432,26 @@ fn pop(cx: &mut Context<'_>, args: &mut Args<'_>, end: End) -> Outcome {
     let key = args.key()?;
     let count =
         if args.is_empty() { None } else { Some(args.count().map_err(|_| Error::NotPositive)?) };
-    if cx.data.find_as::<List>(key)?.is_none() {
-        if count.is_some() {
-            cx.reply.null_array()
-        } else {
-            cx.reply.null()
+    let Some(count) = count else {
+        if !pop_one(cx, key, end)? {
+            cx.reply.null();
         }
         return Ok(());
-    }
-    match count {
-        None => pop_one(cx, key, end)?,
-        Some(0) => cx.reply.array(0),
-        Some(count) => {
-            pop_many(cx, key, end, count)?;
-        }
+    };
+    if cx.data.find_as::<List>(key)?.is_none() {
+        cx.reply.null_array();
+    } else if count == 0 {
+        cx.reply.array(0);
+    } else {
+        pop_many(cx, key, end, count)?;
     }
     Ok(())
 }
 
-/// Takes an element off a list that has been found, and replies with it.
-fn pop_one(cx: &mut Context<'_>, key: Key<'_>, end: End) -> Result<(), Error> {
+/// Takes an element off a list, if there is one, and replies with it. Says whether there was.
+fn pop_one(cx: &mut Context<'_>, key: Key<'_>, end: End) -> Result<bool, Error> {
     let (max, reply) = (list_max(cx), &mut cx.reply);
-    cx.data.change_found(key, |list: &mut List| {
+    let found = cx.data.change_found(key, |list: &mut List| {
         let element = match end {
             End::Left => list.front(),
             End::Right => list.back(),
@@ -467,7 +465,7 @@ fn pop_one(cx: &mut Context<'_>, key: Key<'_>, end: End) -> Result<(), Error> {
         ((), true)
     })?;
     cx.data.announce(Class::List, end.popped(), key);
-    Ok(())
+    Ok(found.is_some())
 }
 
 /// Takes up to `count` elements off a list that has been found, and replies with them. Answers how many.

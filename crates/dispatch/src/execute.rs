@@ -88,6 +88,8 @@ pub struct Executor {
     unit: Unit,
     prepared: Vec<Prepared>,
     spots: Vec<(u32, Spot)>,
+    /// The hashes of elements that are looked for in collections.
+    elements: Vec<(Spot, u64)>,
     brevity: Brevity,
     /// The first request of the stretch under way.
     stretch_from: usize,
@@ -104,6 +106,7 @@ impl Executor {
             unit: Unit::new(),
             prepared: Vec::new(),
             spots: Vec::new(),
+            elements: Vec::new(),
             brevity: Brevity::EXACT,
             stretch_from: 0,
             processed_before: 0,
@@ -870,7 +873,9 @@ fn finish_touched(data: &mut Data<'_>) {
     if !data.unit.notes.is_empty() {
         data.publish_notes(stamp);
     }
-    served.into_iter().for_each(|served| served.post(stamp));
+    if !served.is_empty() {
+        served.into_iter().for_each(|served| served.post(stamp));
+    }
     if !data.unit.stale.is_empty() {
         // Behind the replies of those who were served: they may be about what the same clients hear of now.
         tracking::tell(data.state, data.thread, &mut data.unit.stale, stamp);

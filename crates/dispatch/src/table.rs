@@ -28,7 +28,8 @@ pub struct Row {
     pub is_sub: bool,
     /// Whether it takes so little time, with few words and a small reply, that it is not timed by itself.
     pub is_brief: bool,
-    name: Word,
+    first: Word,
+    last: Word,
 }
 
 /// Which shards a command takes.
@@ -76,13 +77,17 @@ impl Row {
         }
     }
 
-    /// Whether this is its name, in any case; `word` is [`word_of`] the name.
+    /// Whether this is its name, in any case; `word` is the [`first_word`] of the name.
     #[inline]
     fn is_named(&self, name: &[u8], word: u64) -> bool {
         let own = self.command.name.as_bytes();
         own.len() == name.len()
-            && self.name.is(word)
-            && (own.len() <= size_of::<u64>() || own.eq_ignore_ascii_case(name))
+            && self.first.is(word)
+            && match name.len() {
+                ..=8 => true,
+                9..=16 => self.last.is(last_word(name)),
+                _ => own.eq_ignore_ascii_case(name),
+            }
     }
 
     /// Index of the first argument behind the name.
@@ -118,7 +123,8 @@ impl Row {
             subcommands,
             is_sub: parent.is_some(),
             is_brief: is_brief(command),
-            name: Word::of(command.name),
+            first: Word::of(first_word(command.name.as_bytes())),
+            last: Word::of(last_word(command.name.as_bytes())),
         }))
     }
 }
@@ -168,7 +174,7 @@ impl fmt::Debug for Table {
     }
 }
 
-/// A hash of a name's length and of its word, case folded.
+/// A hash of a name's length and of its first word, case folded.
 #[inline]
 const fn slot_of(len: usize, word: u64) -> usize {
     let mixed = (word | FOLD) ^ len as u64;
@@ -181,7 +187,7 @@ const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Bytes of a name without a loop: the first eight, or the first four and the last four, or the first, the middle and the last. All of
 /// a name of up to eight.
 #[inline]
-fn word_of(name: &[u8]) -> u64 {
+fn first_word(name: &[u8]) -> u64 {
     if let Some(eight) = name.first_chunk() {
         u64::from_le_bytes(*eight)
     } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
@@ -194,7 +200,13 @@ fn word_of(name: &[u8]) -> u64 {
     }
 }
 
-/// What [`word_of`] gives for a name, to be compared in any case.
+/// The last eight bytes of a name, if it has as many. All of a name of up to sixteen, with the [`first_word`].
+#[inline]
+fn last_word(name: &[u8]) -> u64 {
+    name.last_chunk().map_or(0, |eight| u64::from_le_bytes(*eight))
+}
+
+/// Bytes of a name, to be compared in any case.
 #[derive(Clone, Copy, Debug)]
 struct Word {
     bytes: u64,
@@ -203,8 +215,7 @@ struct Word {
 }
 
 impl Word {
-    fn of(name: &str) -> Self {
-        let bytes = word_of(name.as_bytes());
+    fn of(bytes: u64) -> Self {
         let either = bytes.to_le_bytes().map(|byte| u8::from(byte.is_ascii_alphabetic()) << 5);
         Self { bytes, either: u64::from_le_bytes(either) }
     }
@@ -266,7 +277,7 @@ impl Table {
             .partition(|(name, row)| name.eq_ignore_ascii_case(row.command.name));
         let mut slots = Box::new([None; SLOTS]);
         for (_, row) in own {
-            let mut slot = slot_of(row.command.name.len(), row.name.bytes);
+            let mut slot = slot_of(row.command.name.len(), row.first.bytes);
             while slots[slot].is_some() {
                 slot = (slot + 1) % SLOTS;
             }
@@ -301,7 +312,7 @@ impl Table {
     /// The row of a name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Row> {
-        let word = word_of(name);
+        let word = first_word(name);
         let mut slot = slot_of(name.len(), word);
         while let Some(row) = self.slots[slot] {
             if row.is_named(name, word) {

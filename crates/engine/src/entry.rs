@@ -27,7 +27,7 @@ use std::ptr::NonNull;
 use crate::collections::chunks::Chunks;
 use crate::number::parse_i64;
 use crate::size_class::usable;
-use crate::sizes::{bin, digits};
+use crate::sizes::{Measure, bin, digits};
 use crate::types::hash::Hash;
 use crate::value::{Object, ObjectMut, ObjectRef, Type, Value, View};
 
@@ -290,6 +290,7 @@ impl Entry {
         }
     }
 
+    #[inline]
     fn object_of(&self, shape: Shape) -> ObjectRef<'_> {
         match shape.kind {
             LIST => ObjectRef::List(self.boxed(shape)),
@@ -314,6 +315,7 @@ impl Entry {
         unsafe { &*pointer }
     }
 
+    #[inline]
     fn boxed_mut<T>(&mut self, shape: Shape) -> &mut T {
         let pointer = self.word(shape.slot_at()) as *mut T;
         // SAFETY: as in `boxed`, and `&mut self` is the only way in.
@@ -321,6 +323,7 @@ impl Entry {
     }
 
     /// A collection, to be changed in place.
+    #[inline]
     pub fn object_mut(&mut self) -> Option<ObjectMut<'_>> {
         let shape = self.shape();
         Some(match shape.kind {
@@ -571,12 +574,26 @@ impl Entry {
     /// Bytes that the entry and its value take from the allocator.
     #[inline]
     pub fn weight(&self) -> usize {
+        self.measure().weight
+    }
+
+    /// How large the entry is, in one look.
+    #[inline]
+    pub(crate) fn measure(&self) -> Measure {
         let shape = self.shape();
         let own = usable(shape.size());
         match shape.kind {
-            SHORT | INT => own,
-            CHUNKS => own + usable(size_of::<Chunks>()) + self.boxed::<Chunks>(shape).heap_bytes(),
-            _ => own + self.object_of(shape).heap_bytes(),
+            SHORT => Measure::of(Type::String, shape.value_len, own),
+            INT => Measure::of(Type::String, digits(self.word(shape.slot_at()) as i64), own),
+            CHUNKS => {
+                let chunks = self.boxed::<Chunks>(shape);
+                let heap_bytes = usable(size_of::<Chunks>()) + chunks.heap_bytes();
+                Measure::of(Type::String, chunks.len(), own + heap_bytes)
+            }
+            _ => {
+                let (kind, len, heap_bytes) = self.object_of(shape).measure();
+                Measure::of(kind, len, own + heap_bytes)
+            }
         }
     }
 

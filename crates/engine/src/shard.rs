@@ -26,7 +26,7 @@ use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
 use crate::size_class::usable;
-use crate::sizes::{Class, Sizes};
+use crate::sizes::{Measure, Sizes};
 use crate::snapshot::Epoch;
 use crate::table::Table;
 use crate::trash::Trash;
@@ -84,9 +84,10 @@ impl Database {
     /// Keeps count and indexes true when an entry goes from `old` to `new`. Answers by how many bytes all has grown.
     #[inline]
     fn account(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
-        self.bytes = self.bytes - old.weight + new.weight;
-        new.weight as isize - old.weight as isize
-            + self.sizes.move_one(old.class, new.class)
+        let (from, to) = (old.size, new.size);
+        self.bytes = self.bytes - from.weight + to.weight;
+        to.weight as isize - from.weight as isize
+            + self.sizes.move_one(from.class, to.class)
             + move_expiry(&mut self.expiry, hash, old.expiry, new.expiry)
             + move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline)
     }
@@ -292,20 +293,33 @@ impl Shard {
         }
     }
 
-    /// Brings what a command about one element of a collection will touch a step nearer to the cache, for the database that most clients
-    /// use: first where the element is looked for, then the element.
+    /// Brings towards the cache where a command about one element of a collection looks for it, for the database that most clients use.
+    /// Answers the hash that it is looked for by, if it is, for [`Shard::prefetch_element`].
     #[inline]
-    pub fn prefetch_element(&self, hash: u64, element: &[u8], step: Step) {
-        let Some(entry) = self.databases.first().and_then(|d| d.table.by_hash(hash, |_| true))
-        else {
-            return;
-        };
-        match entry.object() {
-            Some(ObjectRef::Hash(hash)) => hash.prefetch(element, step),
-            Some(ObjectRef::Set(set)) => set.prefetch(element, step),
-            Some(ObjectRef::SortedSet(set)) => set.prefetch(element, step),
+    pub fn prefetch_place(&self, hash: u64, element: &[u8]) -> Option<u64> {
+        match self.collection_of(hash)? {
+            ObjectRef::Hash(hash) => hash.prefetch_place(element),
+            ObjectRef::Set(set) => set.prefetch_place(element),
+            ObjectRef::SortedSet(set) => set.prefetch_place(element),
+            _ => None,
+        }
+    }
+
+    /// Brings the element itself towards the cache.
+    #[inline]
+    pub fn prefetch_element(&self, hash: u64, element: u64) {
+        match self.collection_of(hash) {
+            Some(ObjectRef::Hash(hash)) => hash.prefetch(element),
+            Some(ObjectRef::Set(set)) => set.prefetch(element),
+            Some(ObjectRef::SortedSet(set)) => set.prefetch(element),
             _ => {}
         }
+    }
+
+    /// The collection under a key of this hash, as a rule the one that is meant.
+    #[inline]
+    fn collection_of(&self, hash: u64) -> Option<ObjectRef<'_>> {
+        self.databases.first()?.table.by_hash(hash, |_| true)?.object()
     }
 
     /// Every change begins here.
@@ -653,35 +667,23 @@ pub fn note_change(entry: &mut Entry, access: Option<Access>, dice: impl FnOnce(
     }
 }
 
-/// How far prefetching has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Where an element is looked for.
-    Place,
-    /// The element itself.
-    Element,
-}
-
 /// What a database keeps of an entry beside it.
 #[derive(Clone, Copy)]
 struct Kept {
-    weight: usize,
+    size: Measure,
     expiry: Option<u64>,
     field_deadline: Option<u64>,
-    class: Class,
 }
 
 impl Kept {
-    const NOTHING: Self =
-        Self { weight: 0, expiry: None, field_deadline: None, class: Class::NONE };
+    const NOTHING: Self = Self { size: Measure::NOTHING, expiry: None, field_deadline: None };
 
     #[inline]
     fn of(entry: &Entry) -> Self {
         Self {
-            weight: entry.weight(),
+            size: entry.measure(),
             expiry: entry.expiry(),
             field_deadline: entry.field_deadline(),
-            class: Class::of(entry),
         }
     }
 }

@@ -3,9 +3,8 @@
 //! The size of a string is its bytes, that of a collection its elements. A database of a shard has few classes as a rule, so they stand in
 //! a short list that is searched from its front.
 
-use crate::entry::Entry;
 use crate::size_class::usable;
-use crate::value::{Type, View};
+use crate::value::Type;
 
 /// Classes of sizes of a type: nothing, one, two to three, four to seven …
 pub const BINS: usize = 65;
@@ -17,16 +16,24 @@ pub(crate) struct Class(u16);
 impl Class {
     /// That of no entry.
     pub(crate) const NONE: Self = Self(u16::MAX);
+}
 
+/// How large an entry is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measure {
+    /// Bytes that the entry and its value take from the allocator.
+    pub(crate) weight: usize,
+    pub(crate) class: Class,
+}
+
+impl Measure {
+    /// Of no entry.
+    pub(crate) const NOTHING: Self = Self { weight: 0, class: Class::NONE };
+
+    /// Of a value of `len` bytes or elements.
     #[inline]
-    pub(crate) fn of(entry: &Entry) -> Self {
-        let (kind, len) = match entry.view() {
-            View::Short(bytes) => (Type::String, bytes.len()),
-            View::Int(number) => (Type::String, digits(number)),
-            View::Chunks(chunks) => (Type::String, chunks.len()),
-            View::Object(object) => (object.kind(), object.len()),
-        };
-        Self(kind as u16 * BINS as u16 + bin(len) as u16)
+    pub(crate) const fn of(kind: Type, len: usize, weight: usize) -> Self {
+        Self { weight, class: Class(kind as u16 * BINS as u16 + bin(len) as u16) }
     }
 }
 

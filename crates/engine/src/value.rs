@@ -218,6 +218,16 @@ impl ObjectRef<'_> {
         each!(Self, self, it => of(it))
     }
 
+    /// Type, number of elements and [`Self::heap_bytes`], in one look.
+    #[inline]
+    pub(crate) fn measure(self) -> (Type, usize, usize) {
+        #[inline]
+        fn of<T: Collection>(it: &T) -> (Type, usize, usize) {
+            (T::KIND, Collection::len(it), usable(size_of::<T>()) + it.heap_bytes())
+        }
+        each!(Self, self, it => of(it))
+    }
+
     /// About how many allocations freeing this costs.
     pub fn free_cost(self) -> usize {
         each!(Self, self, it => it.free_cost())

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_engine::shard::Step;
 use russet_engine::{Guard, Shard, Spot};
 use russet_resp::{Batch, Span};
 
@@ -157,8 +156,7 @@ impl Executor {
             self.prefetch_entries(state);
         }
         if !is_alone && has_elements {
-            self.prefetch_elements(state, chunk, Step::Place);
-            self.prefetch_elements(state, chunk, Step::Element);
+            self.prefetch_elements(state, chunk);
         }
     }
 
@@ -230,17 +228,23 @@ impl Executor {
         });
     }
 
-    /// The same for what commands like HGET look for in a collection.
-    fn prefetch_elements(&self, state: &'static State, chunk: Chunk<'_>, step: Step) {
+    /// The same for what commands like HGET look for in a collection: first the places of all, then the elements.
+    fn prefetch_elements(&mut self, state: &'static State, chunk: Chunk<'_>) {
+        let mut found = std::mem::take(&mut self.elements);
+        found.clear();
         let element = |(nth, prepared): (usize, &Prepared)| {
             let spans = chunk.batch.request(chunk.from + nth);
             let (spot, element) = prepared.element(chunk.input, spans)?;
-            Some((spot, (spot.hash, element)))
+            Some((spot, (spot, element)))
         };
         let elements = self.prepared.iter().enumerate().filter_map(element);
-        visit(state, elements, |shard, (hash, element)| {
-            shard.prefetch_element(hash, element, step)
+        visit(state, elements, |shard, (spot, element)| {
+            let hash = shard.prefetch_place(spot.hash, element);
+            found.extend(hash.map(|hash| (spot, hash)));
         });
+        let places = found.iter().map(|(spot, element)| (*spot, (spot.hash, *element)));
+        visit(state, places, |shard, (hash, element)| shard.prefetch_element(hash, element));
+        self.elements = found;
     }
 }
 

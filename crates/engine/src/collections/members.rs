@@ -21,7 +21,7 @@
 //!
 //! Invariants:
 //! * The member with hash `h` is in page `home(h)`, or in the side table.
-//! * `page_bytes` is the sum of the pages' allocations.
+//! * `page_bytes` is the sum of the pages' allocations, `segment_bytes` that of the lists of pages.
 //! * All segments but the last have [`SEGMENT`] pages.
 
 mod page;
@@ -30,7 +30,7 @@ use smallvec::SmallVec;
 
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::table::{Table, next_cursor};
 use crate::value::Value;
@@ -56,6 +56,7 @@ pub struct Members {
     /// In the pages.
     packed: usize,
     page_bytes: usize,
+    segment_bytes: usize,
     /// Members with an allocation each.
     long: Option<Box<Long>>,
     seed: Seed,
@@ -85,7 +86,8 @@ impl Clone for Members {
 impl Members {
     /// An empty set whose members are hashed with `seed`.
     pub const fn new(seed: Seed) -> Self {
-        Self { segments: Vec::new(), pages: 0, packed: 0, page_bytes: 0, long: None, seed }
+        let segments = Vec::new();
+        Self { segments, pages: 0, packed: 0, page_bytes: 0, segment_bytes: 0, long: None, seed }
     }
 
     /// Number of members.
@@ -100,17 +102,19 @@ impl Members {
     }
 
     /// Bytes on the heap, in the allocator's classes. O(1).
+    #[inline]
     pub fn heap_bytes(&self) -> usize {
-        let segments = match self.segments.last() {
-            None => 0,
-            Some(last) => {
-                usable(self.segments.capacity() * size_of::<Vec<Page>>())
-                    + (self.segments.len() - 1) * usable(SEGMENT * size_of::<Page>())
-                    + usable(last.capacity() * size_of::<Page>())
-            }
-        };
         let long = |long: &Long| usable(size_of::<Long>()) + long.table.heap_bytes() + long.bytes;
-        segments + self.page_bytes + self.long.as_deref().map_or(0, long)
+        self.segment_bytes + self.page_bytes + self.long.as_deref().map_or(0, long)
+    }
+
+    /// What `segment_bytes` is to be.
+    fn count_segments(&self) -> usize {
+        self.segments.last().map_or(0, |last| {
+            usable(self.segments.capacity() * size_of::<Vec<Page>>())
+                + (self.segments.len() - 1) * usable(SEGMENT * size_of::<Page>())
+                + usable(last.capacity() * size_of::<Page>())
+        })
     }
 
     /// How many pages there are.
@@ -129,16 +133,21 @@ impl Members {
         self.is_there(self.seed.hash(member), member)
     }
 
-    /// Brings a member a step nearer to the cache: first where its page is, then what the page begins with.
+    /// Brings towards the cache where the page of a member stands. Answers the hash that it is looked for by.
     #[inline]
-    pub fn prefetch(&self, member: &[u8], step: Step) {
-        if self.pages == 0 {
-            return;
+    pub fn prefetch_place(&self, member: &[u8]) -> u64 {
+        let hash = self.seed.hash(member);
+        if self.pages > 0 {
+            prefetch(std::ptr::from_ref(self.page(self.home(hash))).cast());
         }
-        let page = self.page(self.home(self.seed.hash(member)));
-        match step {
-            Step::Place => prefetch(std::ptr::from_ref(page).cast()),
-            Step::Element => page.prefetch(),
+        hash
+    }
+
+    /// Brings what the page of a hash begins with towards the cache.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if self.pages > 0 {
+            self.page(self.home(hash)).prefetch();
         }
     }
 
@@ -252,6 +261,7 @@ impl Members {
         self.find(hash, member).is_some() || self.long.as_deref().is_some_and(is_long)
     }
 
+    #[inline]
     fn long_len(&self) -> usize {
         self.long.as_ref().map_or(0, |long| long.table.len())
     }
@@ -297,6 +307,7 @@ impl Members {
         self.page_bytes += page.heap_bytes();
         last.push(page);
         self.pages += 1;
+        self.segment_bytes = self.count_segments();
     }
 
     fn pop_page(&mut self) -> Option<Page> {
@@ -307,6 +318,7 @@ impl Members {
         if last.is_empty() {
             self.segments.pop();
         }
+        self.segment_bytes = self.count_segments();
         Some(page)
     }
 

@@ -21,7 +21,7 @@ use small::Small;
 
 use crate::collections::listpack::Listpack;
 use crate::entry::string_value;
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 use crate::value::{Collection, SmallMax, Value, View, collection};
 
 /// A hash.
@@ -131,13 +131,23 @@ impl Hash {
         }
     }
 
-    /// Brings a field a step nearer to the cache.
+    /// Brings towards the cache where a field is looked for; see [`crate::Shard::prefetch_place`].
     #[inline]
-    pub fn prefetch(&self, field: &[u8], step: Step) {
+    pub fn prefetch_place(&self, field: &[u8]) -> Option<u64> {
         match &self.0 {
-            Form::Small(small) if step == Step::Place => small.prefetch(),
-            Form::Small(_) => {}
-            Form::Big(big) => big.prefetch(field, step),
+            Form::Small(small) => {
+                small.prefetch();
+                None
+            }
+            Form::Big(big) => Some(big.prefetch_place(field)),
+        }
+    }
+
+    /// Brings the field of a hash towards the cache.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Form::Big(big) = &self.0 {
+            big.prefetch(hash);
         }
     }
 

@@ -53,6 +53,7 @@ impl Clone for List {
 impl Collection for List {
     collection!(List);
 
+    #[inline]
     fn len(&self) -> usize {
         self.len
     }
@@ -61,6 +62,7 @@ impl Collection for List {
         if self.weight.is_quick() { "quicklist" } else { "listpack" }
     }
 
+    #[inline]
     fn heap_bytes(&self) -> usize {
         let directory = self.rows.capacity() * size_of::<Packed>();
         self.weight.bytes() + if directory == 0 { 0 } else { usable(directory) }

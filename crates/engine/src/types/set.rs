@@ -15,7 +15,7 @@ use crate::collections::listpack::{Element, Listpack};
 use crate::collections::members::Members;
 use crate::number::{digits, parse_i64};
 use crate::prefetch::prefetch;
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 use crate::value::{Collection, SmallMax, collection};
 
 /// A set.
@@ -51,6 +51,7 @@ pub struct Rules {
 impl Collection for Set {
     collection!(Set);
 
+    #[inline]
     fn len(&self) -> usize {
         Self::len(self)
     }
@@ -63,6 +64,7 @@ impl Collection for Set {
         }
     }
 
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match &self.0 {
             Form::Ints(ints) => ints.heap_bytes(),
@@ -168,13 +170,24 @@ impl Set {
         }
     }
 
-    /// Brings a member a step nearer to the cache.
+    /// Brings towards the cache where a member is looked for; see [`crate::Shard::prefetch_place`].
     #[inline]
-    pub fn prefetch(&self, member: &[u8], step: Step) {
+    pub fn prefetch_place(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
-            Form::Small(small) if step == Step::Place => prefetch(small.as_bytes().as_ptr()),
-            Form::Ints(_) | Form::Small(_) => {}
-            Form::Big(big) => big.prefetch(member, step),
+            Form::Ints(_) => None,
+            Form::Small(small) => {
+                prefetch(small.as_bytes().as_ptr());
+                None
+            }
+            Form::Big(big) => Some(big.prefetch_place(member)),
+        }
+    }
+
+    /// Brings the member of a hash towards the cache.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Form::Big(big) = &self.0 {
+            big.prefetch(hash);
         }
     }
 

@@ -15,7 +15,7 @@ use small::Small;
 
 use crate::collections::listpack::Listpack;
 use crate::prefetch::prefetch;
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::value::{Collection, SmallMax, collection};
 
@@ -40,6 +40,7 @@ impl Default for SortedSet {
 impl Collection for SortedSet {
     collection!(SortedSet);
 
+    #[inline]
     fn len(&self) -> usize {
         Self::len(self)
     }
@@ -51,6 +52,7 @@ impl Collection for SortedSet {
         }
     }
 
+    #[inline]
     fn heap_bytes(&self) -> usize {
         match &self.0 {
             Form::Small(small) => small.heap_bytes(),
@@ -226,13 +228,23 @@ impl SortedSet {
         }
     }
 
-    /// Brings a member a step nearer to the cache.
+    /// Brings towards the cache where a member is looked for; see [`crate::Shard::prefetch_place`].
     #[inline]
-    pub fn prefetch(&self, member: &[u8], step: Step) {
+    pub fn prefetch_place(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
-            Form::Small(small) if step == Step::Place => prefetch(small.list().as_bytes().as_ptr()),
-            Form::Small(_) => {}
-            Form::Big(big) => big.prefetch(member, step),
+            Form::Small(small) => {
+                prefetch(small.list().as_bytes().as_ptr());
+                None
+            }
+            Form::Big(big) => Some(big.prefetch_place(member)),
+        }
+    }
+
+    /// Brings the member of a hash towards the cache.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Form::Big(big) = &self.0 {
+            big.prefetch(hash);
         }
     }
 

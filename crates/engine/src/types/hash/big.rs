@@ -12,7 +12,7 @@ use std::fmt;
 use super::Pair;
 use crate::entry::{Entry, string_value};
 use crate::expire::ExpiryIndex;
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::table::Table;
 use crate::value::{Value, View};
@@ -75,12 +75,15 @@ impl Big {
     }
 
     #[inline]
-    pub(super) fn prefetch(&self, field: &[u8], step: Step) {
+    pub(super) fn prefetch_place(&self, field: &[u8]) -> u64 {
         let hash = self.seed.hash(field);
-        match step {
-            Step::Place => self.table.prefetch_bucket(hash),
-            Step::Element => self.table.prefetch_entry(hash),
-        }
+        self.table.prefetch_bucket(hash);
+        hash
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.table.prefetch_entry(hash);
     }
 
     pub(super) fn pair(&self, field: &[u8]) -> Option<Pair<'_>> {

@@ -14,7 +14,7 @@ use super::are_same;
 use crate::collections::id_index::{Hashes, IdIndex};
 use crate::collections::rank_tree::{self, Item, RankTree};
 use crate::collections::scored::{Id, Scored, Sparse};
-use crate::shard::{Seed, Step};
+use crate::shard::Seed;
 
 /// How many names are on their way to the cache while members are shown one after the other.
 const AHEAD: usize = 10;
@@ -56,18 +56,19 @@ impl Big {
     }
 
     #[inline]
-    pub(super) fn prefetch(&self, member: &[u8], step: Step) {
+    pub(super) fn prefetch_place(&self, member: &[u8]) -> u64 {
         let hash = self.seed.hash(member);
-        match step {
-            Step::Place => self.index.prefetch(hash),
-            // Nothing is compared: that would wait for what is only being asked for.
-            Step::Element => {
-                self.index.find(hash, |id| {
-                    self.members.prefetch(id);
-                    false
-                });
-            }
-        }
+        self.index.prefetch(hash);
+        hash
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        // Nothing is compared: that would wait for what is only being asked for.
+        self.index.find(hash, |id| {
+            self.members.prefetch(id);
+            false
+        });
     }
 
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
