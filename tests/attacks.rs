@@ -624,6 +624,34 @@ fn res_6_all_clients_together_may_take_so_much_and_the_greatest_are_cut() {
 }
 
 #[test]
+fn res_6_what_clients_keep_beside_their_buffers_counts_at_once() {
+    let mut target = Target::start(&["--maxmemory-clients", "200kb"]);
+    let kinds: [fn(usize) -> Vec<String>; 3] = [
+        |nth| vec!["WATCH".into(), nth.to_string()],
+        |nth| vec!["SUBSCRIBE".into(), nth.to_string()],
+        |nth| vec![if nth == 0 { "MULTI" } else { "PING" }.into()],
+    ];
+    for (cut, command) in kinds.iter().enumerate() {
+        let mut client = Client::connect(target.addr()).expect("the server listens");
+        let taken = (0..20_000).take_while(|nth| client.try_cmd(&command(*nth)).is_ok()).count();
+        assert!((500..10_000).contains(&taken), "{taken} of {:?}", command(1));
+        await_cut(&mut target, cut + 1);
+    }
+    // A value as large as all that clients may take is never taken, in whatever pieces it comes.
+    let request = encode(&["SET", "k", &"v".repeat(200 << 10)]);
+    for nth in 0..10 {
+        let mut stream = target.connect();
+        for piece in request.chunks(10_000 + 7_000 * nth) {
+            // It may be cut while it still sends.
+            drop(stream.write_all(piece));
+        }
+        assert_eq!(rest_of(&mut stream), "");
+        await_cut(&mut target, kinds.len() + nth + 1);
+    }
+    target.expect_well();
+}
+
+#[test]
 fn res_6_who_is_cut_for_what_it_takes_stands_in_the_log() {
     let mut target = Target::start(&["--maxmemory-clients", "1mb"]);
     let name = encode(&["CLIENT", "SETNAME", "secret"]);

@@ -4,8 +4,9 @@
 //! that takes most is cut, then the next. So a client that announces much, asks for much or lets much wait ends itself, not keys of
 //! others.
 //!
-//! A connection reports what it takes once a turn, and only changes of many kilobytes reach the sum that all threads share. The sum
-//! says when to look; who is looked at then is counted exactly.
+//! A connection reports what it takes once a turn, and only changes of many kilobytes reach the sum that all threads share, unless
+//! there is hardly any room left. The sum says when to look; who is looked at then is counted exactly. Now and then all are looked at, for
+//! what many clients have not reported is much, too.
 //!
 //! Where `maxmemory-clients` is 0 there is no bound, and buffers count as data do, as in Redis.
 
@@ -95,9 +96,19 @@ impl State {
     #[inline]
     pub fn report(&self, client: &Client) {
         let (bytes, before) = (client.burden(), client.reported.load(Ordering::Relaxed));
-        if bytes.abs_diff(before) >= STEP_BYTES {
+        if bytes.abs_diff(before) >= STEP_BYTES || bytes > before && self.lacks_room(bytes - before)
+        {
             self.note_report(client, bytes, before);
         }
+    }
+
+    /// Whether clients, of which only their buffers are in the sum, would take more than they may with so many bytes more.
+    fn lacks_room(&self, bytes: usize) -> bool {
+        let Burden { reported, max, .. } = &self.burden;
+        let unreported = self.clients.count() * (size_of::<Client>() + size_of::<Session>());
+        let (sum, max) =
+            (reported.load(Ordering::Relaxed) + unreported, max.load(Ordering::Relaxed));
+        max > 0 && (sum + bytes) as u64 > max
     }
 
     #[cold]
@@ -108,9 +119,8 @@ impl State {
             sum.fetch_sub(before - bytes, Ordering::Relaxed);
             return;
         }
-        let sum = sum.fetch_add(bytes - before, Ordering::Relaxed) + bytes - before;
-        let unreported = self.clients.count() * (size_of::<Client>() + size_of::<Session>());
-        if self.burden.max() > 0 && (sum + unreported) as u64 > self.burden.max() {
+        sum.fetch_add(bytes - before, Ordering::Relaxed);
+        if self.lacks_room(0) {
             self.cut_burdens();
         }
     }
@@ -132,6 +142,9 @@ impl State {
         let mut burdens: Vec<_> =
             fair_game.map(|client| (client.burden() as u64, client)).collect();
         let mut sum: u64 = burdens.iter().map(|(bytes, _)| bytes).sum();
+        if sum <= max {
+            return;
+        }
         burdens.sort_unstable_by_key(|(bytes, client)| (*bytes, client.id));
         while sum > max
             && let Some((bytes, client)) = burdens.pop()

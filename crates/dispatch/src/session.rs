@@ -358,6 +358,11 @@ impl Session {
         is_silent
     }
 
+    /// Whether the client holds memory beside its buffers, as keys that it watches: more with each command, perhaps.
+    pub const fn is_laden(&self) -> bool {
+        self.multi.is_some() || self.watching.is_some() || self.subscriptions.is_some()
+    }
+
     /// Selects a database.
     pub fn select(&mut self, db: u32) {
         self.db = db;

@@ -178,6 +178,9 @@ impl Connection {
                     }
                 }
             }
+            if self.session.is_laden() || !matches!(self.waiting, Waiting::Nothing) {
+                io.state.report(&self.session.client);
+            }
             // Sent when all others that are ready have had their turn: a client that is woken by one reply at a time is woken more often.
             self.outgoing.keep(io);
             if !self.outgoing.is_empty() {
@@ -232,6 +235,13 @@ impl Connection {
         let received = ready!(self.receive(io, cx))?;
         if received == 0 {
             return Poll::Ready(Ok(false));
+        }
+        if self.input.len() >= READ_BYTES {
+            // What is too much is not run, even if this read has brought the last of it.
+            self.note_input(io.state, false);
+            if self.session.client.is_killed() {
+                return Poll::Ready(Ok(true));
+            }
         }
         let mut input = std::mem::take(&mut self.input);
         let rest = self.run(io, &mut input);

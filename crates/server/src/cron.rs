@@ -42,6 +42,7 @@ pub(crate) async fn run(state: &'static State) {
         if round.is_multiple_of(hz) {
             last = last.measure(state);
             close_silent(state);
+            state.cut_burdens();
             settle(state).await;
             stop_hot_keys(state);
         }
