@@ -337,3 +337,26 @@ fn nothing_changed_is_told_to_nobody() {
     assert_eq!(journal(&mut reader), "");
     check(&mut server.client(), "HGETALL h", "[a, 1]");
 }
+
+#[test]
+fn who_asks_for_more_than_may_wait_to_be_read_is_cut() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("HSET h a b", "1");
+    t.check("SADD s a", "1");
+    t.check("ZADD z 1 a", "1");
+    t.check("CONFIG SET client-output-buffer-limit \"normal 1000000 0 0\"", "OK");
+    for (command, key) in [("HRANDFIELD", "h"), ("SRANDMEMBER", "s"), ("ZRANDMEMBER", "z")] {
+        for count in ["-999999999", "-160000"] {
+            let mut client = server.client();
+            assert!(client.try_cmd(&[command, key, count]).is_err(), "{command} {count}");
+        }
+        let kept = t.client.cmd(&[command, key, "-1000"]);
+        assert_eq!(kept.items().map(<[_]>::len), Some(1000));
+        t.check("MULTI", "OK");
+        t.check(&format!("{command} {key} -999999999"), "QUEUED");
+        t.check("EXEC", "[-ERR value is out of range]");
+    }
+    let stats = t.client.cmd(&["INFO", "stats"]).to_string();
+    assert!(stats.contains("client_output_buffer_limit_disconnections:6"), "{stats}");
+}

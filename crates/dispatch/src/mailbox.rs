@@ -113,6 +113,12 @@ impl Client {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// As [`Client::kill`], since it lets more wait, or asks for more, than it may.
+    pub fn overflow(&self) {
+        self.mailbox.has_overflowed.store(true, Ordering::Relaxed);
+        self.kill();
+    }
+
     /// As [`Client::kill`], since all clients together take more than they may.
     pub(crate) fn evict(&self) {
         self.mailbox.is_evicted.store(true, Ordering::Relaxed);

@@ -46,19 +46,20 @@ fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let (count, with_values) = options(args)?;
     let may_leave = may_leave(cx);
+    let wanted = usize::try_from(count.unsigned_abs()).expect("a usize has 64 bits");
+    let has_repeats = count < 0 && cx.data.find_as::<Hash>(key)?.is_some();
+    let room = if has_repeats { Some(Room::new(wanted, cx)?) } else { None };
     let Some(hash) = cx.data.read_as::<Hash>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
-    let wanted = usize::try_from(count.unsigned_abs()).expect("a usize has 64 bits");
-    let room = if count < 0 { Some(Room::new(wanted, cx.state, &cx.reply)?) } else { None };
     let wanted = if count < 0 { wanted } else { wanted.min(hash.len()) };
     may_leave.if_long(wanted.max(hash.len().min(wanted.saturating_mul(FEW))))?;
     let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
     cx.reply.array(wanted << u32::from(is_flat));
     let mut show = Show { reply: &mut cx.reply, with_values };
     match room {
-        Some(room) => any(hash, wanted, cx.thread, &mut show, room)?,
+        Some(room) => any(hash, wanted, cx.thread, &mut show, &room)?,
         None => different(hash, wanted, cx.thread, &mut show),
     }
     Ok(())
@@ -102,7 +103,7 @@ fn any(
     wanted: usize,
     thread: &Thread,
     show: &mut Show<'_, '_>,
-    room: Room,
+    room: &Room,
 ) -> Result<(), Error> {
     let all: Vec<Pair<'_>> =
         if hash.is_small() && wanted > FEW { hash.iter().collect() } else { Vec::new() };

@@ -6,7 +6,7 @@
 
 use hashbrown::HashSet;
 use russet_dispatch::state::Thread;
-use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, State};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
 use russet_resp::Writer;
@@ -40,12 +40,13 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     let count = count.checked_abs().ok_or(Error::OutOfLongRange)? as usize;
     let len = cx.data.find_as(key)?.map_or(0, Set::len);
     here(cx, if repeats { count } else { len.min(count.saturating_mul(FEW)) })?;
+    let room = if repeats && len > 0 { Some(Room::new(count, cx)?) } else { None };
     let Some(set) = cx.data.read_as::<Set>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
-    if repeats {
-        return Ok(repeat(set, count, cx.state, cx.thread, &mut cx.reply)?);
+    if let Some(room) = room {
+        return Ok(repeat(set, count, cx.thread, &mut cx.reply, &room)?);
     }
     cx.reply.array(count.min(len));
     choose(set, count.min(len), cx.thread, |member| bulk(&mut cx.reply, member));
@@ -56,11 +57,10 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
 fn repeat(
     set: &Set,
     count: usize,
-    state: &State,
     thread: &Thread,
     reply: &mut Writer<'_>,
+    room: &Room,
 ) -> Result<(), Error> {
-    let room = Room::new(count, state, reply)?;
     reply.array(count);
     for member in (0..count).filter_map(|_| set.sample(dice(thread))) {
         bulk(reply, member);

@@ -47,7 +47,7 @@ fn zrandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     }
-    let room = if count < 0 { Some(Room::new(wanted, cx.state, &cx.reply)?) } else { None };
+    let room = if count < 0 { Some(Room::new(wanted, cx)?) } else { None };
     if is_elsewhere(cx, wanted) {
         return Err(Stop::Elsewhere);
     }
@@ -87,7 +87,7 @@ fn show(
     let Some(set) = set else { return Ok(()) };
     for at in positions {
         set.each(at..at + 1, |name, score| member(reply, name, with_scores.then_some(score)));
-        room.map_or(Ok(()), |room| room.check(reply))?;
+        room.as_ref().map_or(Ok(()), |room| room.check(reply))?;
     }
     Ok(())
 }
