@@ -25,6 +25,9 @@ pub(super) fn find(
             "members at the same distance come in any order, and COUNT takes any",
         ));
     }
+    if let Some(trimming) = watch_is_broken_by(fuzz, setting, history, difference) {
+        return Some((trimming, "LTRIM that removes nothing does not break a WATCH"));
+    }
     let storing = sign_is_lost_by(fuzz, setting, history, difference)?;
     Some((
         storing,
@@ -95,6 +98,26 @@ fn are_as_far(left: &Reply, right: &Reply, all: &Reply) -> bool {
     };
     left.len() == right.len()
         && left.iter().zip(right).all(|(left, right)| left == right || is_tie(left, right))
+}
+
+/// The LTRIM for whose sake EXEC did nothing on the other server: without it both are the same.
+fn watch_is_broken_by(
+    fuzz: &Fuzz,
+    setting: Setting,
+    history: &[Command],
+    found: &Difference,
+) -> Option<usize> {
+    let is = |command: &Command, name: &[u8]| command[0].eq_ignore_ascii_case(name);
+    let is_nil = |reply: &[u8]| matches!(reply, b"*-1\r\n" | b"_\r\n");
+    if !is(history.last()?, b"EXEC") || is_nil(&found.left) || !is_nil(&found.right) {
+        return None;
+    }
+    let mut trims = (0..history.len()).rev().filter(|at| is(&history[*at], b"LTRIM"));
+    trims.find(|at| {
+        let mut fewer = history.to_vec();
+        fewer.remove(*at);
+        fuzz.play(setting, &fewer).is_ok()
+    })
 }
 
 /// The command that has stored 0 on the other server where ours has -0, if nothing else differs from there on.

@@ -167,8 +167,9 @@ const CHANGED: &[(&[&str], &str, &str)] = &[
     (&["LPOS"], "-ERR value is out of range", ""),
     // Knows which types there are.
     (&["SCAN"], "-ERR unknown type name", ""),
-    // Takes a start without an end, and looks at numbers before the key.
+    // Takes a start without an end, and looks at numbers before the key, at the unit before the end.
     (&["BITCOUNT"], "", "-ERR syntax"),
+    (&["BITCOUNT"], "-ERR syntax", "-ERR value is not an integer"),
     (&["BITCOUNT", "BITPOS"], "-ERR", ":"),
     (&["BITCOUNT", "BITPOS"], "-ERR", "-WRONGTYPE"),
     // Takes `+`.
