@@ -92,6 +92,8 @@ fn keys_are_picked_out_of_command_lines() {
     t.check("COMMAND GETKEYS mset a 1 b 2", "[a, b]");
     t.check("COMMAND GETKEYS BLPOP a b 0", "[a, b]");
     t.check("COMMAND GETKEYS OBJECT ENCODING k", "[k]");
+    t.check("COMMAND GETKEYS EVAL x 0 y", "[]");
+    t.check("COMMAND GETKEYS EVAL x 2 y", "[]");
     t.check("COMMAND GETKEYSANDFLAGS GET k", "[[k, [RO, access]]]");
     t.check("COMMAND GETKEYSANDFLAGS SET k v", "[[k, [OW, update]]]");
     t.check("COMMAND GETKEYSANDFLAGS SET k v EX 1 GET", "[[k, [RW, access, update]]]");

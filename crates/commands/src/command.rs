@@ -242,5 +242,8 @@ fn find_keys<'a>(cx: &Context<'_>, args: &mut Args<'a>) -> Result<Vec<(&'a [u8],
             found.push((line[at], exact.unwrap_or(access)));
         },
     );
-    if makes_sense && !found.is_empty() { Ok(found) } else { Err(Error::InvalidArguments) }
+    if makes_sense && !found.is_empty() {
+        return Ok(found);
+    }
+    if row.has(NoMandatoryKeys) { Ok(Vec::new()) } else { Err(Error::InvalidArguments) }
 }
