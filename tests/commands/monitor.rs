@@ -193,3 +193,34 @@ fn lines_come_in_the_order_in_which_a_key_changed() {
         .collect();
     assert_eq!(list, format!("[{}]", shown.join(", ")));
 }
+
+#[test]
+fn a_script_comes_before_its_commands_which_are_of_lua() {
+    let server = server();
+    let mut t = connect(&server);
+    t.check("FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() return redis.call('get', 'b') end)\"", "l");
+    let mut monitor = monitor(&server);
+    let from = format!("0 {}", t.client.local_addr().unwrap());
+    // The first run is on a worker, the second where the request arrived; a transaction runs both there.
+    for _ in 0..2 {
+        t.check("EVAL \"return redis.call('set', KEYS[1], 'x')\" 1 a", "OK");
+        assert_eq!(line(&mut monitor).0, from);
+        assert_eq!(line(&mut monitor), ("0 lua".to_owned(), r#""set" "a" "x""#.to_owned()));
+        t.check("FCALL f 1 b", "(nil)");
+        assert_eq!(line(&mut monitor), (from.clone(), r#""FCALL" "f" "1" "b""#.to_owned()));
+        assert_eq!(line(&mut monitor), ("0 lua".to_owned(), r#""get" "b""#.to_owned()));
+    }
+    t.check(
+        "EVAL nonsense 0",
+        "-ERR Error compiling script (new function): user_script:1: '=' expected near '<eof>'",
+    );
+    check_lines(&mut monitor, &[r#""EVAL" "nonsense" "0""#]);
+    t.check("MULTI", "OK");
+    t.check("FCALL f 1 b", "QUEUED");
+    t.check("EXEC", "[(nil)]");
+    check_lines(
+        &mut monitor,
+        &[r#""MULTI""#, r#""FCALL" "f" "1" "b""#, r#""get" "b""#, r#""EXEC""#],
+    );
+    assert_silent(&mut monitor);
+}

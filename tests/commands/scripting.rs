@@ -634,3 +634,67 @@ fn scripts_and_transactions_on_the_same_keys_count_right() {
     );
     assert!(sum.contains("1200"), "{sum}");
 }
+
+#[test]
+fn commands_of_a_script_count_are_timed_and_written_down_as_by_themselves() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("CONFIG SET slowlog-log-slower-than 0", "OK");
+    t.check("CONFIG RESETSTAT", "OK");
+    t.check("SLOWLOG RESET", "OK");
+    let count = |t: &mut Transcript| {
+        let line = t.client.cmd(&["CLIENT", "INFO"]).to_string();
+        let (_, rest) = line.split_once("tot-cmds=").expect("a field");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u64>().expect("a number")
+    };
+    let before = count(&mut t);
+    t.check("EVAL \"redis.call('ping') return redis.call('incr', KEYS[1])\" 1 k", "1");
+    assert_eq!(count(&mut t), before + 4);
+    let log = t.client.cmd(&["SLOWLOG", "GET", "4"]).to_string();
+    let [incr, ping] = ["[incr, k]", "[ping]"].map(|words| log.find(words).expect("written down"));
+    assert!(log.find("[EVAL").expect("written down") < incr && incr < ping, "{log}");
+    let stats = t.client.cmd(&["INFO", "commandstats"]).to_string();
+    for name in ["ping", "incr", "eval"] {
+        assert!(stats.contains(&format!("cmdstat_{name}:calls=1,usec=")), "{stats}");
+    }
+}
+
+#[test]
+fn what_a_script_declares_and_does_not_read_is_not_tracked() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.client.cmd(&["HELLO", "3"]);
+    t.check("CLIENT TRACKING ON", "OK");
+    t.check("EVAL_RO \"return redis.call('ping')\" 2 a b", "PONG");
+    t.check("EVAL_RO \"return redis.call('get', KEYS[2])\" 2 a b", "(nil)");
+    let stats = t.client.cmd(&["INFO", "stats"]).to_string();
+    assert!(stats.contains("tracking_total_keys:1"), "only b: {stats}");
+}
+
+#[test]
+fn scripts_that_say_that_they_write_nothing_run_while_writes_are_paused() {
+    let server = server();
+    let mut operator = server.client();
+    let mut t = Transcript::new(server.client());
+    t.check("SET k v", "OK");
+    let library = "#!lua name=l\nredis.register_function{function_name='f', callback=function() return 3 end, flags={'no-writes'}}";
+    assert_eq!(t.client.cmd(&["FUNCTION", "LOAD", library]).to_string(), "l");
+    let script = "#!lua flags=no-writes\nreturn 2";
+    let sha = t.client.cmd(&["SCRIPT", "LOAD", script]).to_string();
+    assert_eq!(operator.cmd(&["CLIENT", "PAUSE", "100000", "WRITE"]).to_string(), "OK");
+    assert_eq!(t.client.cmd(&["EVAL", script, "0"]).to_string(), "2");
+    t.check(&format!("EVALSHA {sha} 0"), "2");
+    t.check("FCALL f 0", "3");
+    t.check("EVAL_RO \"return redis.call('get', 'k')\" 1 k", "v");
+    t.check("MULTI", "OK");
+    assert_eq!(t.client.cmd(&["EVAL", script, "0"]).to_string(), "QUEUED");
+    t.check("EXEC", "[2]");
+    for waits in ["return 1", "#!lua\nreturn 1"] {
+        t.client.send(&["EVAL", waits, "0"]).unwrap();
+        assert_eq!(t.client.recv_within(Duration::from_millis(50)).unwrap(), None, "{waits}");
+        assert_eq!(operator.cmd(&["CLIENT", "UNPAUSE"]).to_string(), "OK");
+        assert_eq!(t.client.recv().unwrap().to_string(), "1");
+        assert_eq!(operator.cmd(&["CLIENT", "PAUSE", "100000", "WRITE"]).to_string(), "OK");
+    }
+}

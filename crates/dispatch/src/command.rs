@@ -26,9 +26,13 @@ use crate::args::Args;
 use crate::context::{Context, Outcome};
 use crate::error::{Error, Stop};
 use crate::keys::{Access, KeySpec};
+use crate::state::State;
 
 /// What does a command's work. It reads all its arguments, then touches data, then replies.
 pub type Handler = fn(&mut Context<'_>, &mut Args<'_>) -> Outcome;
+
+/// Says of a request by its words, the name included, that it changes nothing.
+pub type OnlyReads = fn(&State, &[&[u8]]) -> bool;
 
 /// Tells from all words of a request what is done with its keys.
 pub type ExactAccess = fn(&[&[u8]]) -> Access;
@@ -63,6 +67,8 @@ pub struct Command {
     /// What is done with its keys where that depends on other words, which are given with the command's name; see
     /// [`VARIABLE_FLAGS`](crate::keys::VARIABLE_FLAGS).
     pub exact_access: Option<ExactAccess>,
+    /// Whether a request of these words changes nothing, though others of the command may: a script that says so itself.
+    pub only_reads: Option<OnlyReads>,
     /// Which arguments nobody else is to see.
     pub secrets: &'static [Secret],
     /// Tips for clients, as COMMAND INFO prints them.
@@ -95,6 +101,7 @@ impl Command {
         keys: &[],
         prefetch: Prefetch::Nothing,
         exact_access: None,
+        only_reads: None,
         secrets: &[],
         tips: &[],
         history: &[],

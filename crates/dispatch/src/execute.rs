@@ -270,7 +270,7 @@ impl Executor {
         let is_plain =
             session.multi.is_none() && session.modes == 0 && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
-            match check(state, session, row) {
+            match check(state, session, row, (input, spans)) {
                 Ok(Verdict::Run) if self.needs_worker(session, row) => {
                     return Some(Halt::Elsewhere);
                 }
@@ -281,7 +281,7 @@ impl Executor {
                     if row.locks == Locks::Queue && rules & rule::MONITORED != 0 {
                         // Who has seen MULTI sees that it is over.
                         let words = spans.iter().map(|span| span.of(input));
-                        let who = (&*session.client, session.db);
+                        let who = (Some(&*session.client), session.db);
                         monitor::show_words(state, &self.thread, who, row, words);
                     }
                     return self.refuse(state, session, Some(row), &error, out);
@@ -693,13 +693,21 @@ fn ends_caching(session: &Session, row: Option<&'static Row>, halt: Option<&Halt
 /// What a command was that has run, for those who look on: who reads, and who monitors.
 #[inline]
 pub(crate) fn look_on(cx: &mut Context<'_>, args: &Args<'_>, rules: u32) {
+    note_reading(cx, args);
+    if rules & rule::MONITORED != 0 && !std::mem::take(&mut cx.data.unit.is_shown) {
+        monitor::show(cx, args);
+    }
+}
+
+/// Remembers who has read what, if the client tracks.
+#[inline]
+pub(crate) fn note_reading(cx: &mut Context<'_>, args: &Args<'_>) {
+    // What a script reads, its commands read.
     if cx.row.has(Flag::ReadOnly)
+        && !cx.row.has(Flag::RunsScript)
         && let Some(reader) = cx.session.reads_as()
     {
         tracking::remember(&mut cx.data, reader, args.keys());
-    }
-    if rules & rule::MONITORED != 0 {
-        monitor::show(cx, args);
     }
 }
 

@@ -130,6 +130,13 @@ pub struct Late {
     pub is_held_back: bool,
 }
 
+/// A command that runs within another.
+#[derive(Debug)]
+pub(crate) struct Nested {
+    is_brief: bool,
+    started: u64,
+}
+
 impl Thread {
     /// Ends the stretch under way, if there is one. Where it took so long that one of its commands must have, and somebody wants to hear
     /// of that, `suspect` says which.
@@ -205,6 +212,30 @@ impl Thread {
         state.logs.note(ran, ns / 1_000, state.clock.now());
         if observe.tracks_keys.load(Relaxed) && !ran.row.has(Flag::RunsQueue) {
             state.hot_keys.note(ran, ns, self.random());
+        }
+    }
+
+    /// Begins the time of a command that runs within another: EXEC's queue, a script. It is accounted for as by itself, and its time is that
+    /// of the other, too, as in Redis.
+    pub(crate) fn begin_nested(&self, state: &State, row: &Row, request_bytes: usize) -> Nested {
+        let observe = &state.tunables.observe;
+        let is_brief = row.is_brief
+            && !observe.is_exact()
+            && request_bytes <= observe.brief_request.load(Relaxed);
+        if !is_brief {
+            self.close(state, || None);
+        }
+        Nested { is_brief, started: self.meter.mark() }
+    }
+
+    /// Ends the time of such a command.
+    pub(crate) fn end_nested(&self, state: &State, nested: &Nested, ran: &Ran<'_>) {
+        if !nested.is_brief {
+            self.ran(state, ran, self.stop(state, nested.started));
+        } else if ran.reply_bytes <= state.tunables.observe.brief_reply.load(Relaxed) {
+            self.meter.note(ran.row.id);
+        } else {
+            self.close_on(state, ran);
         }
     }
 

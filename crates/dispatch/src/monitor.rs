@@ -3,6 +3,9 @@
 //! A bit of the rules says whether anybody looks, so a server without monitors pays nothing: the bit lies in a word that every command
 //! reads anyway. A command is shown under the locks it ran under; so the lines about one key come in the order in which it changed.
 //!
+//! A script is shown before the commands that it runs, in whose lines `lua` stands for the client. One that begins anew, on a worker or
+//! with more locks, is shown again.
+//!
 //! Who gives a pattern sees the commands that have a word for it: the name, in any case, or an argument that is no secret. Judging takes
 //! place under those locks too, so neither the pattern nor a word that it is held against may be long.
 
@@ -79,19 +82,25 @@ impl State {
 /// Shows a command that has run. Not those for operators, whose words may be secret.
 #[cold]
 pub(crate) fn show(cx: &Context<'_>, args: &Args<'_>) {
-    let who = (&*cx.session.client, cx.session.db);
+    let who = (Some(&*cx.session.client), cx.session.db);
     show_words(cx.state, cx.thread, who, cx.row, args.words());
 }
 
-/// As [`show`], without a context, for a client that works on a database.
+/// As [`show`], for a command that a script has run.
+#[cold]
+pub(crate) fn show_scripted(cx: &Context<'_>, args: &Args<'_>) {
+    show_words(cx.state, cx.thread, (None, cx.session.db), cx.row, args.words());
+}
+
+/// As [`show`], without a context, for a client, or a script, that works on a database.
 pub(crate) fn show_words<'a>(
     state: &State,
     thread: &Thread,
-    (client, db): (&Client, u32),
+    (client, db): (Option<&Client>, u32),
     row: &Row,
     words: impl Iterator<Item = &'a [u8]>,
 ) {
-    if row.has(Flag::Admin) || row.has(Flag::SkipMonitor) {
+    if row.has(Flag::Admin) || row.has(Flag::SkipMonitor) && !row.has(Flag::RunsScript) {
         return;
     }
     let words: Vec<&[u8]> = words.collect();
@@ -100,7 +109,7 @@ pub(crate) fn show_words<'a>(
     let mut mail = None;
     for Monitor { client: to, .. } in list.iter().filter(|it| it.wants(&words, &secrets)) {
         let mail = mail.get_or_insert_with(|| {
-            let line = line(state.clock.now_us(), db, &client.peer, &secrets, &words);
+            let line = line(state.clock.now_us(), (client, db), &secrets, &words);
             Mail { bytes: Bytes::from(line), stamp: 0, is_reply: false }
         });
         thread.put(to, mail, state.mail_bytes_max(to));
@@ -108,11 +117,17 @@ pub(crate) fn show_words<'a>(
 }
 
 /// `+1699.123456 [0 127.0.0.1:1234] "set" "k" "v"`.
-fn line(now_us: u64, db: u32, peer: &Peer, secrets: &Secrets, words: &[&[u8]]) -> String {
+fn line(
+    now_us: u64,
+    (client, db): (Option<&Client>, u32),
+    secrets: &Secrets,
+    words: &[&[u8]],
+) -> String {
     let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
-    let from = match peer {
-        Peer::Unix(path) => format!("unix:{path}"),
-        peer => peer.addr(),
+    let from = match client.map(|client| &client.peer) {
+        None => "lua".to_owned(),
+        Some(Peer::Unix(path)) => format!("unix:{path}"),
+        Some(peer) => peer.addr(),
     };
     let mut line = format!("+{seconds}.{micros:06} [{db} {from}]");
     for (at, word) in words.iter().enumerate() {

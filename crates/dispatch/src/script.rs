@@ -16,10 +16,12 @@ use std::sync::atomic::Ordering;
 
 use crate::args::{Args, Spots};
 use crate::command::Flag;
+use crate::commandlog::Ran;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::{Error, Stop};
-use crate::execute::{failed, find_row, gather, look_on, no_wait};
+use crate::execute::{failed, find_row, gather, no_wait, note_reading};
+use crate::monitor;
 use crate::session::Session;
 use crate::state::{State, Thread, rule};
 use crate::table::{Locks, Row};
@@ -65,6 +67,10 @@ pub struct Script {
     pub has_roamed: bool,
     /// Whether what it changes goes to the journal.
     pub is_propagated: bool,
+    /// Commands that have run.
+    calls: u64,
+    /// Whether the script itself is part of a transaction.
+    is_queued: bool,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     spots: Vec<(u32, Spot)>,
@@ -73,8 +79,11 @@ pub struct Script {
 }
 
 impl Script {
-    /// Takes over what a request holds.
-    pub fn begin(cx: &mut Context<'_>, rules: Rules) -> Self {
+    /// Takes over what a request of these words holds. Those who monitor see it now.
+    pub fn begin(cx: &mut Context<'_>, args: &Args<'_>, rules: Rules) -> Self {
+        if cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0 {
+            monitor::show(cx, args);
+        }
         let mut session = Session::new(Arc::clone(&cx.session.client), true);
         session.db = cx.session.db;
         session.no_touch = cx.session.no_touch;
@@ -96,6 +105,8 @@ impl Script {
             is_committed: false,
             has_roamed: false,
             is_propagated: true,
+            calls: 0,
+            is_queued: cx.thread.meter.is_nested.replace(true),
             bytes: Vec::new(),
             spans: Vec::new(),
             spots: Vec::new(),
@@ -111,8 +122,12 @@ impl Script {
         if self.session.protocol != cx.session.protocol {
             cx.session.speak(cx.session.protocol);
         }
+        cx.session.commands += self.calls;
+        cx.thread.close(cx.state, || None);
+        cx.thread.meter.is_nested.set(self.is_queued);
         cx.data.held = self.held;
         *cx.data.unit = self.unit;
+        cx.data.unit.is_shown = true;
     }
 
     /// What all clients share.
@@ -254,6 +269,7 @@ impl Script {
     fn run(&mut self, thread: &Thread, row: &'static Row) {
         let mut args =
             Args::new(&self.bytes, &self.spans, row.first_arg(), Spots::many(&self.spots));
+        let nested = thread.begin_nested(self.state, row, self.bytes.len());
         let is_followed = self.unit.is_followed;
         self.unit.is_followed &= self.is_propagated;
         self.unit.begin_command();
@@ -287,12 +303,17 @@ impl Script {
             }
         }
         cx.data.unit.end_command(db, args.words());
-        look_on(&mut cx, &args, state.rules.load(Ordering::Relaxed));
+        note_reading(&mut cx, &args);
+        if state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0 {
+            monitor::show_scripted(&cx, &args);
+        }
         self.held = cx.data.held;
+        self.calls += 1;
         self.unit.is_followed = is_followed;
         thread.call();
-        thread.counters.commands[row.id].calls.add(1);
-        thread.counters.processed.add(1);
+        let (input, spans, client) = (&self.bytes[..], &self.spans[..], &*self.session.client);
+        let ran = Ran { row, input, spans, reply_bytes: self.out.len(), client };
+        thread.end_nested(self.state, &nested, &ran);
     }
 
     /// The row of the request that runs the script.
@@ -307,7 +328,7 @@ pub fn fail(cx: &mut Context<'_>, text: &[u8], is_counted: bool) {
     counters.commands[cx.row.id].failed.add(1);
     if !is_counted {
         let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
-        counters.foreign_error(&String::from_utf8_lossy(code));
+        cx.state.stats.foreign_error(counters, &String::from_utf8_lossy(code));
     }
     cx.reply.error_bytes(text);
 }

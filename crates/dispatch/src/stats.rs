@@ -252,15 +252,6 @@ impl Counters {
         self.errors.add(1);
         *self.kinds.lock().entry_ref_or_insert(code) += 1;
     }
-
-    /// As [`Counters::error`], for a code that a client has thought up. Beyond a number of kinds they are counted as one.
-    pub fn foreign_error(&self, code: &str) {
-        self.errors.add(1);
-        let mut kinds = self.kinds.lock();
-        let is_one_more = kinds.len() >= ERROR_KINDS_MAX && !kinds.contains_key(code);
-        let code = if is_one_more { ERROR_KINDS_OVERFLOW } else { code };
-        *kinds.entry_ref_or_insert(code) += 1;
-    }
 }
 
 /// Looks a name up before it is copied.
@@ -297,6 +288,8 @@ pub struct Stats {
     refused: AtomicU64,
     /// Read on every way to more memory where that is short, so without a lock.
     threads: ArcSwap<Vec<Arc<Counters>>>,
+    /// Codes of errors that scripts have thought up, of all threads: there is one bound on how many are told apart.
+    foreign: Mutex<BTreeMap<Box<str>, u64>>,
     commands: usize,
 }
 
@@ -313,8 +306,18 @@ impl Stats {
             connected: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             threads: ArcSwap::default(),
+            foreign: Mutex::default(),
             commands,
         }
+    }
+
+    /// As [`Counters::error`], for a code that a client has thought up. Beyond a number of kinds they are counted as one.
+    pub fn foreign_error(&self, counters: &Counters, code: &str) {
+        counters.errors.add(1);
+        let mut kinds = self.foreign.lock();
+        let is_one_more = kinds.len() >= ERROR_KINDS_MAX && !kinds.contains_key(code);
+        let code = if is_one_more { ERROR_KINDS_OVERFLOW } else { code };
+        *kinds.entry_ref_or_insert(code) += 1;
     }
 
     /// Counts a connection.
@@ -399,7 +402,7 @@ impl Stats {
 
     /// Error codes and how often each was sent, by code.
     pub fn errors(&self) -> BTreeMap<Box<str>, u64> {
-        let mut errors = BTreeMap::new();
+        let mut errors = self.foreign.lock().clone();
         for counters in self.threads.load().iter() {
             for (code, count) in counters.kinds.lock().iter() {
                 *errors.entry_ref_or_insert(code) += count;
@@ -411,6 +414,7 @@ impl Stats {
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         self.threads.load().iter().for_each(|counters| counters.reset());
+        self.foreign.lock().clear();
         self.connected.store(0, Ordering::Relaxed);
         self.refused.store(0, Ordering::Relaxed);
     }
@@ -423,10 +427,11 @@ mod tests {
     #[test]
     fn errors_of_clients_making_are_told_apart_up_to_a_number() {
         let stats = Stats::new(0);
-        let counters = stats.thread("t");
-        (0..200).for_each(|n| counters.foreign_error(&format!("E{n}")));
+        let [counters, others] = ["t", "u"].map(|name| stats.thread(name));
+        (0..100).for_each(|n| stats.foreign_error(&counters, &format!("E{n}")));
+        (100..200).for_each(|n| stats.foreign_error(&others, &format!("E{n}")));
         counters.error("ERR");
-        counters.foreign_error("E0");
+        stats.foreign_error(&others, "E0");
         let errors = stats.errors();
         assert_eq!(errors["ERRORSTATS_OVERFLOW"], 72);
         assert_eq!((errors["ERR"], errors["E0"]), (1, 2));

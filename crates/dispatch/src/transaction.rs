@@ -182,28 +182,14 @@ pub fn exec(cx: &mut Context<'_>) -> Outcome {
     Ok(())
 }
 
-/// Runs one command of the queue. It is accounted for as by itself, and its time is EXEC's too, as in Redis.
+/// Runs one command of the queue.
 fn run_timed(cx: &mut Context<'_>, queued: &Queued) {
-    let (thread, observe) = (cx.thread, &cx.state.tunables.observe);
     let (input, spans, row) = (queued.request.input(), queued.request.spans(), queued.row);
-    let may_be_brief = row.is_brief
-        && !observe.is_exact()
-        && input.len() <= observe.brief_request.load(Ordering::Relaxed);
-    if !may_be_brief {
-        thread.close(cx.state, || None);
-    }
-    let (before, started) = (cx.reply.out.len(), thread.meter.mark());
+    let (before, nested) = (cx.reply.out.len(), cx.thread.begin_nested(cx.state, row, input.len()));
     run_queued(cx, queued);
     let reply_bytes = cx.reply.out.len().saturating_sub(before);
     let client = &cx.session.client;
-    let ran = Ran { row, input, spans, reply_bytes, client };
-    if !may_be_brief {
-        thread.ran(cx.state, &ran, thread.stop(cx.state, started));
-    } else if reply_bytes <= observe.brief_reply.load(Ordering::Relaxed) {
-        thread.meter.note(row.id);
-    } else {
-        thread.close_on(cx.state, &ran);
-    }
+    cx.thread.end_nested(cx.state, &nested, &Ran { row, input, spans, reply_bytes, client });
 }
 
 fn run_queued(cx: &mut Context<'_>, queued: &Queued) {

@@ -8,7 +8,7 @@ use russet_dispatch::command::Flag::{self, *};
 use russet_dispatch::keys::{ACCESS, RO, RW, UPDATE, counted};
 use russet_dispatch::script::{self, Rules, Script};
 use russet_dispatch::scripting::{ALLOW_OOM, Manners, NO_WRITES, ScriptFlags, Sha, Source};
-use russet_dispatch::state::rule;
+use russet_dispatch::state::{State, rule};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::number::parse_i64;
 use russet_resp::Protocol;
@@ -43,6 +43,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.6.0",
         flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
+        only_reads: Some(eval_only_reads),
         run: eval,
         ..RUNNER
     },
@@ -53,6 +54,7 @@ pub const COMMANDS: &[Command] = &[
         since: "2.6.0",
         flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
+        only_reads: Some(evalsha_only_reads),
         run: evalsha,
         ..RUNNER
     },
@@ -64,6 +66,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READS,
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
+        only_reads: Some(eval_only_reads),
         run: eval,
         ..RUNNER
     },
@@ -75,6 +78,7 @@ pub const COMMANDS: &[Command] = &[
         flags: READS,
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
+        only_reads: Some(evalsha_only_reads),
         run: evalsha,
         ..RUNNER
     },
@@ -93,6 +97,16 @@ fn evalsha(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let vm = interpreter(cx)?;
     let (source, function) = vm.source(&sha).map_err(internal)?.ok_or(Error::NoScript)?;
     run_source(cx, &vm, &source, &function, &words, args)
+}
+
+fn eval_only_reads(_: &State, words: &[&[u8]]) -> bool {
+    let flags = words.get(1).and_then(|code| shebang::of_script(code).ok()).flatten();
+    flags.is_some_and(|flags| flags & NO_WRITES != 0)
+}
+
+fn evalsha_only_reads(state: &State, words: &[&[u8]]) -> bool {
+    let source = words.get(1).and_then(|sha| state.scripts.find(&parse_sha(sha)?));
+    source.and_then(|source| source.flags).is_some_and(|flags| flags & NO_WRITES != 0)
 }
 
 /// The interpreter of this thread.
@@ -260,7 +274,7 @@ impl Job<'_> {
     ) -> Outcome {
         let may_move = !cx.is_worker && !cx.session.deny_blocking;
         let mut started =
-            Run::new(Script::begin(cx, self.rules(cx)), self.name, self.is_eval, may_move);
+            Run::new(Script::begin(cx, args, self.rules(cx)), self.name, self.is_eval, may_move);
         if !may_move {
             started.command = args.words().map(Into::into).collect();
             started.enter();

@@ -2,8 +2,8 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, RO, RW, UPDATE, counted};
-use russet_dispatch::scripting::{FLAG_NAMES, Library};
-use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
+use russet_dispatch::scripting::{FLAG_NAMES, Library, NO_WRITES};
+use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, State, Stop};
 use russet_engine::glob;
 
 use crate::eval::{self, Job, READS, RUNNER, WRITES, Words};
@@ -24,6 +24,7 @@ pub const COMMANDS: &[Command] = &[
         flags: WRITES,
         keys: &[counted(2, 1, RW | ACCESS | UPDATE)],
         file: file!(),
+        only_reads: Some(fcall_only_reads),
         run: fcall,
         ..RUNNER
     },
@@ -37,6 +38,7 @@ pub const COMMANDS: &[Command] = &[
         not: &[russet_dispatch::Category::Read],
         keys: &[counted(2, 1, RO | ACCESS)],
         file: file!(),
+        only_reads: Some(fcall_only_reads),
         run: fcall,
         ..RUNNER
     },
@@ -162,6 +164,12 @@ fn fcall(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let callback = callback.map_err(|text| Error::of(format!("ERR {text}")))?;
     let bound = words.bind(&vm, &callback).map_err(eval::internal)?;
     job.run(cx, &vm, &bound, args)
+}
+
+fn fcall_only_reads(state: &State, words: &[&[u8]]) -> bool {
+    let name = words.get(1).map(|name| String::from_utf8_lossy(name));
+    let found = name.and_then(|name| state.scripts.function(&name));
+    found.is_some_and(|(_, function)| function.flags & NO_WRITES != 0)
 }
 
 /// A library runs when it is loaded, for as long as half a second: not where its request arrived.

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::session::{Session, mode};
 use crate::state::{State, rule};
 use crate::table::{Locks, Row};
+use crate::transaction::Queued;
 
 /// What is to be done with a request that is as it should be.
 pub(super) enum Verdict {
@@ -19,7 +20,12 @@ pub(super) enum Verdict {
 
 /// Everything that may stand between a request and its execution but for the common case.
 #[cold]
-pub(super) fn check(state: &State, session: &Session, row: &'static Row) -> Result<Verdict, Error> {
+pub(super) fn check(
+    state: &State,
+    session: &Session,
+    row: &'static Row,
+    (input, spans): (&[u8], &[Span]),
+) -> Result<Verdict, Error> {
     if row.has(Flag::Protected) {
         check_protected(state, session)?;
     }
@@ -50,11 +56,12 @@ pub(super) fn check(state: &State, session: &Session, row: &'static Row) -> Resu
     if rules & rule::LOADING != 0 && !row.has(Flag::Loading) {
         return Err(Error::Loading);
     }
-    let unsaved = Flag::Write.bit() | Flag::TellsHealth.bit();
-    if rules & rule::UNSAVED != 0 && may(session, row, unsaved) {
+    let writes =
+        |flags| may(session, row, flags) && !only_reads(state, session, row, (input, spans));
+    if rules & rule::UNSAVED != 0 && writes(Flag::Write.bit() | Flag::TellsHealth.bit()) {
         return Err(Error::Unsaved);
     }
-    if is_paused(state, session, row, rules) {
+    if is_paused(state, session, rules, writes) {
         return Ok(Verdict::Pause);
     }
     Ok(if is_queueing && !row.has(Flag::Immediate) { Verdict::Queue } else { Verdict::Run })
@@ -74,8 +81,8 @@ const fn touches_data(row: &Row) -> bool {
 
 /// Whether this command has to wait: since CLIENT PAUSE holds all back, or those that may change something, also through EXEC, or since a
 /// snapshot has to catch up with those. Who monitors goes on.
-fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
-    if rules & rule::PRESSED != 0 && may(session, row, Flag::Write.bit()) {
+fn is_paused(state: &State, session: &Session, rules: u32, writes: impl Fn(u32) -> bool) -> bool {
+    if rules & rule::PRESSED != 0 && writes(Flag::Write.bit()) {
         return true;
     }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
@@ -84,18 +91,36 @@ fn is_paused(state: &State, session: &Session, row: &Row, rules: u32) -> bool {
     if session.client.monitors.load(Ordering::Relaxed) {
         return false;
     }
-    let writes = Flag::Write.bit() | Flag::MayReplicate.bit();
-    rules & rule::PAUSE_ALL != 0 || may(session, row, writes)
+    rules & rule::PAUSE_ALL != 0 || writes(Flag::Write.bit() | Flag::MayReplicate.bit())
+}
+
+/// Whether the words of a command, or of all that EXEC has queued of its kind, say that it changes nothing, though others like it may.
+fn only_reads(
+    state: &State,
+    session: &Session,
+    row: &Row,
+    (input, spans): (&[u8], &[Span]),
+) -> bool {
+    let writes = Flag::Write.bit() | Flag::TellsHealth.bit() | Flag::MayReplicate.bit();
+    let only_reads = |row: &Row, input: &[u8], spans: &[Span]| {
+        let words: Vec<&[u8]> = spans.iter().map(|span| span.of(input)).collect();
+        row.flags & writes == 0 || row.command.only_reads.is_some_and(|says| says(state, &words))
+    };
+    let queue = queue_of(session, row);
+    only_reads(row, input, spans)
+        && queue.iter().all(|it| only_reads(it.row, it.request.input(), it.request.spans()))
 }
 
 /// Whether a command has one of these flags, or is EXEC and has queued one that has.
 fn may(session: &Session, row: &Row, flags: u32) -> bool {
-    let queue = session
-        .multi
-        .as_ref()
-        .filter(|_| row.locks == Locks::Queue)
-        .map_or(&[][..], |multi| &multi.queue);
-    row.flags & flags != 0 || queue.iter().any(|queued| queued.row.flags & flags != 0)
+    row.flags & flags != 0
+        || queue_of(session, row).iter().any(|queued| queued.row.flags & flags != 0)
+}
+
+/// What EXEC runs.
+fn queue_of<'a>(session: &'a Session, row: &Row) -> &'a [Queued] {
+    let multi = session.multi.as_ref().filter(|_| row.locks == Locks::Queue);
+    multi.map_or(&[], |multi| &multi.queue)
 }
 
 /// An EXEC that is refused ends the transaction that it should have run, and all watches.
