@@ -210,6 +210,9 @@ fn a_script_comes_before_its_commands_which_are_of_lua() {
         assert_eq!(line(&mut monitor), (from.clone(), r#""FCALL" "f" "1" "b""#.to_owned()));
         assert_eq!(line(&mut monitor), ("0 lua".to_owned(), r#""get" "b""#.to_owned()));
     }
+    // Keys that are not declared: it begins anew, under all shards.
+    t.check("EVAL \"return redis.call('get', 'b')\" 0", "(nil)");
+    check_lines(&mut monitor, &[r#""EVAL" "return redis.call('get', 'b')" "0""#, r#""get" "b""#]);
     t.check(
         "EVAL nonsense 0",
         "-ERR Error compiling script (new function): user_script:1: '=' expected near '<eof>'",

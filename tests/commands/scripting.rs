@@ -658,6 +658,11 @@ fn commands_of_a_script_count_are_timed_and_written_down_as_by_themselves() {
     for name in ["ping", "incr", "eval"] {
         assert!(stats.contains(&format!("cmdstat_{name}:calls=1,usec=")), "{stats}");
     }
+    // What fails is counted as what does not, and brief commands share a look at the clock.
+    t.check("CONFIG SET slowlog-log-slower-than 1000000", "OK");
+    t.check("EVAL \"redis.pcall('lpush', KEYS[1], 'x') return 1\" 1 k", "1");
+    let stats = t.client.cmd(&["INFO", "commandstats"]).to_string();
+    assert!(stats.contains("cmdstat_lpush:calls=1,usec="), "{stats}");
 }
 
 #[test]

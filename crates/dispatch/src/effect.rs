@@ -31,8 +31,6 @@ pub struct Unit {
     pub(crate) notes: Vec<Note>,
     /// How many there were when the command that runs began.
     changes_before: u64,
-    /// Whether those who monitor have seen the command that runs, before what it runs itself.
-    pub(crate) is_shown: bool,
     /// What somebody has read and is to be told of.
     pub(crate) stale: Changes,
 }
@@ -51,7 +49,6 @@ impl Unit {
             has_news: false,
             notes: Vec::new(),
             changes_before: 0,
-            is_shown: false,
             stale: Changes::new(),
         }
     }
@@ -61,7 +58,6 @@ impl Unit {
     pub(crate) fn begin(&mut self, is_followed: bool) {
         self.is_followed = is_followed;
         self.changes = 0;
-        self.is_shown = false;
         self.has_more = false;
         self.begin_command();
         self.has_changed_before = false;

@@ -694,7 +694,7 @@ fn ends_caching(session: &Session, row: Option<&'static Row>, halt: Option<&Halt
 #[inline]
 pub(crate) fn look_on(cx: &mut Context<'_>, args: &Args<'_>, rules: u32) {
     note_reading(cx, args);
-    if rules & rule::MONITORED != 0 && !std::mem::take(&mut cx.data.unit.is_shown) {
+    if rules & rule::MONITORED != 0 && !std::mem::take(&mut cx.session.is_shown) {
         monitor::show(cx, args);
     }
 }

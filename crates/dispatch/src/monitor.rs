@@ -3,8 +3,8 @@
 //! A bit of the rules says whether anybody looks, so a server without monitors pays nothing: the bit lies in a word that every command
 //! reads anyway. A command is shown under the locks it ran under; so the lines about one key come in the order in which it changed.
 //!
-//! A script is shown before the commands that it runs, in whose lines `lua` stands for the client. One that begins anew, on a worker or
-//! with more locks, is shown again.
+//! A script is shown before the commands that it runs, in whose lines `lua` stands for the client. Where it begins anew, on a worker or
+//! with more locks, what it has read so far is shown again.
 //!
 //! Who gives a pattern sees the commands that have a word for it: the name, in any case, or an argument that is no secret. Judging takes
 //! place under those locks too, so neither the pattern nor a word that it is held against may be long.

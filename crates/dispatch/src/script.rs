@@ -69,8 +69,6 @@ pub struct Script {
     pub is_propagated: bool,
     /// Commands that have run.
     calls: u64,
-    /// Whether the script itself is part of a transaction.
-    is_queued: bool,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     spots: Vec<(u32, Spot)>,
@@ -81,7 +79,8 @@ pub struct Script {
 impl Script {
     /// Takes over what a request of these words holds. Those who monitor see it now.
     pub fn begin(cx: &mut Context<'_>, args: &Args<'_>, rules: Rules) -> Self {
-        if cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0 {
+        let is_monitored = cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0;
+        if is_monitored && !std::mem::replace(&mut cx.session.is_shown, true) {
             monitor::show(cx, args);
         }
         let mut session = Session::new(Arc::clone(&cx.session.client), true);
@@ -106,7 +105,6 @@ impl Script {
             has_roamed: false,
             is_propagated: true,
             calls: 0,
-            is_queued: cx.thread.meter.is_nested.replace(true),
             bytes: Vec::new(),
             spans: Vec::new(),
             spots: Vec::new(),
@@ -114,8 +112,8 @@ impl Script {
         }
     }
 
-    /// Gives everything back.
-    pub fn end(self, cx: &mut Context<'_>) {
+    /// Gives everything back; `thread` is the one that its commands ran with.
+    pub fn end(self, cx: &mut Context<'_>, thread: &Thread) {
         if self.session.db != cx.session.db {
             cx.session.select(cx.session.db);
         }
@@ -123,11 +121,10 @@ impl Script {
             cx.session.speak(cx.session.protocol);
         }
         cx.session.commands += self.calls;
-        cx.thread.close(cx.state, || None);
-        cx.thread.meter.is_nested.set(self.is_queued);
+        thread.close(cx.state, || None);
+        thread.meter.is_nested.set(false);
         cx.data.held = self.held;
         *cx.data.unit = self.unit;
-        cx.data.unit.is_shown = true;
     }
 
     /// What all clients share.
@@ -269,6 +266,10 @@ impl Script {
     fn run(&mut self, thread: &Thread, row: &'static Row) {
         let mut args =
             Args::new(&self.bytes, &self.spans, row.first_arg(), Spots::many(&self.spots));
+        if self.calls == 0 {
+            thread.meter.begin(self.state.clock.ticks());
+            thread.meter.is_nested.set(true);
+        }
         let nested = thread.begin_nested(self.state, row, self.bytes.len());
         let is_followed = self.unit.is_followed;
         self.unit.is_followed &= self.is_propagated;

@@ -295,6 +295,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Blocking commands answer at once, as inside a transaction.
     pub deny_blocking: bool,
+    /// Those who monitor have seen the request under way, a script, before what it runs. It stays so when it begins anew.
+    pub is_shown: bool,
     /// What sets it apart: bits of [`mode`].
     pub modes: u8,
     /// What it is subscribed to.
@@ -328,6 +330,7 @@ impl Session {
             replies: Replies::On,
             no_touch: false,
             deny_blocking: false,
+            is_shown: false,
             modes: if authenticated { 0 } else { mode::STRANGER },
             subscriptions: None,
             reader: None,

@@ -297,7 +297,7 @@ impl Job<'_> {
         self.learn(&run);
         let is_resp3 = run.script.session.protocol == Protocol::Resp3;
         let Run { script, stopping, failure, .. } = run;
-        script.end(cx);
+        vm::with_thread(cx.state, |thread| script.end(cx, thread));
         let rested = vm.rest(stopping.is_some());
         let outcome = match stopping {
             Some(Stopping::Roams) => Err(Stop::All),

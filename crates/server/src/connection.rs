@@ -487,6 +487,7 @@ impl Connection {
             Halt::Elsewhere => {
                 let request = OwnedRequest::copy(input, batch.request(at));
                 let mut session = self.spare_session();
+                session.is_shown = std::mem::take(&mut self.session.is_shown);
                 if self.session.multi.is_some() {
                     // EXEC takes with it what it runs and what it depends on.
                     session.multi = self.session.multi.take();
