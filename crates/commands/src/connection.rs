@@ -176,7 +176,7 @@ fn reset(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     let session = &mut *cx.session;
     session.end_multi();
     session.unwatch(&cx.state.keyspace);
-    session.fieldsets = None;
+    session.change_fieldsets(|sets| *sets = None);
     session.select(0);
     session.speak(protocol);
     session.replies = Replies::On;

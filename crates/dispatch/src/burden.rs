@@ -71,6 +71,7 @@ impl Client {
             &self.blocked_bytes,
             &self.queued_bytes,
             &self.output_bytes,
+            &self.fieldset_bytes,
             &self.label_bytes,
             &self.watched_bytes,
             &self.subscribed_bytes,

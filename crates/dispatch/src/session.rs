@@ -122,6 +122,8 @@ pub struct Client {
     pub watched: AtomicUsize,
     /// Bytes of their names.
     pub watched_bytes: AtomicUsize,
+    /// Bytes of HIMPORT's lists of fields.
+    pub(crate) fieldset_bytes: AtomicUsize,
     /// Bytes of [`Labels`].
     pub(crate) label_bytes: AtomicUsize,
     /// Bytes of the request that waits for keys.
@@ -195,6 +197,7 @@ impl Client {
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             watched_bytes: AtomicUsize::new(0),
+            fieldset_bytes: AtomicUsize::new(0),
             label_bytes: AtomicUsize::new(0),
             blocked_bytes: AtomicUsize::new(0),
             reported: AtomicUsize::new(0),
@@ -288,7 +291,7 @@ pub struct Session {
     /// WATCH's keys.
     pub watching: Option<Box<Watching>>,
     /// HIMPORT's lists of fields.
-    pub fieldsets: Option<Box<Fieldsets>>,
+    fieldsets: Option<Box<Fieldsets>>,
     /// CLIENT REPLY.
     pub replies: Replies,
     /// CLIENT NO-TOUCH.
@@ -363,7 +366,26 @@ impl Session {
 
     /// Whether the client holds memory beside its buffers, as keys that it watches: more with each command, perhaps.
     pub const fn is_laden(&self) -> bool {
-        self.multi.is_some() || self.watching.is_some() || self.subscriptions.is_some()
+        self.multi.is_some()
+            || self.watching.is_some()
+            || self.subscriptions.is_some()
+            || self.fieldsets.is_some()
+    }
+
+    /// HIMPORT's list of this name.
+    pub fn fieldset(&self, name: &[u8]) -> Option<&[Box<[u8]>]> {
+        self.fieldsets.as_ref()?.get(name)
+    }
+
+    /// Changes HIMPORT's lists of fields; they count as memory that the client takes.
+    pub fn change_fieldsets<R>(
+        &mut self,
+        change: impl FnOnce(&mut Option<Box<Fieldsets>>) -> R,
+    ) -> R {
+        let result = change(&mut self.fieldsets);
+        let bytes = self.fieldsets.as_ref().map_or(0, |sets| sets.bytes());
+        self.client.fieldset_bytes.store(bytes, Ordering::Relaxed);
+        result
     }
 
     /// Selects a database.

@@ -5,6 +5,7 @@
 
 use hashbrown::HashSet;
 use russet_dispatch::command::Flag::*;
+use russet_dispatch::fieldsets::Fieldsets;
 use russet_dispatch::keys::{OW, UPDATE, at};
 use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outcome};
 use russet_engine::types::hash::Hash;
@@ -74,8 +75,7 @@ fn prepare(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::FieldTwice.into());
     }
     let fields = args.map(Box::from).collect();
-    let fieldsets = cx.session.fieldsets.get_or_insert_default();
-    if !fieldsets.put(name, fields) {
+    if !cx.session.change_fieldsets(|sets| sets.get_or_insert_default().put(name, fields)) {
         return Err(Error::FieldsetsTooLarge.into());
     }
     cx.reply.ok();
@@ -84,21 +84,22 @@ fn prepare(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn discard(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let name = args.next()?;
-    let is_gone = cx.session.fieldsets.as_mut().is_some_and(|sets| sets.remove(name));
+    let remove =
+        |sets: &mut Option<Box<Fieldsets>>| sets.as_mut().is_some_and(|sets| sets.remove(name));
+    let is_gone = cx.session.change_fieldsets(remove);
     cx.reply.integer(i64::from(is_gone));
     Ok(())
 }
 
 fn discard_all(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    let gone = cx.session.fieldsets.take().map_or(0, |sets| sets.len());
+    let gone = cx.session.change_fieldsets(Option::take).map_or(0, |sets| sets.len());
     cx.reply.integer(gone as i64);
     Ok(())
 }
 
 fn set(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, name, rules) = (args.key()?, args.next()?, rules(cx));
-    let fieldset = cx.session.fieldsets.as_ref().and_then(|sets| sets.get(name));
-    let fields = fieldset.ok_or(Error::NoSuchFieldset)?;
+    let fields = cx.session.fieldset(name).ok_or(Error::NoSuchFieldset)?;
     if fields.len() != args.left() {
         return Err(Error::FieldsetMismatch.into());
     }
