@@ -626,11 +626,15 @@ fn res_6_all_clients_together_may_take_so_much_and_the_greatest_are_cut() {
 #[test]
 fn res_6_what_clients_keep_beside_their_buffers_counts_at_once() {
     let mut target = Target::start(&["--maxmemory-clients", "200kb"]);
-    let kinds: [fn(usize) -> Vec<String>; 4] = [
+    let kinds: [fn(usize) -> Vec<String>; 5] = [
         |nth| vec!["WATCH".into(), nth.to_string()],
         |nth| vec!["SUBSCRIBE".into(), nth.to_string()],
         |nth| vec![if nth == 0 { "MULTI" } else { "PING" }.into()],
         |nth| ["HIMPORT", "PREPARE", &nth.to_string(), "field"].map(str::to_owned).to_vec(),
+        |nth| {
+            let prefix = format!("{nth:09}");
+            ["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", &prefix].map(str::to_owned).to_vec()
+        },
     ];
     for (cut, command) in kinds.iter().enumerate() {
         let mut client = Client::connect(target.addr()).expect("the server listens");

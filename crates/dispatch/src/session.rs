@@ -365,11 +365,12 @@ impl Session {
     }
 
     /// Whether the client holds memory beside its buffers, as keys that it watches: more with each command, perhaps.
-    pub const fn is_laden(&self) -> bool {
+    pub fn is_laden(&self) -> bool {
         self.multi.is_some()
             || self.watching.is_some()
             || self.subscriptions.is_some()
             || self.fieldsets.is_some()
+            || self.reader().is_some_and(|reader| !reader.prefixes.is_empty())
     }
 
     /// HIMPORT's list of this name.
