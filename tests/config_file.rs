@@ -73,6 +73,29 @@ fn an_unknown_directive_stops_the_start() {
 }
 
 #[test]
+fn what_cannot_be_done_yet_stops_the_start() {
+    for (lines, part) in [
+        ("port 0\ntls-port 7444", "tls-port 7444: Russet does not support TLS yet"),
+        ("port 0\nreplicaof 127.0.0.1 7000", "does not support following a primary yet"),
+        ("port 0\ncluster-enabled yes", "cluster-enabled yes: "),
+        ("port 0\naclfile users.acl", "does not support users in a file yet"),
+        ("port 0\nuser alice on nopass ~* +@all", "at line 2"),
+        ("port 0\nloadmodule /some.so", "does not support loading a module yet"),
+    ] {
+        let (_dir, path) = file(lines);
+        let said = fails(&[&path]);
+        assert!(said.contains(part), "{said}");
+    }
+    let server = crate::server();
+    let mut t = Transcript::new(server.client());
+    t.check(
+        "CONFIG SET tls-port 7444",
+        "-ERR CONFIG SET failed (possibly related to argument 'tls-port') - Russet does not support TLS yet",
+    );
+    t.check("CONFIG GET tls-port", "[tls-port, 0]");
+}
+
+#[test]
 fn commands_are_renamed_and_taken_away() {
     let lines =
         "rename-command FLUSHALL \"\"\nrename-command flushdb badger\nrename-command CONFIG conf\n";

@@ -16,7 +16,7 @@ const CONFIG: Command = Command { group: Group::Server, file: file!(), ..Command
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
-const OF_THE_SHELL: [Id; 8] = [
+const OF_THE_SHELL: [Id; 9] = [
     id("appendonly"),
     id("bind"),
     id("dir"),
@@ -25,6 +25,7 @@ const OF_THE_SHELL: [Id; 8] = [
     id("metrics-bind"),
     id("metrics-port"),
     id("port"),
+    id("tls-port"),
 ];
 
 /// The rows.

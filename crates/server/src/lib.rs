@@ -31,6 +31,7 @@ mod runtime;
 mod saving;
 mod stream;
 mod tasks;
+mod unbuilt;
 
 use std::io;
 use std::net::SocketAddr;
@@ -200,6 +201,7 @@ pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     if !limits::fit(&mut config) {
         return Err(StartError::Files);
     }
+    unbuilt::refuse(&config).map_err(StartError::Config)?;
     let table = table_of(&config)?;
     let sockets = Sockets::bind(&config, &options)?;
     let addresses = sockets.addresses();

@@ -15,6 +15,7 @@ use crate::listener::Listeners;
 use crate::log;
 use crate::metrics;
 use crate::tasks::{Answer, Doors};
+use crate::unbuilt::{self, TLS, TLS_PORT};
 
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
@@ -59,6 +60,9 @@ fn note_directory(config: &mut Config, changed: &[Id]) -> Result<(), SetError> {
 fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
     const APPEND_ONLY: Id = id("appendonly");
     const MAX_CLIENTS: Id = id("maxclients");
+    if changed.contains(&TLS_PORT) {
+        return Err(SetError::failed(TLS_PORT.name(), unbuilt::sentence(TLS)));
+    }
     if changed.contains(&APPEND_ONLY) && next.bool(APPEND_ONLY) {
         return Err(SetError::failed(APPEND_ONLY.name(), "there is no append-only file yet"));
     }
