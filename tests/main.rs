@@ -50,6 +50,7 @@ mod config_file;
 mod differential;
 /// What survives the end of the process.
 mod durability {
+    mod aof;
     mod interop;
     mod snapshot;
 }

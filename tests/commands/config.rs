@@ -110,10 +110,6 @@ fn what_the_system_cannot_do_is_refused() {
         "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able to handle the specified number of clients, try with...",
     );
     t.check("CONFIG GET maxclients", "[maxclients, 10000]");
-    t.check(
-        "CONFIG SET appendonly yes",
-        "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - ...",
-    );
     t.check("CONFIG REWRITE", "-ERR The server is running without a config file");
 }
 

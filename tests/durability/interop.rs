@@ -7,6 +7,7 @@ use russet_testkit::differential::installed;
 use russet_testkit::{Client, Process, Setup};
 
 use crate::commands::dump::fill;
+use crate::durability::snapshot::LIBRARY;
 
 const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
 
@@ -27,6 +28,7 @@ fn fill_databases(client: &mut Client) {
     client.cmd(&["SET", "elsewhere", "yes"]);
     client.cmd(&["SET", "", "no name"]);
     client.cmd(&["SELECT", "0"]);
+    client.cmd(&["FUNCTION", "LOAD", "REPLACE", LIBRARY]);
 }
 
 /// Saves in one server and starts the other with the file.
@@ -39,6 +41,7 @@ fn carry(from: &Process, to: &mut Process) {
     let (mut one, mut other) = (from.client().expect("no error"), to.client().expect("no error"));
     assert_eq!(databases(&mut one), databases(&mut other));
     assert_eq!(digest(&mut one), digest(&mut other));
+    assert_eq!(other.cmd(&["FCALL", "twice", "0", "21"]).to_string(), "42");
     let ttl = other.cmd(&["PEXPIRETIME", "hash"]).to_string();
     assert!(ttl == "4000000000000" || ttl.contains("unknown command"), "{ttl}");
 }
@@ -116,4 +119,127 @@ fn carry_file(from: &Process, to: &mut Process) {
     to.kill().expect("it runs");
     copy(from.dir(), to.dir());
     to.restart().expect("it loads the file");
+}
+
+/// A server that logs.
+fn logging(program: &str, arguments: &[&str]) -> Process {
+    let own = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let debug = ["--enable-debug-command", "yes"];
+    Setup::new(program)
+        .args(own)
+        .args(debug)
+        .args(arguments.iter().copied())
+        .start()
+        .expect("it starts")
+}
+
+/// Starts the second server with the append-only file of the first, and expects the same data.
+fn carry_log(from: &mut Process, to: &mut Process) {
+    let before = digest(&mut from.client().expect("it serves"));
+    from.kill().expect("it runs");
+    to.kill().expect("it runs");
+    let (source, target) = (from.dir().join("appendonlydir"), to.dir().join("appendonlydir"));
+    fs::remove_dir_all(&target).expect("no error");
+    fs::create_dir(&target).expect("no error");
+    for entry in fs::read_dir(source).expect("no error").flatten() {
+        fs::copy(entry.path(), target.join(entry.file_name())).expect("no error");
+    }
+    to.restart().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(digest(&mut to.client().expect("it serves")), before);
+    let twice = to.client().expect("it serves").cmd(&["FCALL", "twice", "0", "21"]);
+    assert_eq!(twice.to_string(), "42");
+}
+
+/// Whether the tool that comes with a server finds a log whole.
+fn passes(tool: &str, server: &Process) {
+    let manifest = server.dir().join("appendonlydir/appendonly.aof.manifest");
+    if installed(tool) {
+        let output = std::process::Command::new(tool).arg(manifest).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && text.contains("All AOF files and manifest are valid"),
+            "{text}"
+        );
+    }
+}
+
+/// All types, ends, transactions and scripts, then a rewrite, then some more.
+fn fill_log(server: &Process) {
+    let mut client = server.client().expect("it serves");
+    fill_databases(&mut client);
+    client.cmd(&["BGREWRITEAOF"]);
+    super::snapshot::until("it is rewritten", || {
+        super::snapshot::figure(&mut client, "aof_rewrite_in_progress") == "0"
+    });
+    for words in [
+        &["SELECT", "3"][..],
+        &["SET", "with-an-end", "v", "PX", "10000000"],
+        &["MULTI"],
+        &["INCR", "n"],
+        &["LPUSH", "l", "a", "b"],
+        &["EXEC"],
+        &["EVAL", "redis.call('set', KEYS[1], 'x'); redis.call('append', KEYS[1], 'y')", "1", "s"],
+        &["SPOP", "none"],
+        &["XADD", "x", "*", "f", "v"],
+        &["EXPIRE", "l", "10000"],
+        &["SELECT", "0"],
+        &["RENAME", "hash", "hash-too"],
+    ] {
+        client.cmd(words);
+    }
+}
+
+fn logs_travel(program: &str, tool: &str) {
+    if !installed(program) {
+        return;
+    }
+    for arguments in
+        [&[][..], &["--aof-use-rdb-preamble", "no"], &["--aof-timestamp-enabled", "yes"]]
+    {
+        let (mut ours, mut theirs) = (logging(RUSSET, arguments), logging(program, arguments));
+        fill_log(&ours);
+        passes(tool, &ours);
+        carry_log(&mut ours, &mut theirs);
+        // They go on where we were; we go on where they were.
+        theirs.client().expect("it serves").cmd(&["SET", "by", "them"]);
+        carry_log(&mut theirs, &mut ours);
+        ours.client().expect("it serves").cmd(&["APPEND", "by", " and us"]);
+        carry_log(&mut ours, &mut theirs);
+        theirs.client().expect("it serves").cmd(&["FLUSHALL"]);
+        fill_log(&theirs);
+        carry_log(&mut theirs, &mut ours);
+    }
+}
+
+#[test]
+fn dur_7_logs_travel_to_redis_and_back() {
+    logs_travel("redis-server", "redis-check-aof");
+}
+
+#[test]
+fn dur_7_logs_travel_to_valkey_and_back() {
+    logs_travel("valkey-server", "valkey-check-aof");
+}
+
+#[test]
+fn the_one_file_of_a_server_before_redis_7_becomes_the_base() {
+    let snapshot = start(RUSSET);
+    snapshot.client().expect("it serves").cmd(&["SET", "in-the-snapshot", "1"]);
+    assert_eq!(snapshot.client().expect("it serves").cmd(&["SAVE"]).to_string(), "OK");
+    let preamble = fs::read(snapshot.dir().join("dump.rdb")).expect("no error");
+    let commands = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+    for (beginning, keys) in [(&[][..], "1"), (&preamble[..], "2")] {
+        let mut ours = logging(RUSSET, &[]);
+        ours.kill().expect("it runs");
+        fs::remove_dir_all(ours.dir().join("appendonlydir")).expect("no error");
+        let former = ours.dir().join("appendonly.aof");
+        fs::write(&former, [beginning, &commands[..]].concat()).expect("no error");
+        for _ in 0..2 {
+            ours.restart().expect("it loads the file");
+            let mut client = ours.client().expect("it serves");
+            assert_eq!(client.cmd(&["GET", "k"]).to_string(), "v");
+            assert_eq!(client.cmd(&["DBSIZE"]).to_string(), keys);
+            assert!(!former.exists());
+        }
+    }
 }

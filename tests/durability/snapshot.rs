@@ -18,13 +18,13 @@ use crate::{Server, server};
 const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn process(arguments: &[&str]) -> Process {
+pub(super) fn process(arguments: &[&str]) -> Process {
     let arguments = [&["--enable-debug-command", "yes"][..], arguments].concat();
     Setup::new(RUSSET).args(arguments).start().expect("it starts")
 }
 
 /// What a command answers: texts and errors as they are.
-fn run(client: &mut Client, line: &str) -> String {
+pub(super) fn run(client: &mut Client, line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let reply = client.cmd(&words);
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -32,22 +32,22 @@ fn run(client: &mut Client, line: &str) -> String {
 }
 
 /// Fails if the answer is another one.
-fn ok(client: &mut Client, line: &str) {
+pub(super) fn ok(client: &mut Client, line: &str) {
     assert_eq!(run(client, line), "OK", "{line}");
 }
 
-fn figure(client: &mut Client, name: &str) -> String {
+pub(super) fn figure(client: &mut Client, name: &str) -> String {
     let text = run(client, "INFO persistence");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().to_owned()
 }
 
 /// How often something is tried: as the environment says, or so often that nobody has to wait for it.
-fn times(variable: &str, default: u64) -> u64 {
+pub(super) fn times(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "in vain: {what}");
@@ -104,6 +104,43 @@ fn a_reload_changes_nothing() {
     ok(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
     assert_eq!(run(&mut client, "DEBUG DIGEST"), before);
     assert!(run(&mut client, "DEBUG RELOAD NOW").starts_with("ERR DEBUG RELOAD only supports"));
+}
+
+pub(super) const LIBRARY: &str =
+    "#!lua name=lib\nredis.register_function('twice', function(_, args) return args[1] * 2 end)";
+
+#[test]
+fn functions_survive_a_kill_a_reload_and_flushall() {
+    let mut server = process(&["--save", ""]);
+    let mut client = server.client().unwrap();
+    assert_eq!(client.cmd(&["FUNCTION", "LOAD", LIBRARY]).bytes(), Some(&b"lib"[..]));
+    ok(&mut client, "SAVE");
+    server.kill().unwrap();
+    server.restart().unwrap();
+    let mut client = server.client().unwrap();
+    assert_eq!(run(&mut client, "FCALL twice 0 21"), "42");
+    ok(&mut client, "FLUSHALL");
+    ok(&mut client, "DEBUG RELOAD");
+    assert_eq!(run(&mut client, "FCALL twice 0 4"), "8");
+    assert!(run(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH").starts_with("ERR Error trying to"));
+    ok(&mut client, "DEBUG RELOAD NOSAVE NOFLUSH MERGE");
+    ok(&mut client, "FUNCTION FLUSH");
+    ok(&mut client, "DEBUG RELOAD");
+    assert_eq!(run(&mut client, "FCALL twice 0 4"), "ERR Function not found");
+    let (found, result) = check(&Files, &server.dir().join("dump.rdb"));
+    assert!(result.is_ok() && found.functions == 0, "{found}");
+}
+
+#[test]
+fn a_library_of_a_transaction_is_there_when_it_ends() {
+    let server = server();
+    let mut client = server.client();
+    for words in [&["MULTI"][..], &["FUNCTION", "LOAD", LIBRARY], &["SET", "k", "v"], &["EXEC"]] {
+        client.cmd(words);
+    }
+    assert_eq!(run(&mut client, "FCALL twice 0 1"), "2");
+    let again = client.cmd(&["FUNCTION", "LOAD", LIBRARY]).to_string();
+    assert!(again.contains("Library 'lib' already exists"), "{again}");
 }
 
 #[test]

@@ -119,7 +119,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "loadaof",
         syntax: "",
-        summary: "Is refused as long as there is no append-only file.",
+        summary: "Reads the append-only file back.",
         words: 0..=0,
         run: load_aof,
     },
@@ -239,8 +239,15 @@ fn rewrite_all(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     Err(Stop::Ask(Box::new(Request::RewriteConfig { force: true })))
 }
 
-fn load_aof(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    Err(Error::NeedsAof.into())
+fn load_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    let aof = &cx.state.aof;
+    if !aof.is_enabled.load(Ordering::Relaxed) || aof.needs_base.load(Ordering::Relaxed) {
+        return Err(Error::NeedsAof.into());
+    }
+    if cx.session.deny_blocking {
+        return Err(Error::NotInMulti.into());
+    }
+    Err(Stop::Ask(Box::new(Request::LoadAof)))
 }
 
 fn reload(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -131,6 +131,9 @@ fn write(section: &Section, facts: &Facts) -> String {
             if facts.state.rules.load(Ordering::Relaxed) & rule::LOADING != 0 {
                 add(fields::LOADING);
             }
+            if facts.state.aof.is_enabled.load(Ordering::Relaxed) {
+                add(fields::AOF);
+            }
         }
         Body::Lines(lines) => lines(facts, &mut text),
         Body::Empty => {}

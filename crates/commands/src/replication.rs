@@ -1,7 +1,10 @@
-//! What a server that is always a primary can say about replication.
+//! What a server that is always a primary can say about replication, and WAITAOF for the own disk.
+
+use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
-use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome};
+use russet_dispatch::request::{AwaitDisk, Request};
+use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Stop};
 
 /// What every one of them has in common.
 const REPLICATION: Command = Command { group: Group::Server, file: file!(), ..Command::BASE };
@@ -35,7 +38,49 @@ pub const COMMANDS: &[Command] = &[
         run: role,
         ..REPLICATION
     },
+    Command {
+        name: "waitaof",
+        syntax: "numlocal:int numreplicas:int timeout:int",
+        summary: "Waits until the client's writes are on the disk.",
+        since: "7.2.0",
+        group: Group::Generic,
+        arity: 4,
+        flags: &[Blocking],
+        also: &[Category::Connection],
+        not: &[Category::Keyspace],
+        tips: &["request_policy:all_shards", "response_policy:agg_min"],
+        run: wait_aof,
+        ..REPLICATION
+    },
 ];
+
+/// WAITAOF waits for everything that the client has seen, which is no less than what it has written.
+fn wait_aof(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let local = args.int()?;
+    if !(0..=1).contains(&local) {
+        return Err(Error::of("ERR value is out of range, value must between 0 and 1").into());
+    }
+    let replicas = args.int()?;
+    if replicas < 0 {
+        return Err(Error::NotPositive.into());
+    }
+    let timeout = args.int().map_err(|_| Error::TimeoutNotInteger)?;
+    let timeout_ms = u64::try_from(timeout).map_err(|_| Error::TimeoutNegative)?;
+    let aof = &cx.state.aof;
+    if local > 0 && !aof.is_enabled.load(Ordering::Relaxed) {
+        return Err(Error::NoLocalAof.into());
+    }
+    let lsn = cx.session.stamp;
+    let is_there = aof.has(lsn);
+    if (is_there || local == 0) && replicas == 0 || cx.session.deny_blocking {
+        cx.reply.array(2);
+        cx.reply.integer(i64::from(is_there));
+        cx.reply.integer(0);
+        return Ok(());
+    }
+    let what = AwaitDisk { lsn, is_local: local > 0, replicas, timeout_ms };
+    Err(Stop::Ask(Box::new(Request::AwaitDisk(what))))
+}
 
 fn replicaof(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if !args.flag("no") || !args.flag("one") {

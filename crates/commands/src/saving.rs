@@ -1,4 +1,4 @@
-//! Saving: SAVE, BGSAVE, LASTSAVE.
+//! Saving: SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF.
 //!
 //! A thread of the server saves; handlers only leave wishes. SAVE makes its own client wait and nobody else.
 
@@ -19,6 +19,12 @@ const SAVING: Command = Command {
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "bgrewriteaof",
+        summary: "Writes the append-only file anew while commands run.",
+        run: rewrite_aof,
+        ..SAVING
+    },
     Command {
         name: "bgsave",
         syntax: "[SCHEDULE | CANCEL]",
@@ -52,12 +58,11 @@ pub const COMMANDS: &[Command] = &[
 
 fn bgsave(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let is_cancel = args.flag("cancel");
-    if !is_cancel {
-        // A snapshot under way is nothing that another one could be scheduled behind: it is the same data but for the last seconds.
-        args.flag("schedule");
-    }
+    // A snapshot under way is nothing that another one could be scheduled behind: it is the same data but for the last seconds.
+    let may_wait = !is_cancel && args.flag("schedule");
     args.end()?;
     let persistence = &cx.state.persistence;
+    let is_rewriting = cx.state.aof.is_rewriting();
     if is_cancel {
         if !persistence.is_saving() {
             return Err(Error::NotSaving.into());
@@ -66,11 +71,25 @@ fn bgsave(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.simple("Background saving cancelled");
         return Ok(());
     }
+    if is_rewriting && !may_wait && !persistence.is_saving() {
+        return Err(Error::RewritesAof.into());
+    }
     if !persistence.begin_saving() {
         return Err(Error::IsSaving.into());
     }
     persistence.ask(Wish::Save(None));
-    cx.reply.simple("Background saving started");
+    let begins = if is_rewriting { "scheduled" } else { "started" };
+    cx.reply.simple(&format!("Background saving {begins}"));
+    Ok(())
+}
+
+fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    if !cx.state.aof.begin_rewriting() {
+        return Err(Error::IsRewriting.into());
+    }
+    cx.state.persistence.ask(Wish::Rewrite(None));
+    let begins = if cx.state.persistence.is_saving() { "scheduled" } else { "started" };
+    cx.reply.simple(&format!("Background append only file rewriting {begins}"));
     Ok(())
 }
 

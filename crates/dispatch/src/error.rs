@@ -356,6 +356,14 @@ errors! {
     OutOfMemory = "OOM command not allowed when used memory > 'maxmemory'.",
     /// The last snapshot failed, and changes are not to pile up unsaved.
     Unsaved = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+    /// The disk failed before a write was on it, and nobody knows whether it is.
+    InDoubt = "MISCONF the append-only file failed, and it is not known whether the last write to this data is on the disk; it can be read when a new base is there",
+    /// BGREWRITEAOF while one is under way.
+    IsRewriting = "ERR Background append only file rewriting already in progress",
+    /// WAITAOF for the own disk without an append-only file.
+    NoLocalAof = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+    /// BGSAVE while the append-only file is rewritten.
+    RewritesAof = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.",
     /// A snapshot is under way.
     IsSaving = "ERR Background save already in progress",
     /// BGSAVE CANCEL without a snapshot under way.
@@ -471,7 +479,9 @@ errors! {
     /// REPLICAOF another server.
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
     /// DEBUG LOADAOF.
-    NeedsAof = "ERR DEBUG LOADAOF is not supported: this server has no append-only file yet",
+    NeedsAof = "ERR DEBUG LOADAOF needs an append-only file: appendonly is no",
+    /// DEBUG LOADAOF failed.
+    LoadAofFailed = "ERR Error trying to load the AOF files, check server logs.",
     /// HIMPORT PREPARE with a field that was named already.
     FieldTwice = "ERR duplicate field name",
     /// HIMPORT PREPARE beyond what a connection may keep.

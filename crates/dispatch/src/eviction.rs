@@ -27,6 +27,7 @@ use russet_engine::{Entry, Name, Patience, Shard, prefetch};
 use russet_journal::Record;
 use smallvec::SmallVec;
 
+use crate::execute::append;
 use crate::latency::Event;
 use crate::notify::Class;
 use crate::state::{State, Thread, rule};
@@ -545,7 +546,7 @@ impl Evictor<'_> {
         if state.journal.is_followed() {
             let mut record = Record::default();
             record.push(db, [&b"UNLINK"[..], key].into_iter());
-            shard.lsn = state.journal.append(&record);
+            shard.lsn = append(state, &mut record);
         }
         let lsn = shard.lsn;
         state.notify(thread, Class::Evicted, "evicted", db, key, lsn);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use russet_engine::{Busy, Held, Interest, Name, Patience, Shard, Spot, Waiter};
-use russet_journal::Lsn;
+use russet_journal::{Lsn, Record};
 use russet_resp::{Output, Span, Writer};
 use smallvec::SmallVec;
 
@@ -274,6 +274,15 @@ impl Executor {
                 Ok(Verdict::Run) if self.needs_worker(session, row) => {
                     return Some(Halt::Elsewhere);
                 }
+                Ok(Verdict::Run) if rules & rule::UNLOGGED != 0 => {
+                    match self.is_in_doubt(state, session, row, prepared.keys) {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            return self.refuse(state, session, Some(row), &Error::InDoubt, out);
+                        }
+                        Err(Busy(shard)) => return Some(self.busy(session, shard)),
+                    }
+                }
                 Ok(Verdict::Run) => {}
                 Ok(Verdict::Queue) => return enqueue(state, session, row, input, spans, out),
                 Ok(Verdict::Pause) => return Some(Halt::Paused),
@@ -437,8 +446,41 @@ impl Executor {
         halt
     }
 
+    /// Whether the disk failed before the last write to a shard of these keys was on it. Nothing comes to be in doubt later: commands that
+    /// write are refused already.
+    #[cold]
+    fn is_in_doubt(
+        &self,
+        state: &'static State,
+        session: &Session,
+        row: &Row,
+        keys: KeySet,
+    ) -> Result<bool, Busy> {
+        let all = || (0..state.keyspace.shards()).collect();
+        let roams = row.has(Flag::RunsScript) || row.has(Flag::Walks) && row.has(Flag::ReadOnly);
+        let shards: Vec<u32> = match keys {
+            _ if roams => all(),
+            KeySet::One(_, spot) => vec![spot.shard],
+            KeySet::Many(start, end) => {
+                self.spots[start..end].iter().map(|(_, spot)| spot.shard).collect()
+            }
+            KeySet::All(..) => all(),
+            KeySet::None => match row.locks {
+                Locks::Queue => session.queued_shards().unwrap_or_else(all),
+                Locks::All => all(),
+                _ => Vec::new(),
+            },
+        };
+        for shard in shards {
+            if state.aof.is_in_doubt(state.keyspace.hold_one(shard, Patience::SHORT)?.lsn) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a key holds a large collection that a snapshot is still to write: all of those are written next, and the request comes
-    /// again. Of a transaction, what it writes in the database that it begins with is looked at.
+    /// again. A transaction may select another database: what it writes is looked at in all of them.
     #[cold]
     fn is_closed(
         &self,
@@ -461,6 +503,11 @@ impl Executor {
             KeySet::None => {
                 let queue = session.multi.as_ref().map_or(&[][..], |multi| &multi.queue);
                 let writing = queue.iter().filter(|queued| queued.row.has(Flag::Write));
+                let mut is_closed = |key: &[u8], spot: Spot| {
+                    let Some(shard) = held.get_mut(spot.shard) else { return false };
+                    let name = |db| Name { db, key, hash: spot.hash };
+                    (0..shard.databases()).fold(false, |any, db| shard.is_closed(name(db)) | any)
+                };
                 writing
                     .flat_map(Queued::keys)
                     .fold(false, |any, (key, spot)| is_closed(key, spot) | any)
@@ -869,7 +916,8 @@ fn finish_touched(data: &mut Data<'_>) {
     let concerns = data.held.iter().any(|shard| shard.interest().is_some());
     let served = if concerns { finish_for_others(data) } else { Vec::new() };
     data.thread.counters.changes.add(data.unit.changes);
-    let lsn = (!data.unit.record.is_empty()).then(|| data.state.journal.append(&data.unit.record));
+    let record = &mut data.unit.record;
+    let lsn = (!record.is_empty()).then(|| append(data.state, record));
     for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
         if let Some(lsn) = lsn {
             shard.lsn = lsn;
@@ -890,6 +938,15 @@ fn finish_touched(data: &mut Data<'_>) {
     }
 }
 
+/// Appends a unit's effects. Where that is more than is read in time, whoever may write is kept waiting from here on.
+pub(crate) fn append(state: &State, record: &mut Record) -> Lsn {
+    let lsn = state.journal.append(record);
+    if state.journal.is_full() {
+        state.set_rule(rule::LAGGING, true);
+    }
+    lsn
+}
+
 /// Serves whoever waited, and gathers what somebody has read.
 #[cold]
 fn finish_for_others(data: &mut Data<'_>) -> Vec<Served> {
@@ -900,5 +957,9 @@ fn finish_for_others(data: &mut Data<'_>) -> Vec<Served> {
 
 /// What a reply given under these locks shows, whatever it says: the last write to any of the shards, or, without a shard, to anything.
 fn stamp(data: &Data<'_>) -> Lsn {
-    data.held.iter().map(|shard| shard.lsn).max().unwrap_or_else(|| data.state.journal.end())
+    data.held.iter().map(|shard| shard.lsn).max().unwrap_or_else(|| {
+        // While something is in doubt, who asks for no data is not to wait for it.
+        let rules = data.state.rules.load(Ordering::Relaxed);
+        if rules & rule::UNLOGGED == 0 { data.state.journal.end() } else { 0 }
+    })
 }

@@ -9,8 +9,9 @@ use russet_engine::{Name, Patience, Shard};
 use russet_journal::Record;
 
 use crate::effect::push_hdel;
+use crate::execute::append;
 use crate::notify::Class;
-use crate::state::{State, Thread};
+use crate::state::{State, Thread, rule};
 use crate::tracking::tell_of;
 
 /// Removals under one hold of a shard: some tens of microseconds.
@@ -63,8 +64,8 @@ impl Ended {
 
     /// Records and tells, before the shard's lock falls.
     fn tell(self, state: &State, thread: &Thread, shard: &mut Shard) {
-        if let Some(record) = self.record.filter(|record| !record.is_empty()) {
-            shard.lsn = state.journal.append(&record);
+        if let Some(mut record) = self.record.filter(|record| !record.is_empty()) {
+            shard.lsn = append(state, &mut record);
         }
         for (class, name, db, key) in self.events {
             state.notify(thread, class, name, db, &key, shard.lsn);
@@ -99,12 +100,21 @@ fn remove_due(state: &State, shard: &mut Shard, ended: &mut Ended) -> usize {
         while removed < PER_HOLD
             && let Some(key) = shard.due(db, now)
         {
-            shard.remove(Name { db, key: &key, hash: state.keyspace.seed().hash(&key) });
+            let name = Name { db, key: &key, hash: state.keyspace.seed().hash(&key) };
+            if is_closed(shard, name) {
+                break;
+            }
+            shard.remove(name);
             ended.key(db, key);
             removed += 1;
         }
     }
     removed
+}
+
+/// Whether a key holds a large collection that a snapshot is still to write: that is done next, and the key ends in a later round.
+fn is_closed(shard: &mut Shard, name: Name<'_>) -> bool {
+    shard.is_saving() && shard.is_closed(name)
 }
 
 /// Removes fields of hashes that have ended, up to `max` of them.
@@ -116,6 +126,9 @@ fn end_fields(state: &State, shard: &mut Shard, max: usize, ended: &mut Ended) -
             && let Some(key) = shard.due_hash(db, now)
         {
             let name = Name { db, key: &key, hash: state.keyspace.seed().hash(&key) };
+            if is_closed(shard, name) {
+                break;
+            }
             let fields = shard.end_fields(name, now, max - removed);
             debug_assert!(!fields.is_empty(), "the index says that one is due");
             removed += fields.len();
@@ -148,7 +161,9 @@ pub fn end(state: &State, thread: &Thread, db: u32, key: &[u8]) {
     shard.finish();
 }
 
-/// Whether active expiry is switched on, and no CLIENT PAUSE holds.
+/// Whether active expiry is switched on, no CLIENT PAUSE holds, and all data is there: a log that is being read counts on what has ended
+/// since.
 pub fn is_on(state: &State) -> bool {
-    state.active_expire.load(Ordering::Relaxed) && !state.is_paused()
+    let is_loading = state.rules.load(Ordering::Relaxed) & rule::LOADING != 0;
+    state.active_expire.load(Ordering::Relaxed) && !state.is_paused() && !is_loading
 }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aof;
 pub mod args;
 pub mod blocking;
 pub mod burden;
@@ -36,6 +37,7 @@ pub mod observe;
 pub mod persistence;
 pub mod pubsub;
 pub mod redact;
+pub mod replay;
 pub mod request;
 pub mod script;
 pub mod scripting;

@@ -17,6 +17,10 @@ pub enum Wish {
     Save(Option<Answer>),
     /// The data written to a file and read back, while nobody else sees it: DEBUG RELOAD.
     Reload(Reload, Answer),
+    /// A new base of the append-only file. Whoever wishes it has called [`crate::aof::Aof::begin_rewriting`].
+    Rewrite(Option<Answer>),
+    /// The append-only file read back, while nobody else sees it: DEBUG LOADAOF.
+    LoadAof(Answer),
     /// Nothing more: the thread ends.
     End,
 }
@@ -26,6 +30,8 @@ impl fmt::Debug for Wish {
         f.write_str(match self {
             Self::Save(_) => "Save",
             Self::Reload(..) => "Reload",
+            Self::Rewrite(_) => "Rewrite",
+            Self::LoadAof(_) => "LoadAof",
             Self::End => "End",
         })
     }
@@ -73,8 +79,6 @@ pub struct Persistence {
     pub is_ending: AtomicBool,
     /// Loading, under way or the last one.
     pub loading: Loading,
-    /// Libraries of functions that a snapshot had: there is nothing here to run them, so they are kept as they are, and saved again.
-    pub functions: Mutex<Vec<Vec<u8>>>,
 }
 
 /// How far loading has come.
@@ -131,7 +135,6 @@ impl Persistence {
             stopped_us: AtomicU64::new(0),
             is_ending: AtomicBool::new(false),
             loading: Loading::default(),
-            functions: Mutex::default(),
         }
     }
 

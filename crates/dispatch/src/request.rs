@@ -2,6 +2,8 @@
 
 use russet_config::Caller;
 
+use russet_journal::Lsn;
+
 use crate::error::Error;
 use crate::persistence::Reload;
 
@@ -35,6 +37,23 @@ pub enum Request {
     Save,
     /// Save everything and read it back.
     Reload(Reload),
+    /// Read the append-only file back.
+    LoadAof,
+    /// Wait until the client's writes are on the disk, for WAITAOF; the reply is two numbers.
+    AwaitDisk(AwaitDisk),
+}
+
+/// What WAITAOF waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitDisk {
+    /// The journal's position behind the client's writes.
+    pub lsn: Lsn,
+    /// Whether the own disk is to have them.
+    pub is_local: bool,
+    /// How many replicas' disks are to have them.
+    pub replicas: i64,
+    /// For how long, in milliseconds; 0 for ever.
+    pub timeout_ms: u64,
 }
 
 /// How SHUTDOWN was asked for.

@@ -58,6 +58,8 @@ pub struct Script {
     is_touching: bool,
     rules: Rules,
     was_full: bool,
+    /// Why it may not write, whatever it is, if that is so.
+    refusal: Option<Error>,
     is_worker: bool,
     /// Whether a command that writes has run.
     pub has_written: bool,
@@ -88,6 +90,7 @@ impl Script {
         session.no_touch = cx.session.no_touch;
         session.deny_blocking = true;
         cx.session.lend_reading(&mut session);
+        let state_rules = cx.state.rules.load(Ordering::Relaxed);
         Self {
             held: std::mem::replace(&mut cx.data.held, Held::none()),
             unit: std::mem::replace(cx.data.unit, Unit::new()),
@@ -98,7 +101,8 @@ impl Script {
             access: cx.data.access,
             is_touching: cx.data.is_touching,
             rules,
-            was_full: cx.state.rules.load(Ordering::Relaxed) & rule::FULL != 0,
+            was_full: state_rules & rule::FULL != 0,
+            refusal: cx.state.refuses_writes(state_rules),
             is_worker: cx.is_worker,
             has_written: false,
             is_committed: false,
@@ -197,6 +201,9 @@ impl Script {
         }
         if self.rules.is_read_only && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
             return Err(Error::ScriptReadOnly);
+        }
+        if let Some(error) = self.refusal.as_ref().filter(|_| row.has(Flag::Write)) {
+            return Err(error.clone());
         }
         let is_full = self.was_full && !self.rules.allows_oom && !self.has_written;
         if is_full && row.has(Flag::DenyOom) {

@@ -15,10 +15,12 @@ use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 use russet_resp::Protocol;
 
+use crate::aof::Aof;
 use crate::blocking::Blocked;
 use crate::burden::Burden;
 use crate::clock::Clock;
 use crate::commandlog::CommandLogs;
+use crate::error::Error;
 use crate::eviction::Ceiling;
 use crate::hotkeys::{HotKeys, Wish};
 use crate::latency::Latency;
@@ -54,6 +56,10 @@ pub mod rule {
     pub const PRESSED: u32 = 1 << 9;
     /// The last snapshot failed: commands that may change data are refused.
     pub const UNSAVED: u32 = 1 << 10;
+    /// The append-only file cannot be written: commands that may change data are refused.
+    pub const UNLOGGED: u32 = 1 << 11;
+    /// The append-only file is far behind: whatever may change data waits.
+    pub const LAGGING: u32 = 1 << 12;
 }
 
 /// What all sessions share.
@@ -78,6 +84,8 @@ pub struct State {
     pub hot_keys: HotKeys,
     /// Saving and loading.
     pub persistence: Persistence,
+    /// The append-only file.
+    pub aof: Aof,
     /// The time that commands see.
     pub clock: Clock,
     /// All commands.
@@ -158,6 +166,8 @@ pub struct Tools {
     pub purge: fn() -> bool,
     /// What the allocator says of itself, for people.
     pub allocator_report: fn() -> String,
+    /// Adds a library of functions that was saved, over one of the same name or not; or says why it cannot be.
+    pub add_library: fn(&'static State, code: &[u8], replaces: bool) -> Result<(), String>,
 }
 
 /// What the shell has measured.
@@ -339,6 +349,7 @@ impl State {
             latency: Latency::default(),
             hot_keys: HotKeys::default(),
             persistence: Persistence::new(identity.started_ms),
+            aof: Aof::default(),
             clock: Clock::new(identity.started_ms),
             table,
             config: ArcSwap::from_pointee(config),
@@ -545,6 +556,15 @@ impl State {
             && !config.save_rules().is_empty();
         let is_ok = self.persistence.is_ok.load(Ordering::Relaxed);
         self.set_rule(rule::UNSAVED, is_wanted && !is_ok);
+    }
+
+    /// Why these rules refuse what may change data, if they do: it would not be durable.
+    pub fn refuses_writes(&self, rules: u32) -> Option<Error> {
+        if rules & rule::UNSAVED != 0 {
+            return Some(Error::Unsaved);
+        }
+        let failure = || format!("MISCONF Errors writing to the AOF file: {}", self.aof.failure());
+        (rules & rule::UNLOGGED != 0).then(|| Error::of(failure()))
     }
 
     /// Who may use DEBUG: `yes`, `local` or `no`.

@@ -329,6 +329,12 @@ impl Table {
         found.map(|(_, row)| *row)
     }
 
+    /// The row of the name that a command has where nobody renames it, in any case. O(commands).
+    pub fn born(&self, name: &[u8]) -> Option<&'static Row> {
+        let is_it = |row: &&&'static Row| row.command.name.as_bytes().eq_ignore_ascii_case(name);
+        self.rows.iter().find(is_it).copied()
+    }
+
     /// The row of `get` or of `config|get`.
     pub fn find_full(&self, name: &[u8]) -> Option<&'static Row> {
         match name.iter().position(|byte| *byte == b'|') {

@@ -14,5 +14,5 @@
 mod log;
 mod record;
 
-pub use log::{Journal, Lagged, Lsn, Reader};
-pub use record::Record;
+pub use log::{Journal, Lagged, Lsn, Reader, Stop};
+pub use record::{Record, encode as encode_command};

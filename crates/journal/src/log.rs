@@ -1,7 +1,14 @@
 //! Appending under the shards' locks, and reading behind.
 //!
-//! The critical section fixes which database is selected, assigns the LSN and links the bytes; nothing in it waits. What has been
-//! appended is kept up to a bound; a reader that falls further behind is told so with [`Lagged`] and starts anew from a snapshot.
+//! ```text
+//! | segment | segment | segment | tail      appended to; frozen into a segment when it is read, or large
+//! ^ start                       ^     ^ end
+//! ```
+//!
+//! The critical section fixes which database is selected, assigns the LSN and copies a few bytes behind the others, or links many;
+//! nothing in it waits. What has been appended is kept up to a bound; a reader that falls further behind is told so with [`Lagged`] and
+//! starts anew from a snapshot. For a reader that may lose nothing ([`Journal::follow_all`]) everything is kept until it has read it; when
+//! that becomes too much, [`Journal::is_full`] says so, and those who append are to wait before they lock anything.
 //!
 //! Invariants:
 //! * `end - start` is the number of bytes kept, and `start` the position of the first.
@@ -9,25 +16,48 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::record::Record;
+use crate::record::{Record, select};
 
 /// A position in the log, in bytes; the Redis replication offset.
 pub type Lsn = u64;
+
+/// Larger tails are frozen, for what nobody needs to be forgotten piece by piece.
+const SEGMENT_BYTES: usize = 64 << 10;
+
+/// Larger records become segments of their own, without being copied under the lock.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
+/// So much that a reader who may lose nothing has not read is too much.
+const UNREAD_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes that do not change any more.
+#[derive(Debug)]
+struct Segment {
+    start: Lsn,
+    bytes: Bytes,
+    /// Where its records end, counted from `start`.
+    ends: Vec<u32>,
+}
 
 #[derive(Debug, Default)]
 struct Log {
     start: Lsn,
     end: Lsn,
-    /// Records, each with the position of its first byte.
-    kept: VecDeque<(Lsn, Bytes)>,
+    kept: VecDeque<Segment>,
+    tail: Vec<u8>,
+    tail_ends: Vec<u32>,
     selected: Option<u32>,
     wakers: Vec<Waker>,
+    /// Readers that are told when they have fallen behind.
+    lossy: usize,
+    /// Where those are that may lose nothing.
+    anchors: Vec<Arc<AtomicU64>>,
 }
 
 /// The log of one server.
@@ -36,6 +66,7 @@ pub struct Journal {
     log: Mutex<Log>,
     end: AtomicU64,
     readers: AtomicUsize,
+    is_full: AtomicBool,
     bytes_max: usize,
 }
 
@@ -56,6 +87,7 @@ impl Journal {
             log: Mutex::default(),
             end: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
+            is_full: AtomicBool::new(false),
             bytes_max,
         }
     }
@@ -66,24 +98,33 @@ impl Journal {
         self.readers.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether a reader that may lose nothing has too much to read.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
     /// Position behind the last record.
     pub fn end(&self) -> Lsn {
         self.end.load(Ordering::Acquire)
     }
 
-    /// Appends one unit's effects and answers the position behind them. The caller holds the locks of every shard that the unit changed.
-    pub fn append(&self, record: &Record) -> Lsn {
-        if record.is_empty() {
-            return self.end();
-        }
+    /// Appends one unit's effects and answers the position behind them; the record is empty then. The caller holds the locks of every
+    /// shard that the unit changed.
+    pub fn append(&self, record: &mut Record) -> Lsn {
+        let Some((first, last)) = record.databases() else { return self.end() };
+        record.close();
         let mut log = self.log.lock();
-        let mut bytes = Vec::new();
-        log.selected = record.encode(log.selected, &mut bytes);
-        let start = log.end;
-        log.end += bytes.len() as u64;
-        log.kept.push_back((start, Bytes::from(bytes)));
-        log.forget(self.bytes_max);
+        let chosen = (log.selected != Some(first)).then_some(first);
+        log.selected = Some(last);
+        log.add(chosen, record, SEGMENT_BYTES.min(self.bytes_max));
+        if log.start + (self.bytes_max as u64) < log.end {
+            log.forget(self.bytes_max);
+        }
         self.end.store(log.end, Ordering::Release);
+        if log.unread() > UNREAD_BYTES_MAX {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
         let (end, wakers) = (log.end, std::mem::take(&mut log.wakers));
         drop(log);
         wakers.into_iter().for_each(Waker::wake);
@@ -94,18 +135,123 @@ impl Journal {
     pub fn follow(self: &Arc<Self>) -> Reader {
         self.readers.fetch_add(1, Ordering::SeqCst);
         let mut log = self.log.lock();
+        log.lossy += 1;
+        self.reader(&mut log, None)
+    }
+
+    /// As [`Journal::follow`], for a reader that may lose nothing.
+    pub fn follow_all(self: &Arc<Self>) -> Reader {
+        self.readers.fetch_add(1, Ordering::SeqCst);
+        let mut log = self.log.lock();
+        let anchor = Arc::new(AtomicU64::new(log.end));
+        log.anchors.push(Arc::clone(&anchor));
+        self.reader(&mut log, Some(anchor))
+    }
+
+    fn reader(self: &Arc<Self>, log: &mut Log, anchor: Option<Arc<AtomicU64>>) -> Reader {
         // The first follower knows nothing of what was selected before.
         log.selected = None;
-        Reader { journal: Arc::clone(self), at: log.end }
+        let stop = Arc::new(AtomicU64::new(Lsn::MAX));
+        Reader { journal: Arc::clone(self), at: log.end, stop, anchor }
+    }
+
+    /// What comes from here on belongs to another file of a reader: it stops here until [`Reader::go_on`], and the stream says anew which
+    /// database is selected. Called while no unit is under way.
+    pub fn cut(&self, stop: &Stop) -> Lsn {
+        let mut log = self.log.lock();
+        log.freeze();
+        log.selected = None;
+        stop.0.store(log.end, Ordering::Release);
+        log.end
     }
 }
 
+/// Where a reader is to stop.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<AtomicU64>);
+
 impl Log {
-    fn forget(&mut self, bytes_max: usize) {
-        while (self.end - self.start) as usize > bytes_max && self.kept.len() > 1 {
-            let (start, first) = self.kept.pop_front().expect("more than one");
-            self.start = start + first.len() as u64;
+    /// Adds a record that has been closed, behind a SELECT if a database is named.
+    fn add(&mut self, db: Option<u32>, record: &mut Record, segment_bytes: usize) {
+        if record.bytes().len() > COPIED_BYTES_MAX {
+            self.freeze();
+            let bytes = match db {
+                None => record.take(),
+                Some(db) => selecting(db, &record.take()),
+            };
+            let ends = vec![u32::try_from(bytes.len()).unwrap_or(u32::MAX)];
+            self.push(bytes, ends);
+            return;
         }
+        let before = self.kept.back().map_or(self.start, Segment::end);
+        if let Some(db) = db {
+            select(db, &mut self.tail);
+        }
+        self.tail.extend_from_slice(record.bytes());
+        record.clear();
+        self.tail_ends.push(self.tail.len() as u32);
+        self.end = before + self.tail.len() as u64;
+        if self.tail.len() >= segment_bytes {
+            self.freeze();
+        }
+    }
+
+    /// Makes a segment of the tail.
+    fn freeze(&mut self) {
+        if !self.tail.is_empty() {
+            let room = self.tail.len().next_power_of_two().min(SEGMENT_BYTES + COPIED_BYTES_MAX);
+            let bytes = std::mem::replace(&mut self.tail, Vec::with_capacity(room));
+            let ends = std::mem::take(&mut self.tail_ends);
+            self.push(bytes, ends);
+        }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>, ends: Vec<u32>) {
+        let start = self.kept.back().map_or(self.start, Segment::end);
+        self.kept.push_back(Segment { start, bytes: Bytes::from(bytes), ends });
+        self.end = self.kept.back().map_or(start, Segment::end);
+    }
+
+    /// Bytes that somebody who may lose nothing has not read.
+    fn unread(&self) -> u64 {
+        let slowest = self.anchors.iter().map(|anchor| anchor.load(Ordering::Relaxed)).min();
+        slowest.map_or(0, |slowest| self.end - slowest)
+    }
+
+    /// Forgets what nobody needs: all but `bytes_max` bytes for readers that may fall behind, and what others have not read.
+    fn forget(&mut self, bytes_max: usize) {
+        let kept = if self.lossy > 0 { bytes_max as u64 } else { 0 };
+        let needed = (self.end.saturating_sub(kept)).min(self.end - self.unread());
+        while self.kept.front().is_some_and(|first| first.end() <= needed) {
+            self.start = self.kept.pop_front().map_or(self.start, |first| first.end());
+        }
+    }
+
+    /// The segment in which a position lies, and where in it.
+    fn find(&self, at: Lsn) -> Option<(&Segment, usize)> {
+        let nth = self.kept.partition_point(|segment| segment.end() <= at);
+        self.kept.get(nth).map(|segment| (segment, (at - segment.start) as usize))
+    }
+}
+
+/// A record behind a SELECT.
+fn selecting(db: u32, record: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(record.len() + 32);
+    select(db, &mut bytes);
+    bytes.extend_from_slice(record);
+    bytes
+}
+
+impl Segment {
+    fn end(&self) -> Lsn {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// Where the record ends in which `at` lies.
+    fn end_of_record(&self, at: usize) -> usize {
+        let nth = self.ends.partition_point(|end| *end as usize <= at);
+        // A record of more than four gigabytes is alone in its segment.
+        self.ends.get(nth).map_or(self.bytes.len(), |end| *end as usize).min(self.bytes.len())
     }
 }
 
@@ -114,6 +260,8 @@ impl Log {
 pub struct Reader {
     journal: Arc<Journal>,
     at: Lsn,
+    stop: Arc<AtomicU64>,
+    anchor: Option<Arc<AtomicU64>>,
 }
 
 impl Reader {
@@ -124,14 +272,51 @@ impl Reader {
 
     /// The next record's bytes, or `None` at the end.
     pub fn read(&mut self) -> Result<Option<Bytes>, Lagged> {
-        let log = self.journal.log.lock();
+        self.take(Segment::end_of_record)
+    }
+
+    /// The bytes of the next records, as many as lie together, or `None` at the end.
+    pub fn read_some(&mut self) -> Result<Option<Bytes>, Lagged> {
+        self.take(|segment, _| segment.bytes.len())
+    }
+
+    fn take(&mut self, until: impl Fn(&Segment, usize) -> usize) -> Result<Option<Bytes>, Lagged> {
+        let mut log = self.journal.log.lock();
         if self.at < log.start {
             return Err(Lagged { wanted: self.at, start: log.start });
         }
-        let nth = log.kept.partition_point(|(start, _)| *start < self.at);
-        let record = log.kept.get(nth).map(|(_, record)| record.clone());
-        self.at += record.as_ref().map_or(0, |record| record.len() as u64);
-        Ok(record)
+        if self.at == log.end || self.at == self.stop.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if log.kept.back().is_none_or(|last| last.end() <= self.at) {
+            log.freeze();
+        }
+        let Some((segment, from)) = log.find(self.at) else { return Ok(None) };
+        let bytes = segment.bytes.slice(from..until(segment, from));
+        self.at += bytes.len() as u64;
+        if let Some(anchor) = &self.anchor {
+            anchor.store(self.at, Ordering::Relaxed);
+            log.forget(self.journal.bytes_max);
+            if log.unread() < UNREAD_BYTES_MAX / 2 {
+                self.journal.is_full.store(false, Ordering::Relaxed);
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    /// What tells this reader to stop; see [`Journal::cut`].
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.stop))
+    }
+
+    /// Whether it stands where it was told to stop.
+    pub fn has_stopped(&self) -> bool {
+        self.at == self.stop.load(Ordering::Acquire)
+    }
+
+    /// Reads on behind where it was told to stop.
+    pub fn go_on(&mut self) {
+        self.stop.store(Lsn::MAX, Ordering::Release);
     }
 
     /// Calls a waker when something is appended.
@@ -142,6 +327,15 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        let mut log = self.journal.log.lock();
+        match &self.anchor {
+            None => log.lossy -= 1,
+            Some(own) => log.anchors.retain(|anchor| !Arc::ptr_eq(anchor, own)),
+        }
+        if log.anchors.is_empty() {
+            self.journal.is_full.store(false, Ordering::Relaxed);
+        }
+        drop(log);
         self.journal.readers.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -162,8 +356,8 @@ mod tests {
     fn a_reader_sees_select_only_when_it_changes_and_units_wrapped() {
         let journal = Arc::new(Journal::new(1 << 20));
         let mut reader = journal.follow();
-        journal.append(&record(&[(0, &["SET", "k", "v"])]));
-        journal.append(&record(&[(0, &["DEL", "k"]), (3, &["DEL", "q"])]));
+        journal.append(&mut record(&[(0, &["SET", "k", "v"])]));
+        journal.append(&mut record(&[(0, &["DEL", "k"]), (3, &["DEL", "q"])]));
         assert_eq!(
             &reader.read().unwrap().unwrap()[..],
             b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
@@ -182,7 +376,7 @@ mod tests {
         let journal = Arc::new(Journal::new(64));
         let mut reader = journal.follow();
         for _ in 0..10 {
-            journal.append(&record(&[(0, &["SET", "key", "some value"])]));
+            journal.append(&mut record(&[(0, &["SET", "key", "some value"])]));
         }
         assert!(matches!(reader.read(), Err(Lagged { wanted: 0, .. })));
     }
@@ -194,5 +388,53 @@ mod tests {
         assert!(journal.is_followed());
         drop(reader);
         assert!(!journal.is_followed());
+    }
+
+    #[test]
+    fn for_a_reader_that_may_lose_nothing_everything_is_kept() {
+        let journal = Arc::new(Journal::new(64));
+        let mut reader = journal.follow_all();
+        let large = "v".repeat(COPIED_BYTES_MAX);
+        let mut all = Vec::new();
+        for n in 0..100 {
+            journal.append(&mut record(&[(
+                0,
+                &["SET", "key", if n % 7 == 0 { &large } else { "v" }],
+            )]));
+        }
+        while let Some(bytes) = reader.read_some().unwrap() {
+            all.extend_from_slice(&bytes);
+        }
+        assert_eq!((all.len() as u64, reader.position()), (journal.end(), journal.end()));
+        assert_eq!(all.windows(3).filter(|w| w == b"SET").count(), 100);
+        let log = journal.log.lock();
+        assert_eq!((log.start, log.kept.len()), (log.end, 0), "nobody needs it any more");
+    }
+
+    #[test]
+    fn a_reader_that_is_far_behind_fills_the_log() {
+        let journal = Arc::new(Journal::new(64));
+        let mut reader = journal.follow_all();
+        let large = "v".repeat(1 << 20);
+        for _ in 0..70 {
+            journal.append(&mut record(&[(0, &["SET", "key", &large])]));
+        }
+        assert!(journal.is_full());
+        while reader.read_some().unwrap().is_some() {}
+        assert!(!journal.is_full());
+    }
+
+    #[test]
+    fn a_reader_stops_at_a_cut_and_reads_on_with_a_select() {
+        let journal = Arc::new(Journal::new(1 << 20));
+        let mut reader = journal.follow_all();
+        journal.append(&mut record(&[(0, &["DEL", "a"])]));
+        assert_eq!(journal.cut(&reader.stop()), journal.end());
+        journal.append(&mut record(&[(0, &["DEL", "b"])]));
+        assert!(reader.read_some().unwrap().is_some_and(|bytes| bytes.ends_with(b"a\r\n")));
+        assert!(reader.has_stopped() && reader.read_some() == Ok(None));
+        reader.go_on();
+        let next = reader.read_some().unwrap().expect("it goes on");
+        assert!(next.starts_with(b"*2\r\n$6\r\nSELECT") && next.ends_with(b"b\r\n"));
     }
 }

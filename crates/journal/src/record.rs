@@ -41,30 +41,52 @@ impl Record {
         encode(&mut self.bytes, argv);
     }
 
-    /// The stream's bytes, given the database selected before; answers the one selected after.
-    pub(crate) fn encode(&self, selected: Option<u32>, out: &mut Vec<u8>) -> Option<u32> {
-        let is_unit = self.commands.len() > 1;
-        let mut selected = selected;
+    /// The databases of the first command and of the last.
+    pub(crate) fn databases(&self) -> Option<(u32, u32)> {
+        Some((self.commands.first()?.1, self.commands.last()?.1))
+    }
+
+    /// Makes of the commands what stands in the stream behind a SELECT of the first one's database.
+    pub(crate) fn close(&mut self) {
+        if self.commands.len() < 2 {
+            return;
+        }
+        let mut out = Vec::with_capacity(self.bytes.len() + 64);
+        encode(&mut out, [&b"MULTI"[..]].into_iter());
+        let mut selected = None;
         for (nth, &(start, db)) in self.commands.iter().enumerate() {
-            if selected != Some(db) {
-                let text = db.to_string();
-                encode(out, [&b"SELECT"[..], text.as_bytes()].into_iter());
-                selected = Some(db);
+            if selected.is_some_and(|selected| selected != db) {
+                select(db, &mut out);
             }
-            if is_unit && nth == 0 {
-                encode(out, [&b"MULTI"[..]].into_iter());
-            }
+            selected = Some(db);
             let end = self.commands.get(nth + 1).map_or(self.bytes.len(), |next| next.0);
             out.extend_from_slice(&self.bytes[start..end]);
         }
-        if is_unit {
-            encode(out, [&b"EXEC"[..]].into_iter());
-        }
-        selected
+        encode(&mut out, [&b"EXEC"[..]].into_iter());
+        self.bytes = out;
+        self.commands.truncate(1);
+    }
+
+    /// All bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives the bytes away.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.commands.clear();
+        std::mem::take(&mut self.bytes)
     }
 }
 
-fn encode<'a>(out: &mut Vec<u8>, argv: impl ExactSizeIterator<Item = &'a [u8]>) {
+/// Says which database the commands that follow are for.
+pub(crate) fn select(db: u32, out: &mut Vec<u8>) {
+    let text = db.to_string();
+    encode(out, [&b"SELECT"[..], text.as_bytes()].into_iter());
+}
+
+/// Adds a command as the stream has it.
+pub fn encode<'a>(out: &mut Vec<u8>, argv: impl ExactSizeIterator<Item = &'a [u8]>) {
     write!(out, "*{}\r\n", argv.len()).expect("a Vec takes everything");
     for arg in argv {
         write!(out, "${}\r\n", arg.len()).expect("a Vec takes everything");

@@ -1,147 +1,176 @@
-//! What a file holds, and whether all of it can be read: for `russet check`.
+//! What files hold, and whether all of it can be read: for `russet check`.
+//!
+//! A snapshot is told by its first bytes, a manifest by its name; everything else is a log of commands. A directory is looked at by its
+//! manifest: then its files belong together, and only the last one that says anything may be torn.
+
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use russet_engine::types::list::ListMax;
-use russet_engine::types::{hash, set, sorted_set};
-use russet_engine::{Seed, SmallMax};
-use russet_rdb::read::{Item, ReadError, Reader, Record};
-use russet_rdb::{Content, DecodeError, Rules, Source, decode};
+pub use self::snapshot::{Found, check};
 
+use crate::aof::LogError;
+use crate::aof::manifest::{Manifest, ManifestError};
+use crate::aof::reader::LogReader;
+use crate::aof::recover::{cut, is_snapshot};
+use crate::load::SnapshotError;
 use crate::vfs::Vfs;
 
 /// Why a file is not whole.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// It cannot be opened.
-    #[error("it cannot be opened: {0}")]
-    Open(std::io::Error),
-    /// It cannot be read to its end.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A record makes no sense.
-    #[error("the record at byte {offset}, of the key '{name}', makes no sense: {error}")]
-    Record {
-        /// Where it begins.
-        offset: u64,
-        /// Its key.
-        name: String,
+    /// It cannot be looked at.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
         /// Why.
-        error: DecodeError,
+        error: io::Error,
+    },
+    /// It is a snapshot that cannot be read.
+    #[error("{}: {error}", path.display())]
+    Snapshot {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: SnapshotError,
+    },
+    /// It is a log that cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// It is a manifest that makes no sense.
+    #[error("{}: {error}", path.display())]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: ManifestError,
+    },
+    /// A directory without a manifest, or with several.
+    #[error("{}: there is not one manifest, but {count}", path.display())]
+    Manifests {
+        /// Which.
+        path: PathBuf,
+        /// How many.
+        count: usize,
     },
 }
 
-/// What was found, up to the end or to what cannot be read.
+/// What a log of commands holds.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
-    /// The version of the format.
-    pub version: u16,
-    /// What the file says of itself.
-    pub fields: Vec<(String, String)>,
-    /// Keys by type, of each database.
-    pub databases: BTreeMap<u64, BTreeMap<&'static str, u64>>,
-    /// Keys that end.
-    pub ending: u64,
-    /// Libraries of functions.
-    pub functions: u64,
-    /// What Russet has no use for.
-    pub skipped: Vec<String>,
-    /// Bytes that were read.
+pub struct FoundLog {
+    /// Commands by name.
+    pub commands: BTreeMap<String, u64>,
+    /// Blocks whose checksum is right.
+    pub blocks: u64,
+    /// Bytes that are whole.
     pub bytes: u64,
-    /// Whether the end was reached, and the checksum was there and right.
-    pub is_checked: bool,
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "version {}, {} bytes read", self.version, self.bytes)?;
-        for (name, value) in &self.fields {
-            writeln!(f, "{name}: {value}")?;
-        }
-        for (db, types) in &self.databases {
-            let all: u64 = types.values().sum();
-            let types: Vec<String> =
-                types.iter().map(|(name, count)| format!("{count} {name}")).collect();
-            writeln!(f, "database {db}: {all} keys ({})", types.join(", "))?;
-        }
-        writeln!(f, "keys that end: {}, libraries of functions: {}", self.ending, self.functions)?;
-        for what in &self.skipped {
-            writeln!(f, "left out: {what}")?;
-        }
-        let checksum = if self.is_checked { "right" } else { "none, or not reached" };
-        writeln!(f, "checksum: {checksum}")
+        let all: u64 = self.commands.values().sum();
+        let names: Vec<String> =
+            self.commands.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        writeln!(f, "{all} commands in {} bytes ({})", self.bytes, names.join(", "))?;
+        writeln!(f, "blocks with a checksum, all right: {}", self.blocks)
     }
 }
 
-/// Reads a file to its end or to what makes no sense. O(n); holds one record at a time.
-pub fn check(vfs: &dyn Vfs, path: &Path) -> (Found, Result<(), CheckError>) {
-    let mut found = Found::default();
-    let result = read(vfs, path, &mut found);
-    (found, result)
+/// Looks at a file or a directory, and tells `say` what each file holds. With `fixes`, a file that is torn or damaged is cut to its first
+/// whole units, if it is the last one; the rest is kept beside it.
+pub fn check_all(
+    vfs: &dyn Vfs,
+    path: &Path,
+    fixes: bool,
+    say: &mut dyn FnMut(&Path, &dyn fmt::Display),
+) -> Result<(), CheckError> {
+    let manifest = match vfs.list(path) {
+        Ok(names) => path.join(only_manifest(path, &names)?),
+        Err(_) => path.to_owned(),
+    };
+    if manifest.extension().is_some_and(|extension| extension == "manifest") {
+        return check_parts(vfs, &manifest, fixes, say);
+    }
+    check_file(vfs, path, fixes, say)
 }
 
-fn read(vfs: &dyn Vfs, path: &Path, found: &mut Found) -> Result<(), CheckError> {
-    let file = vfs.open(path).map_err(CheckError::Open)?;
-    let len = file.len().map_err(CheckError::Open)?;
-    let mut reader = Reader::new(file, Some(len), true)?;
-    found.version = reader.version();
-    let (rules, mut bytes, mut db) = (rules(), Vec::new(), 0);
-    loop {
-        bytes.clear();
-        let item = reader.next(&mut bytes)?;
-        found.bytes = reader.offset();
-        match item {
-            Item::Aux { name, value } => found.fields.push((text(&name), text(&value))),
-            Item::Select(number) => db = number,
-            Item::Resize(..) => {}
-            Item::Function(_) => found.functions += 1,
-            Item::Skipped(what) => found.skipped.push(what),
-            Item::Record(record) => {
-                let name = type_of(&record, &bytes, found.version, &rules)?;
-                *found.databases.entry(db).or_default().entry(name).or_default() += 1;
-                found.ending += u64::from(record.end_ms.is_some());
-            }
-            Item::End { is_checked } => {
-                found.is_checked = is_checked;
-                return Ok(());
-            }
+fn only_manifest<'n>(path: &Path, names: &'n [PathBuf]) -> Result<&'n Path, CheckError> {
+    let is_manifest = |name: &&PathBuf| name.extension().is_some_and(|it| it == "manifest");
+    let manifests: Vec<&PathBuf> = names.iter().filter(is_manifest).collect();
+    match manifests[..] {
+        [only] => Ok(only),
+        _ => Err(CheckError::Manifests { path: path.to_owned(), count: manifests.len() }),
+    }
+}
+
+fn check_parts(
+    vfs: &dyn Vfs,
+    path: &Path,
+    fixes: bool,
+    say: &mut dyn FnMut(&Path, &dyn fmt::Display),
+) -> Result<(), CheckError> {
+    let text = vfs.read(path).map_err(|error| CheckError::Io { path: path.to_owned(), error })?;
+    let manifest = Manifest::parse(&String::from_utf8_lossy(&text));
+    let manifest =
+        manifest.map_err(|error| CheckError::Manifest { path: path.to_owned(), error })?;
+    say(path, &manifest.text());
+    let parts: Vec<_> = manifest.base.iter().chain(&manifest.increments).collect();
+    for (nth, part) in parts.iter().enumerate() {
+        let is_last = nth + 1 == parts.len();
+        check_file(vfs, &path.with_file_name(&part.name), fixes && is_last, say)?;
+    }
+    Ok(())
+}
+
+fn check_file(
+    vfs: &dyn Vfs,
+    path: &Path,
+    fixes: bool,
+    say: &mut dyn FnMut(&Path, &dyn fmt::Display),
+) -> Result<(), CheckError> {
+    let mut from = 0;
+    if is_snapshot(vfs, path).map_err(|error| CheckError::Io { path: path.to_owned(), error })? {
+        let (found, result) = check(vfs, path);
+        say(path, &found);
+        result.map_err(|error| CheckError::Snapshot { path: path.to_owned(), error })?;
+        if found.behind == 0 {
+            return Ok(());
         }
+        from = found.bytes;
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Decodes a record and says of which type it is.
-fn type_of(
-    record: &Record,
-    bytes: &[u8],
-    version: u16,
-    rules: &Rules,
-) -> Result<&'static str, CheckError> {
-    let mut source = Source::new(bytes.get(record.value.clone()).unwrap_or_default());
-    let decoded = decode(&mut source, version, rules);
-    match decoded.and_then(|content| source.end().map(|()| content)) {
-        Ok(Content::Text(_)) => Ok("string"),
-        Ok(Content::Object(object)) => Ok(object.as_ref().kind().name()),
-        Err(DecodeError::Empty) => Ok("empty"),
-        Err(error) => {
-            let name = text(bytes.get(record.name.clone()).unwrap_or_default());
-            Err(CheckError::Record { offset: record.offset, name, error })
+    let mut found = FoundLog::default();
+    let result = read_log(vfs, path, from, &mut found);
+    say(path, &found);
+    match result {
+        Err(LogError::Torn { whole, .. } | LogError::Damaged { whole, .. }) if fixes => {
+            let cut = cut(vfs, path, whole);
+            let aside = cut.map_err(|error| CheckError::Io { path: path.to_owned(), error })?;
+            say(path, &format!("cut to {whole} bytes; the rest is in {}\n", aside.display()));
+            Ok(())
         }
+        result => Ok(result?),
     }
 }
 
-/// The usual thresholds: nothing is kept.
-fn rules() -> Rules {
-    let (max, seed) = (SmallMax { entries: 128, bytes: 64 }, Seed(0, 0));
-    Rules {
-        list: ListMax::of(-2),
-        hash: hash::Rules { max, seed },
-        set: set::Rules { ints: 512, max, seed },
-        sorted_set: sorted_set::Rules { max, seed },
-    }
+fn read_log(vfs: &dyn Vfs, path: &Path, from: u64, found: &mut FoundLog) -> Result<(), LogError> {
+    let mut reader = LogReader::open(vfs, path, from)?;
+    let (commands, bytes) = (&mut found.commands, &mut found.bytes);
+    let result = reader.each(
+        |input, spans| {
+            let name = spans.first().map_or(&[][..], |span| span.of(input));
+            let name = String::from_utf8_lossy(&name[..name.len().min(64)]).to_ascii_lowercase();
+            *commands.entry(name).or_default() += 1;
+            Ok(())
+        },
+        |whole| {
+            *bytes = whole;
+            true
+        },
+    );
+    found.blocks = reader.blocks;
+    result.map(drop)
 }

@@ -34,13 +34,13 @@ const BATCHES: usize = 4;
 /// More threads than this wait for the one that reads.
 const THREADS_MAX: usize = 8;
 
-/// Why a snapshot was not loaded. What was put in before is there.
+/// Why a snapshot cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum SnapshotError {
     /// The file cannot be opened.
     #[error("it cannot be opened: {0}")]
     Open(io::Error),
-    /// It cannot be read, or makes no sense.
+    /// It cannot be read to its end.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A record makes no sense.
@@ -53,6 +53,14 @@ pub enum LoadError {
         /// Why.
         error: DecodeError,
     },
+}
+
+/// Why a snapshot was not loaded. What was put in before is there.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or makes no sense.
+    #[error(transparent)]
+    File(#[from] SnapshotError),
     /// A key stands twice.
     #[error("the key '{name}' of database {db} stands there a second time at byte {offset}")]
     Duplicate {
@@ -71,6 +79,9 @@ pub enum LoadError {
         /// How many there are.
         databases: u32,
     },
+    /// A library of functions cannot be loaded.
+    #[error("a library of functions cannot be loaded: {0}")]
+    Library(String),
     /// The server ends.
     #[error("it was given up")]
     Cancelled,
@@ -85,10 +96,12 @@ pub struct Loaded {
     pub expired: u64,
     /// Keys left out, as there was nothing in them.
     pub empty: u64,
-    /// Libraries of functions, as they are.
-    pub functions: Vec<Vec<u8>>,
+    /// Libraries of functions.
+    pub functions: u64,
     /// Whether there was a checksum, and it was right.
     pub is_checked: bool,
+    /// Bytes up to its end: commands may follow.
+    pub end: u64,
 }
 
 /// What to do with keys.
@@ -147,7 +160,7 @@ pub fn load(
             })
             .collect();
         let mut nth = 0;
-        pull(state, vfs, path, |batch| {
+        pull(state, vfs, path, manner, |batch| {
             nth = (nth + 1) % threads;
             // Who does not take it has failed, and says so.
             drop(senders[nth].send(batch));
@@ -169,7 +182,7 @@ pub fn load_held(
     manner: Manner,
 ) -> Result<Loaded, LoadError> {
     let mut hand = Hand::new(state, manner);
-    let loaded = pull(state, vfs, path, |batch| {
+    let loaded = pull(state, vfs, path, manner, |batch| {
         hand.each(&batch, |name, shard, put| {
             let shard = held.get_mut(shard).expect("all are held");
             put(shard, name)
@@ -190,34 +203,39 @@ fn count(state: &State, loaded: Loaded) -> Loaded {
 
 /// Reads a file and gives its records away in batches.
 fn pull(
-    state: &State,
+    state: &'static State,
     vfs: &dyn Vfs,
     path: &Path,
+    manner: Manner,
     mut give: impl FnMut(Batch) -> Result<(), LoadError>,
 ) -> Result<Loaded, LoadError> {
-    let file = vfs.open(path).map_err(LoadError::Open)?;
-    let len = file.len().map_err(LoadError::Open)?;
+    let file = vfs.open(path).map_err(SnapshotError::Open)?;
+    let len = file.len().map_err(SnapshotError::Open)?;
     let loading = &state.persistence.loading;
     loading.begin(state.clock.now(), len);
     let checks = state.config.load().bool(const { id("rdbchecksum") });
-    let mut reader = Reader::new(file, Some(len), checks)?;
+    let mut reader = Reader::new(file, Some(len), checks).map_err(SnapshotError::Read)?;
     let version = reader.version();
     let delay = state.config.load().integer(const { id("key-load-delay") });
     let delay = Duration::from_micros(u64::try_from(delay).unwrap_or(0));
     let (mut loaded, mut batch, mut db) = (Loaded::default(), Batch::new(version), 0);
     loop {
-        match reader.next(&mut batch.bytes)? {
+        match reader.next(&mut batch.bytes).map_err(SnapshotError::Read)? {
             Item::Record(record) => {
                 batch.records.push((db, record));
                 rest(state, delay);
             }
             Item::Select(number) => db = database(state, number)?,
             Item::Resize(..) => {}
-            Item::Function(code) => loaded.functions.push(code),
+            Item::Function(code) => {
+                add_library(state, &code, manner.merges)?;
+                loaded.functions += 1;
+            }
             Item::Skipped(what) => tracing::warn!("the snapshot has {what}: it is left out"),
             Item::Aux { name, value } => say(state, &name, &value),
             Item::End { is_checked } => {
                 loaded.is_checked = is_checked;
+                loaded.end = reader.offset();
                 give(batch)?;
                 return Ok(loaded);
             }
@@ -230,6 +248,13 @@ fn pull(
             }
         }
     }
+}
+
+/// Scripts are nothing that this crate knows: the shell has said who does.
+fn add_library(state: &'static State, code: &[u8], replaces: bool) -> Result<(), LoadError> {
+    let tools = state.tools.get();
+    let add = tools.ok_or_else(|| LoadError::Library("there is nothing to run it".to_owned()))?;
+    (add.add_library)(state, code, replaces).map_err(LoadError::Library)
 }
 
 /// Does nothing for a while, as a test has asked.
@@ -355,7 +380,8 @@ impl Hand {
             Ok(content) => content,
             Err(DecodeError::Empty) => return Ok(Fate::Empty),
             Err(error) => {
-                return Err(LoadError::Record { offset: record.offset, name: text(), error });
+                let (offset, name) = (record.offset, text());
+                return Err(SnapshotError::Record { offset, name, error }.into());
             }
         };
         let spot = self.state.keyspace.locate(key);

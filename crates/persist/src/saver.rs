@@ -1,7 +1,7 @@
 //! The thread that saves: carries out one wish after the other.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,23 +9,43 @@ use std::time::Instant;
 use russet_config::id;
 use russet_dispatch::State;
 use russet_dispatch::persistence::{Answer, Reload, Wish};
+use russet_dispatch::scripting::Libraries;
+use russet_dispatch::state::rule;
 use russet_engine::{Held, Shard};
 
-use crate::load::{LoadError, Loaded, Manner, exists, load, load_held};
-use crate::snapshot::{Report, SaveError, abandon, hold_all, save, save_held};
+use crate::aof::{Log, RecoverError};
+use crate::load::{LoadError, Manner, SnapshotError, exists, load, load_held};
+use crate::snapshot::{Plain, Report, SaveError, abandon, hold_all, save, save_held};
 use crate::vfs::Vfs;
+
+/// Why the data that is there was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The snapshot.
+    #[error("{path}: {error}")]
+    Snapshot {
+        /// Where it is.
+        path: String,
+        /// Why.
+        error: LoadError,
+    },
+    /// The append-only file.
+    #[error(transparent)]
+    Aof(#[from] RecoverError),
+}
 
 /// Saves and loads for one server.
 #[derive(Clone, Debug)]
 pub struct Saver {
     state: &'static State,
     vfs: Arc<dyn Vfs>,
+    log: Arc<Log>,
 }
 
 impl Saver {
     /// For a server and its files.
-    pub fn new(state: &'static State, vfs: Arc<dyn Vfs>) -> Self {
-        Self { state, vfs }
+    pub fn new(state: &'static State, vfs: Arc<dyn Vfs>, log: Arc<Log>) -> Self {
+        Self { state, vfs, log }
     }
 
     /// Where the snapshot is, as configured now.
@@ -44,20 +64,36 @@ impl Saver {
                     let reload = catch_unwind(AssertUnwindSafe(|| self.reload(how)));
                     answer(reload.unwrap_or_else(|_| Err(SaveError::Panicked.to_string())));
                 }
+                Wish::Rewrite(answer) => {
+                    let result = self.rewrite();
+                    if let Some(answer) = answer {
+                        answer(result);
+                    }
+                }
+                Wish::LoadAof(answer) => answer(self.load_aof()),
                 Wish::End => return,
             }
         }
     }
 
-    /// Loads the snapshot that is there, if one is.
-    pub fn load(&self) -> Result<Option<Loaded>, LoadError> {
+    /// Loads the append-only file if there is to be one, or the snapshot, if there is one.
+    pub fn load(&self) -> Result<(), StartError> {
         let path = self.path();
-        if !exists(&self.vfs, &path).map_err(LoadError::Open)? {
-            return Ok(None);
+        if self.state.config.load().bool(const { id("appendonly") }) {
+            return Ok(self.log.recover(&path)?);
+        }
+        self.load_snapshot(&path).map_err(|error| StartError::Snapshot {
+            path: path.to_string_lossy().into_owned(),
+            error,
+        })
+    }
+
+    fn load_snapshot(&self, path: &Path) -> Result<(), LoadError> {
+        if !exists(&self.vfs, path).map_err(SnapshotError::Open)? {
+            return Ok(());
         }
         let began = Instant::now();
-        let mut loaded = load(self.state, self.vfs.as_ref(), &path, Manner::default())?;
-        self.keep_functions(&mut loaded);
+        let loaded = load(self.state, self.vfs.as_ref(), path, Manner::default())?;
         tracing::info!(
             "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
             loaded.keys,
@@ -65,19 +101,7 @@ impl Saver {
             loaded.empty
         );
         tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
-        Ok(Some(loaded))
-    }
-
-    /// There is nothing here to run functions: they are kept as they are, and saved again.
-    fn keep_functions(&self, loaded: &mut Loaded) {
-        if !loaded.functions.is_empty() {
-            let count = loaded.functions.len();
-            tracing::warn!(
-                count,
-                "libraries of functions are kept for the next snapshot, but cannot be called"
-            );
-        }
-        *self.state.persistence.functions.lock() = std::mem::take(&mut loaded.functions);
+        Ok(())
     }
 
     fn save(&self, answer: Option<Answer>) {
@@ -86,7 +110,9 @@ impl Saver {
         persistence.tried_s.store(self.state.clock.now() / 1000, Ordering::Relaxed);
         let began = Instant::now();
         let path = self.path();
-        let saved = catch_unwind(AssertUnwindSafe(|| save(self.state, &self.vfs, &path)));
+        let occasion = Plain(self.state);
+        let saved =
+            catch_unwind(AssertUnwindSafe(|| save(self.state, &self.vfs, &path, &occasion)));
         let result = saved.unwrap_or_else(|_| {
             abandon(self.state, &self.vfs, &path);
             Err(SaveError::Panicked)
@@ -133,6 +159,62 @@ impl Saver {
         result
     }
 
+    fn rewrite(&self) -> Result<(), String> {
+        let (aof, began) = (&self.state.aof, Instant::now());
+        aof.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
+        aof.tried_ms.store(self.state.clock.now(), Ordering::Relaxed);
+        let rewritten = catch_unwind(AssertUnwindSafe(|| self.log.rewrite()));
+        let result = rewritten.unwrap_or_else(|_| {
+            abandon(self.state, &self.vfs, &self.path());
+            Err(SaveError::Panicked)
+        });
+        aof.took_s
+            .store(i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        aof.is_rewrite_ok.store(result.is_ok(), Ordering::Relaxed);
+        match &result {
+            Ok(report) => {
+                aof.rewrites.fetch_add(1, Ordering::Relaxed);
+                aof.failed_rewrites.store(0, Ordering::Relaxed);
+                tracing::info!(
+                    "Background AOF rewrite finished successfully: {} keys in {} bytes, all shards stopped for {} us",
+                    report.keys,
+                    report.bytes,
+                    report.stopped.as_micros()
+                );
+            }
+            Err(error) => {
+                aof.failed_rewrites.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "Background AOF rewrite terminated with error");
+            }
+        }
+        aof.end_rewriting();
+        result.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// DEBUG LOADAOF: nobody sees anything before all of it is there. What the journal still has is written first.
+    fn load_aof(&self) -> Result<(), String> {
+        self.state.set_rule(rule::LOADING, true);
+        self.state.barrier();
+        self.log.flush();
+        let mut held = hold_all(self.state);
+        clear(&mut held);
+        held.iter_mut().for_each(Shard::finish);
+        drop(held);
+        self.forget_libraries();
+        self.log.load_again().map_err(|error| {
+            // What is in memory is not what is in the files: nobody is to be served, and nothing saved, before the next start.
+            tracing::error!(%error, "DEBUG LOADAOF could not load the files");
+            error.to_string()
+        })?;
+        self.state.set_rule(rule::LOADING, false);
+        Ok(())
+    }
+
+    fn forget_libraries(&self) {
+        let _changing = self.state.scripts.library_change.lock();
+        self.state.scripts.set_libraries(Libraries::new());
+    }
+
     /// DEBUG RELOAD: nobody sees anything between the old data and the new.
     fn reload(&self, how: Reload) -> Result<(), String> {
         let mut held = hold_all(self.state);
@@ -144,15 +226,21 @@ impl Saver {
         }
         if !how.no_flush {
             clear(&mut held);
+            self.forget_libraries();
         }
         let manner = Manner { merges: how.merges, keeps_expired: false };
         let loaded = load_held(self.state, &mut held, self.vfs.as_ref(), &path, manner);
         held.iter_mut().for_each(Shard::finish);
-        let mut loaded = loaded.map_err(|error| {
+        loaded.map_err(|error| {
             tracing::warn!(%error, "DEBUG RELOAD could not load the snapshot");
             error.to_string()
         })?;
-        self.keep_functions(&mut loaded);
+        drop(held);
+        let aof = &self.state.aof;
+        if how.no_save && aof.is_enabled.load(Ordering::Relaxed) && aof.begin_rewriting() {
+            // The append-only file tells of other data.
+            self.state.persistence.ask(Wish::Rewrite(None));
+        }
         tracing::warn!("DB reloaded by DEBUG RELOAD");
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use russet_config::id;
 use russet_dispatch::State;
+use russet_dispatch::scripting::Libraries;
 use russet_engine::collections::chunks::Chunks;
 use russet_engine::snapshot::{Epoch, Part, Pen as _};
 use russet_engine::table::Table;
@@ -68,19 +69,63 @@ struct Moment {
     epoch: Arc<Epoch>,
     style: Style,
     sizes: Vec<Size>,
+    libraries: Arc<Libraries>,
     report: Report,
 }
 
+/// What a snapshot is for.
+pub trait Occasion {
+    /// Whether it is the base of an append-only file.
+    fn is_base(&self) -> bool;
+
+    /// Whether it is to be given up.
+    fn is_cancelled(&self) -> bool;
+
+    /// Called at the moment that it tells of, under the locks of all shards.
+    fn at_moment(&self);
+
+    /// Called right after that, under no lock.
+    fn after_moment(&self) -> io::Result<()>;
+}
+
+/// A snapshot by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain(pub &'static State);
+
+impl Occasion for Plain {
+    fn is_base(&self) -> bool {
+        false
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.persistence.is_cancelled()
+    }
+
+    fn at_moment(&self) {}
+
+    fn after_moment(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Saves all data as it is at one moment, while commands run. One at a time.
-pub fn save(state: &'static State, vfs: &Arc<dyn Vfs>, path: &Path) -> Result<Report, SaveError> {
-    let moment = begin(state);
+pub fn save(
+    state: &'static State,
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+    occasion: &dyn Occasion,
+) -> Result<Report, SaveError> {
+    let moment = begin(state, occasion);
+    let is_ready = occasion.after_moment();
     let keys: u64 = moment.sizes.iter().map(|size| size.keys).sum();
     state.persistence.keys_done.store(0, Ordering::Relaxed);
     state.persistence.keys_total.store(keys, Ordering::Relaxed);
     let temporary = temporary(path);
-    let writer = open(state, vfs, &temporary, moment.style.version, moment.sizes);
+    let (style, sizes) = (moment.style, moment.sizes);
+    let head = Head { style, sizes, libraries: moment.libraries, is_base: occasion.is_base() };
+    let writer = is_ready.and_then(|()| open(state, vfs, &temporary, head));
     let mut report = moment.report;
-    let mut walk = Walk::new(state, moment.epoch, moment.style, writer);
+    let mut walk = Walk::new(state, moment.epoch, style, writer, occasion);
     walk.walk();
     let (writer, result, keys) = walk.end();
     report.keys = keys;
@@ -109,7 +154,9 @@ pub fn save_held(
     let temporary = temporary(path);
     let mut report = Report { changes: state.stats.changes(), ..Report::default() };
     let write = || -> io::Result<u64> {
-        let mut writer = open(state, vfs, &temporary, style.version, sizes)?;
+        let libraries = state.scripts.libraries();
+        let head = Head { style, sizes, libraries, is_base: false };
+        let mut writer = open(state, vfs, &temporary, head)?;
         for shard in held.iter() {
             for db in 0..shard.databases() {
                 let Some(database) = shard.database(db) else { continue };
@@ -133,7 +180,8 @@ pub(crate) fn abandon(state: &'static State, vfs: &Arc<dyn Vfs>, path: &Path) {
     drop(vfs.remove(&temporary(path)));
     if let Some(epoch) = state.keyspace.snapshot() {
         let style = Style::new(state, pen::version(true));
-        Walk::new(state, epoch, style, Err(io::ErrorKind::Other.into())).walk();
+        let nothing = Err(io::ErrorKind::Other.into());
+        Walk::new(state, epoch, style, nothing, &Plain(state)).walk();
     }
 }
 
@@ -174,31 +222,37 @@ fn measure(held: &Held<'_, Shard>) -> (Vec<Size>, bool) {
 }
 
 /// Stops everything for as long as it takes to say which moment it is.
-fn begin(state: &'static State) -> Moment {
+fn begin(state: &'static State, occasion: &dyn Occasion) -> Moment {
     let mut held = hold_all(state);
     let stopped = Instant::now();
     let (sizes, has_ends) = measure(&held);
     let style = Style::new(state, pen::version(has_ends));
     let epoch = Epoch::new(Scribe::new(state, style), WAITING_BYTES_MAX);
     state.keyspace.begin_snapshot(&mut held, Arc::clone(&epoch));
+    occasion.at_moment();
     let changes = state.stats.changes();
+    // Who changes them holds all shards, too.
+    let libraries = state.scripts.libraries();
     drop(held);
     let report = Report { stopped: stopped.elapsed(), changes, ..Report::default() };
-    Moment { epoch, style, sizes, report }
+    Moment { epoch, style, sizes, libraries, report }
+}
+
+/// What a file begins with.
+struct Head {
+    style: Style,
+    sizes: Vec<Size>,
+    libraries: Arc<Libraries>,
+    is_base: bool,
 }
 
 /// Begins the file: who wrote it, when, and the functions.
-fn open(
-    state: &State,
-    vfs: &Arc<dyn Vfs>,
-    temporary: &Path,
-    version: u16,
-    sizes: Vec<Size>,
-) -> io::Result<Writer> {
+fn open(state: &State, vfs: &Arc<dyn Vfs>, temporary: &Path, head: Head) -> io::Result<Writer> {
+    let Head { style, sizes, libraries, is_base } = head;
     let config = state.config.load();
     let with_checksum = config.bool(const { id("rdbchecksum") });
     let mut writer =
-        Writer::new(Arc::clone(vfs), temporary.to_owned(), version, with_checksum, sizes)?;
+        Writer::new(Arc::clone(vfs), temporary.to_owned(), style.version, with_checksum, sizes)?;
     let used = state.gauges.used_memory.load(Ordering::Relaxed);
     let fields = [
         ("redis-ver", russet_config::REDIS_VERSION.to_owned()),
@@ -209,19 +263,18 @@ fn open(
         ("repl-stream-db", "0".to_owned()),
         ("repl-id", state.replication_id.load().to_string()),
         ("repl-offset", state.journal.end().to_string()),
-        ("aof-base", "0".to_owned()),
+        ("aof-base", u8::from(is_base).to_string()),
     ];
     for (name, value) in fields {
         file::aux(name, value.as_bytes(), writer.buffer());
     }
-    let functions = state.persistence.functions.lock();
-    functions.iter().for_each(|code| file::function(code, writer.buffer()));
-    drop(functions);
+    libraries.values().for_each(|library| file::function(&library.code, writer.buffer()));
     Ok(writer)
 }
 
 /// A walk over all shards.
-struct Walk {
+struct Walk<'o> {
+    occasion: &'o dyn Occasion,
     state: &'static State,
     epoch: Arc<Epoch>,
     pen: Pen,
@@ -237,12 +290,13 @@ struct Walk {
     delay: Duration,
 }
 
-impl Walk {
+impl<'o> Walk<'o> {
     fn new(
         state: &'static State,
         epoch: Arc<Epoch>,
         style: Style,
         writer: io::Result<Writer>,
+        occasion: &'o dyn Occasion,
     ) -> Self {
         let delay = state.config.load().integer(const { id("rdb-key-save-delay") });
         let delay = Duration::from_micros(u64::try_from(delay).unwrap_or(0));
@@ -254,6 +308,7 @@ impl Walk {
             epoch.mute();
         }
         Self {
+            occasion,
             state,
             epoch,
             pen: Pen::new(style, pen::compresses(state)),
@@ -295,7 +350,7 @@ impl Walk {
         drop(held);
         let parts = std::mem::take(&mut self.parts);
         self.write(parts);
-        if self.state.persistence.is_cancelled() {
+        if self.occasion.is_cancelled() {
             self.fail(SaveError::Cancelled);
         }
         walked
@@ -400,7 +455,7 @@ impl Walk {
     /// Does nothing for a while, as a test has asked.
     fn rest(&self, time: Duration) {
         let until = Instant::now() + time.min(Duration::from_hours(1));
-        while !self.state.persistence.is_cancelled() {
+        while !self.occasion.is_cancelled() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

@@ -55,7 +55,7 @@ pub const COMMANDS: &[Command] = &[
                 summary: "Removes a library.",
                 since: "7.0.0",
                 arity: 3,
-                flags: &[Write, NoScript],
+                flags: &[Write, NoScript, LocksAll],
                 tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 run: delete,
                 ..FUNCTION
@@ -77,7 +77,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) with N the functions removed",
                 since: "7.0.0",
                 arity: -2,
-                flags: &[Write, NoScript],
+                flags: &[Write, NoScript, LocksAll],
                 tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 run: flush,
                 ..FUNCTION
@@ -112,7 +112,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(1) (considering compilation time is redundant)",
                 since: "7.0.0",
                 arity: -3,
-                flags: &[Write, DenyOom, NoScript],
+                flags: &[Write, DenyOom, NoScript, Walks],
                 tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 run: load,
                 ..FUNCTION
@@ -124,7 +124,7 @@ pub const COMMANDS: &[Command] = &[
                 complexity: "O(N) with N the functions of the payload",
                 since: "7.0.0",
                 arity: -3,
-                flags: &[Write, DenyOom, NoScript],
+                flags: &[Write, DenyOom, NoScript, Walks],
                 tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 run: restore,
                 ..FUNCTION
@@ -172,9 +172,17 @@ fn fcall_only_reads(state: &State, words: &[&[u8]]) -> bool {
     found.is_some_and(|(_, function)| function.flags & NO_WRITES != 0)
 }
 
-/// A library runs when it is loaded, for as long as half a second: not where its request arrived.
-fn take_time(cx: &Context<'_>) -> Outcome {
-    if cx.is_worker || cx.session.deny_blocking { Ok(()) } else { Err(Stop::Elsewhere) }
+/// A library runs when it is loaded, for as long as half a second: not where its request arrived, and not under locks. Only when it has
+/// been tried, all shards are taken: so libraries change in the order in which the journal tells of it, and not at a snapshot's moment.
+fn settle(cx: &Context<'_>, attempt: impl FnOnce() -> Result<(), String>) -> Outcome {
+    if cx.data.holds_all() {
+        return Ok(());
+    }
+    if !cx.is_worker && !cx.session.deny_blocking {
+        return Err(Stop::Elsewhere);
+    }
+    attempt().map_err(told)?;
+    Err(Stop::All)
 }
 
 fn told(text: String) -> Error {
@@ -192,7 +200,7 @@ fn load(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         replaces = true;
     }
     let code = args.next().map_err(|_| Error::NoFunctionCode)?;
-    take_time(cx)?;
+    settle(cx, || library::attempt(cx.state, code, replaces))?;
     let name = library::add(cx.state, code, replaces, true).map_err(told)?;
     cx.data.changed();
     cx.reply.bulk(name.as_bytes());
@@ -241,7 +249,7 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     } else {
         return Err(Error::RestorePolicy.into());
     };
-    take_time(cx)?;
+    settle(cx, || library::attempt_restore(cx.state, payload))?;
     library::restore(cx.state, payload, policy).map_err(told)?;
     cx.data.changed();
     cx.reply.ok();

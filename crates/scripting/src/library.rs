@@ -94,6 +94,19 @@ fn keep(state: &'static State, all: &[Loaded]) {
     }
 }
 
+/// Loads a library and forgets it: for how long it runs is known then.
+///
+/// # Errors
+///
+/// A text for the client, without a code.
+pub fn attempt(state: &'static State, code: &[u8], replaces: bool) -> Result<(), String> {
+    let name = shebang::of_library(code)?;
+    if state.scripts.libraries().contains_key(&name) && !replaces {
+        return Err(format!("Library '{name}' already exists"));
+    }
+    load(state, code, true).map(drop)
+}
+
 /// FUNCTION LOAD: answers the library's name. `is_timed` if it comes from a client.
 ///
 /// # Errors
@@ -152,22 +165,23 @@ pub fn dump(state: &State) -> Vec<u8> {
     out
 }
 
+/// Loads the libraries of a payload and forgets them.
+///
+/// # Errors
+///
+/// A text for the client, without a code.
+pub fn attempt_restore(state: &'static State, payload: &[u8]) -> Result<(), String> {
+    unpack(state, payload).map(drop)
+}
+
 /// FUNCTION RESTORE: all libraries of the payload or none.
 ///
 /// # Errors
 ///
 /// A text for the client, without a code.
 pub fn restore(state: &'static State, payload: &[u8], policy: Policy) -> Result<(), String> {
-    let sections = verified(payload).ok_or("DUMP payload version or checksum are wrong")?;
+    let (restored, all) = unpack(state, payload)?;
     let _changing = state.scripts.library_change.lock();
-    let mut restored = Libraries::new();
-    let mut all = Vec::new();
-    let mut source = Source::new(sections);
-    while source.left() > 0 {
-        let loaded = next(state, &mut source)?;
-        join(&mut restored, &loaded.library, false)?;
-        all.push(loaded);
-    }
     let mut libraries = match policy {
         Policy::Flush => Libraries::new(),
         Policy::Append | Policy::Replace => Libraries::clone(&state.scripts.libraries()),
@@ -183,6 +197,19 @@ pub fn restore(state: &'static State, payload: &[u8], policy: Policy) -> Result<
     state.scripts.set_libraries(libraries);
     keep(state, &all);
     Ok(())
+}
+
+/// Loads all libraries of a payload.
+fn unpack(state: &'static State, payload: &[u8]) -> Result<(Libraries, Vec<Loaded>), String> {
+    let sections = verified(payload).ok_or("DUMP payload version or checksum are wrong")?;
+    let (mut restored, mut all) = (Libraries::new(), Vec::new());
+    let mut source = Source::new(sections);
+    while source.left() > 0 {
+        let loaded = next(state, &mut source)?;
+        join(&mut restored, &loaded.library, false)?;
+        all.push(loaded);
+    }
+    Ok((restored, all))
 }
 
 /// What stands before version and checksum, if both are right.

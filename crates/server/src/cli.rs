@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use russet_config::{CommandLine, Config, FileError, id};
 use russet_persist::vfs::Vfs;
 
@@ -18,10 +18,12 @@ pub enum Wish {
         /// Its port.
         port: u16,
     },
-    /// Say what a file holds and whether it is whole.
+    /// Say what files hold and whether they are whole.
     Check {
-        /// The file.
-        file: PathBuf,
+        /// A file, or the directory of an append-only file.
+        path: PathBuf,
+        /// Cut what is torn or damaged at the end.
+        fixes: bool,
     },
 }
 
@@ -43,14 +45,20 @@ fn command() -> Command {
         .default_value("6379")
         .value_parser(clap::value_parser!(u16))
         .help("Its port");
-    let file = Arg::new("file").required(true).help("A snapshot, as dump.rdb");
+    let path = Arg::new("path")
+        .required(true)
+        .help("A snapshot as dump.rdb, a log, a manifest, or the directory of an append-only file");
+    let fix = Arg::new("fix")
+        .long("fix")
+        .action(ArgAction::SetTrue)
+        .help("Cut a log that is torn or damaged to what is whole, and keep the rest beside it");
     Command::new("russet")
         .version(crate::VERSION)
         .about("A drop-in Redis: the same protocol, commands, configuration and files, in one memory-safe, multi-threaded binary.")
-        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]\n       russet check FILE")
+        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]\n       russet check [--fix] FILE|DIR")
         .after_help("Every parameter of docs/configuration.md can be given as --name value, as redis-server takes it.\nExamples:\n  russet\n  russet /etc/redis.conf --port 7777 --loglevel verbose\n  echo 'maxmemory 128mb' | russet -")
         .subcommand(Command::new("healthcheck").about("Exits with 0 if a server answers PING").arg(host).arg(port))
-        .subcommand(Command::new("check").about("Says what a snapshot holds, and exits with 0 if all of it can be read").arg(file))
+        .subcommand(Command::new("check").about("Says what data files hold, and exits with 0 if all of it can be read").arg(path).arg(fix))
 }
 
 /// Reads the command line. Prints and exits for `--help` and `--version`, as clap does.
@@ -75,8 +83,8 @@ pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
             return Ok(Wish::HealthCheck { host, port });
         }
         if let Some(check) = matches.subcommand_matches("check") {
-            let file = check.get_one::<String>("file").expect("it is required");
-            return Ok(Wish::Check { file: PathBuf::from(file) });
+            let path = check.get_one::<String>("path").expect("it is required");
+            return Ok(Wish::Check { path: PathBuf::from(path), fixes: check.get_flag("fix") });
         }
     }
     serve(&arguments, vfs).map(|serve| Wish::Serve(Box::new(serve)))

@@ -21,8 +21,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use russet_commands::client::line_for_log;
+use russet_dispatch::aof::Leave;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
+use russet_dispatch::request::Request;
 use russet_dispatch::session::{Session, mode};
 use russet_dispatch::{Chunk, Halt, State};
 use russet_resp::{Batch, Decoder, Limits, Writer};
@@ -31,7 +33,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use self::outgoing::{Class, Outgoing};
 pub(crate) use self::waiting::Done;
 use self::waiting::{
-    Timers, Waiting, again, is_due, look_again, on_worker, pause_over, shard_free, timer,
+    Timers, Waiting, again, is_due, look_again, on_disk, on_worker, pause_over, shard_free, timer,
     walk_through,
 };
 use crate::runtime::IoThread;
@@ -74,6 +76,8 @@ pub(crate) struct Connection {
     closing: bool,
     /// Whether the client knows how to wake this connection.
     is_listening: bool,
+    /// What is to be sent waits for the append-only file. No more is added to it meanwhile, or it would wait for ever.
+    is_held: bool,
     /// The client has stopped sending while it waits for a reply that is on its way.
     has_hung_up: bool,
 }
@@ -91,6 +95,7 @@ impl Connection {
             working_since: 0,
             closing: false,
             is_listening: false,
+            is_held: false,
             has_hung_up: false,
         }
     }
@@ -139,9 +144,17 @@ impl Connection {
                 self.take_mail(io);
             }
             // Judged before it is sent: what is too large is so however fast it is taken.
-            if !self.outgoing.is_empty() && (self.is_over_limit(io) || self.flush(io, cx).is_err())
-            {
-                return Poll::Ready(Turn::Close);
+            if !self.outgoing.is_empty() {
+                if self.is_over_limit(io) {
+                    return Poll::Ready(Turn::Close);
+                }
+                if !self.may_leave(io, cx) {
+                    ready!(self.pend(cx));
+                    continue;
+                }
+                if self.flush(io, cx).is_err() {
+                    return Poll::Ready(Turn::Close);
+                }
             }
             if self.closing {
                 if self.outgoing.is_empty() {
@@ -193,6 +206,34 @@ impl Connection {
         }
     }
 
+    /// Whether what is to be sent may leave: not before the append-only file has come as far as it shows. Who first has to wait writes
+    /// for all. What may never leave, since the disk has failed, is thrown away, and the client hears of that before it is cut.
+    fn may_leave(&mut self, io: &IoThread, cx: &Context<'_>) -> bool {
+        let (aof, stamp) = (&io.state.aof, self.session.stamp);
+        self.is_held = false;
+        if stamp == 0 || aof.judge(stamp) == Leave::Now {
+            return true;
+        }
+        io.shell.log.push();
+        match aof.judge(stamp) {
+            Leave::Now => true,
+            Leave::Later => {
+                self.is_held = true;
+                io.gate.wait(stamp, cx.waker());
+                false
+            }
+            Leave::Never => {
+                self.outgoing = Outgoing::default();
+                self.fail(
+                    io,
+                    b"MISCONF the append-only file failed: whether this was written is not known",
+                );
+                self.outgoing.keep(io);
+                true
+            }
+        }
+    }
+
     /// Nothing to do but to wait, unless mail came just now.
     fn pend(&mut self, cx: &Context<'_>) -> Poll<()> {
         if !std::mem::replace(&mut self.is_listening, true) {
@@ -204,7 +245,8 @@ impl Connection {
     /// Whether there is mail to be taken now, or a kill.
     fn is_called(&self) -> bool {
         let client = &self.session.client;
-        client.has_mail() && (client.is_killed() || !matches!(self.waiting, Waiting::Reply(_)))
+        let is_taking = !self.is_held && !matches!(self.waiting, Waiting::Reply(_));
+        client.has_mail() && (client.is_killed() || is_taking)
     }
 
     /// Reads once and runs what came. `Ok(false)` at the end of the stream.
@@ -360,7 +402,7 @@ impl Connection {
             return if at == 0 { 0 } else { batch.end_of(at - 1) };
         }
         if let Some(error) = batch.error().filter(|_| !self.closing) {
-            self.fail(io, &error.text());
+            self.fail(io, &[b"ERR ", &*error.text()].concat());
             return len;
         }
         let consumed = self.decoder.consumed();
@@ -397,13 +439,13 @@ impl Connection {
         !self.session.authenticated && state.tunables.needs_password.load(Ordering::Relaxed)
     }
 
-    /// A protocol error: the client is told, and the connection closes.
-    fn fail(&mut self, io: &Rc<IoThread>, text: &[u8]) {
-        let text = [b"ERR ", text].concat();
+    /// The client is told, and the connection closes.
+    fn fail(&mut self, io: &IoThread, text: &[u8]) {
         let mut shared = io.output.borrow_mut();
         let out = self.outgoing.or(&mut shared);
-        Writer { out, protocol: self.session.protocol }.error_bytes(&text);
-        io.executor.borrow().thread.counters.error("ERR");
+        Writer { out, protocol: self.session.protocol }.error_bytes(text);
+        let code = text.split(|byte| *byte == b' ').next().unwrap_or_default();
+        io.executor.borrow().thread.counters.error(&String::from_utf8_lossy(code));
         self.closing = true;
     }
 
@@ -495,6 +537,9 @@ impl Connection {
                 }
                 Waiting::Reply(Box::pin(on_worker(state, session, request)))
             }
+            Halt::Ask(Request::AwaitDisk(what)) => {
+                Waiting::Reply(Box::pin(on_disk(state, io.shell.clone(), what)))
+            }
             Halt::Ask(request) => {
                 Waiting::Reply(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
             }
@@ -536,6 +581,7 @@ impl Connection {
                         self.count_refused(io);
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
+                        self.stamp_late(io.state);
                         self.finish_late(io, reply.len());
                         if !self.session.drops_reply() {
                             self.outgoing.append_made_aside(reply);
@@ -555,6 +601,13 @@ impl Connection {
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// What somebody else has written shows at most everything up to now.
+    fn stamp_late(&mut self, state: &State) {
+        if state.journal.is_followed() && state.aof.is_ok() {
+            self.session.stamp = self.session.stamp.max(state.journal.end());
         }
     }
 

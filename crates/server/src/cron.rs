@@ -38,6 +38,7 @@ pub(crate) async fn run(state: &'static State) {
             make_room(state, &thread).await;
             tracking::tend(state, &thread);
             saving::save_if_due(state);
+            saving::rewrite_if_due(state);
         }
         if round.is_multiple_of(hz) {
             last = last.measure(state);

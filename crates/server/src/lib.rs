@@ -5,6 +5,7 @@
 //! io-0 … io-n: a tokio current-thread runtime each, with the connections given to it; commands run where their bytes arrive
 //! trash:       frees large values
 //! saver:       saves
+//! aof:         syncs the append-only file, and writes what nobody waits for
 //! ```
 //!
 //! [`start`] makes a server in this process: what the binary, the tests and the benches call.
@@ -21,6 +22,7 @@ pub mod clock;
 mod connection;
 mod cron;
 pub mod daemon;
+mod gate;
 mod gauges;
 mod limits;
 mod listener;
@@ -43,9 +45,10 @@ use std::thread::JoinHandle;
 
 use russet_config::{Config, id};
 use russet_dispatch::state::{Identity, Tools, rule};
-use russet_dispatch::{State, Table};
+use russet_dispatch::{Command, State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_persist::Saver;
+use russet_persist::aof::Log;
 use russet_persist::vfs::Vfs;
 
 use crate::listener::{Door, Listeners};
@@ -109,19 +112,9 @@ pub enum StartError {
         "Your current 'ulimit -n' is not enough for the server to start. Please increase your open file limit. Exiting."
     )]
     Files,
-    /// The snapshot that is there cannot be loaded; it is left as it is.
-    #[error("Fatal error loading the DB, check server logs. Exiting. {path}: {error}")]
-    Load {
-        /// The file.
-        path: String,
-        /// Why.
-        error: russet_persist::load::LoadError,
-    },
-    /// Russet cannot do yet what the configuration asks for.
-    #[error(
-        "appendonly yes is not supported yet: start with appendonly no, and data is as safe as the last snapshot"
-    )]
-    AppendOnly,
+    /// The data that is there cannot be loaded; it is left as it is.
+    #[error("Fatal error loading the DB, check server logs. Exiting. {0}")]
+    Load(russet_persist::saver::StartError),
     /// A line of the configuration asks for what is not there.
     #[error("{0}")]
     Config(russet_config::FileError),
@@ -173,10 +166,11 @@ impl Drop for Handle {
 /// The command table: one per process.
 pub fn table() -> &'static Table {
     static TABLE: OnceLock<&'static Table> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let families = russet_commands::FAMILIES.iter().chain(russet_scripting::FAMILIES);
-        Table::leak(&families.copied().collect::<Vec<_>>())
-    })
+    TABLE.get_or_init(|| Table::leak(&families()))
+}
+
+fn families() -> Vec<&'static [Command]> {
+    russet_commands::FAMILIES.iter().chain(russet_scripting::FAMILIES).copied().collect()
 }
 
 /// The table of a server: with its own names if `rename-command` says so.
@@ -188,16 +182,13 @@ fn table_of(config: &Config) -> Result<&'static Table, StartError> {
     }
     let renames: Vec<_> =
         lines.iter().map(|line| (line.words[1].as_str(), line.words[2].as_str())).collect();
-    Table::leak_renamed(russet_commands::FAMILIES, &renames)
+    Table::leak_renamed(&families(), &renames)
         .map_err(|(nth, reason)| StartError::Config(lines[nth].error(reason)))
 }
 
 /// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
 pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     let mut config = config;
-    if config.bool(const { id("appendonly") }) {
-        return Err(StartError::AppendOnly);
-    }
     if !limits::fit(&mut config) {
         return Err(StartError::Files);
     }
@@ -206,7 +197,8 @@ pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     let sockets = Sockets::bind(&config, &options)?;
     let addresses = sockets.addresses();
     let state = make_state(config, &options, table)?;
-    let (shell, requests) = Shell::new();
+    let log = Arc::new(Log::new(state, Arc::clone(&options.vfs)));
+    let (shell, requests) = Shell::new(log);
     let (ready, is_ready) = std::sync::mpsc::channel();
     let main = {
         let shell = shell.clone();
@@ -335,6 +327,9 @@ fn make_state(
         probe: gauges::measure,
         purge: allocator::purge,
         allocator_report: gauges::allocator_report,
+        add_library: |state, code, replaces| {
+            russet_scripting::library::add(state, code, replaces, false).map(drop)
+        },
     });
     Ok(state)
 }
@@ -360,7 +355,15 @@ fn run_main(
         }
     };
     empty_trash(state);
-    let saver = Saver::new(state, Arc::clone(&options.vfs));
+    let log = Arc::clone(&shell.log);
+    let logging = match saving::spawn_log(&log) {
+        Ok(thread) => thread,
+        Err(error) => {
+            shell.stop();
+            return drop(ready.send(Err(error.into())));
+        }
+    };
+    let saver = Saver::new(state, Arc::clone(&options.vfs), Arc::clone(&log));
     let saving = saving::spawn(&saver);
     state.set_rule(rule::LOADING, true);
     let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
@@ -397,6 +400,7 @@ fn run_main(
     for thread in threads {
         drop(thread.join());
     }
+    saving::end_log(&log, logging);
     if let Some(path) = unix_path {
         tracing::info!("Removing the unix socket file.");
         // It may have been removed already.

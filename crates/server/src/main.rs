@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args().skip(1).collect(), &Files) {
         Ok(Wish::Serve(wish)) => serve(*wish),
         Ok(Wish::HealthCheck { host, port }) => health(&host, port),
-        Ok(Wish::Check { file }) => check(&file),
+        Ok(Wish::Check { path, fixes }) => check(&path, fixes),
         Err(error) => fail(&error.to_string()),
     }
 }
@@ -36,14 +36,15 @@ fn health(host: &str, port: u16) -> ExitCode {
     }
 }
 
-/// Says what a file holds, and whether all of it can be read.
-#[expect(clippy::print_stdout, reason = "what the file holds is what was asked for")]
-fn check(file: &Path) -> ExitCode {
-    let (found, result) = russet_persist::check::check(&Files, file);
-    print!("{found}");
-    match result {
+/// Says what files hold, and whether all of it can be read.
+#[expect(clippy::print_stdout, reason = "what the files hold is what was asked for")]
+fn check(path: &Path, fixes: bool) -> ExitCode {
+    let mut say = |path: &Path, what: &dyn std::fmt::Display| {
+        print!("{}\n{what}", path.display());
+    };
+    match russet_persist::check::check_all(&Files, path, fixes, &mut say) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{}: {error}", file.display())),
+        Err(error) => fail(&error.to_string()),
     }
 }
 

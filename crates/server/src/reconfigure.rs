@@ -8,15 +8,16 @@ use std::path::Path;
 use russet_config::{Config, Id, SetError, id};
 use russet_dispatch::State;
 use russet_dispatch::request::Change;
-use tokio::sync::Mutex;
 
 use crate::limits::{self, TooMany};
 use crate::listener::Listeners;
 use crate::log;
 use crate::metrics;
-use crate::tasks::{Answer, Doors};
+use crate::saving;
+use crate::tasks::{Answer, Doors, Means};
 use crate::unbuilt::{self, TLS, TLS_PORT};
 
+const APPEND_ONLY: Id = id("appendonly");
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
 const PORT: Id = id("port");
@@ -24,8 +25,10 @@ const METRICS_BIND: Id = id("metrics-bind");
 const METRICS_PORT: Id = id("metrics-port");
 
 /// Carries a change out. The lock keeps changes of this kind apart; others may come between.
-pub(crate) async fn reconfigure(state: &State, doors: &Mutex<Doors>, change: &Change) -> Answer {
-    let mut doors = doors.lock().await;
+pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
+    let state = means.state;
+    let mut doors = means.doors.lock().await;
+    let was_logged = state.config.load().bool(APPEND_ONLY);
     let mut next = Config::clone(&state.config.load());
     let changed = next.set(&change.pairs(), change.caller).map_err(text)?;
     let before = std::env::current_dir();
@@ -37,7 +40,20 @@ pub(crate) async fn reconfigure(state: &State, doors: &Mutex<Doors>, change: &Ch
     }
     state.reconfigure(change, note_directory).map_err(text)?;
     log::set_level(&state.config.load());
+    switch_log(means, was_logged);
     Ok(())
+}
+
+/// Begins an append-only file, or ends it. Replies wait for it when its first base is there.
+fn switch_log(means: &Means, was_logged: bool) {
+    let state = means.state;
+    let is_logged = state.config.load().bool(APPEND_ONLY);
+    if is_logged && !was_logged {
+        means.shell.log.enable();
+        saving::rewrite(state);
+    } else if was_logged && !is_logged {
+        means.shell.log.disable();
+    }
 }
 
 fn text(error: SetError) -> String {
@@ -58,13 +74,9 @@ fn note_directory(config: &mut Config, changed: &[Id]) -> Result<(), SetError> {
 }
 
 fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
-    const APPEND_ONLY: Id = id("appendonly");
     const MAX_CLIENTS: Id = id("maxclients");
     if changed.contains(&TLS_PORT) {
         return Err(SetError::failed(TLS_PORT.name(), unbuilt::sentence(TLS)));
-    }
-    if changed.contains(&APPEND_ONLY) && next.bool(APPEND_ONLY) {
-        return Err(SetError::failed(APPEND_ONLY.name(), "there is no append-only file yet"));
     }
     if changed.contains(&MAX_CLIENTS) {
         limits::make_room(next).map_err(|TooMany { room }| {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::connection::{Connection, READ_BYTES};
+use crate::gate::{self, Gate};
 use crate::stream::Stream;
 use crate::tasks::Shell;
 
@@ -52,6 +53,8 @@ pub(crate) struct IoThread {
     /// Empty outputs with some room, for replies that are about to be sent.
     pub(crate) spare_outputs: RefCell<Vec<Output>>,
     pub(crate) shell: Shell,
+    /// Where replies wait for the append-only file.
+    pub(crate) gate: Rc<Gate>,
 }
 
 impl IoThread {
@@ -64,6 +67,7 @@ impl IoThread {
             output: RefCell::default(),
             spare_outputs: RefCell::default(),
             shell,
+            gate: Rc::default(),
         }
     }
 
@@ -173,6 +177,7 @@ async fn serve_all(
     let io = Rc::new(IoThread::new(state, shell, thread));
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
+    tokio::task::spawn_local(gate::keep(Rc::clone(&io.gate), &state.aof));
     loop {
         let next = tokio::select! {
             next = sockets.recv() => next,

@@ -1,6 +1,7 @@
 //! The shell's part in saving: the thread that does it, loading at the start, rules that say when, and the end of the process.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use russet_dispatch::request::Shutdown;
 use russet_dispatch::state::rule;
 use russet_dispatch::{Error, State};
 use russet_persist::Saver;
-use russet_persist::load::LoadError;
+use russet_persist::aof::{Log, RecoverError};
+use russet_persist::saver::StartError as LoadError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
@@ -31,10 +33,25 @@ pub(crate) fn spawn(saver: &Saver) -> Option<JoinHandle<()>> {
     spawned.inspect_err(|error| tracing::error!(%error, "no thread to save: nothing will be")).ok()
 }
 
+/// Starts the thread that writes and syncs the append-only file.
+pub(crate) fn spawn_log(log: &Arc<Log>) -> std::io::Result<JoinHandle<()>> {
+    let log = Arc::clone(log);
+    std::thread::Builder::new().name("aof".to_owned()).spawn(move || log.run())
+}
+
+/// Ends the thread that writes the append-only file, when all of it is on the disk.
+pub(crate) fn end_log(log: &Log, thread: JoinHandle<()>) {
+    log.end();
+    if thread.join().is_err() {
+        tracing::error!("the thread that writes the append-only file panicked");
+    }
+}
+
 /// Ends the thread that saves. What it is at is given up.
 pub(crate) fn end(state: &State, thread: Option<JoinHandle<()>>) {
     state.persistence.loading.is_cancelled.store(true, Ordering::Relaxed);
     state.persistence.cancel();
+    state.aof.is_cancelled.store(true, Ordering::Release);
     state.persistence.ask(Wish::End);
     if let Some(thread) = thread
         && thread.join().is_err()
@@ -43,24 +60,69 @@ pub(crate) fn end(state: &State, thread: Option<JoinHandle<()>>) {
     }
 }
 
-/// Loads the snapshot that is there on a thread of its own, until it is loaded or the server is to stop.
+/// Loads the data that is there on a thread of its own, until it is loaded or the server is to stop.
 pub(crate) async fn load(
     saver: &Saver,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), StartError> {
     let (sender, receiver) = oneshot::channel();
     let own = saver.clone();
-    let work = move || drop(sender.send(own.load().map(drop)));
+    let work = move || drop(sender.send(own.load()));
     std::thread::Builder::new().name("loader".to_owned()).spawn(work)?;
+    let cancelled = || Err(LoadError::Aof(RecoverError::Cancelled));
     let loaded = tokio::select! {
-        loaded = receiver => loaded.unwrap_or(Err(LoadError::Cancelled)),
-        _ = stopping.wait_for(|stopping| *stopping) => Err(LoadError::Cancelled),
+        loaded = receiver => loaded.unwrap_or_else(|_| cancelled()),
+        _ = stopping.wait_for(|stopping| *stopping) => cancelled(),
     };
     loaded.map_err(|error| {
-        let path = saver.path().to_string_lossy().into_owned();
-        tracing::error!(%error, path, "the snapshot could not be loaded");
-        StartError::Load { path, error }
+        tracing::error!(%error, "the data could not be loaded");
+        StartError::Load(error)
     })
+}
+
+/// Leaves the wish for a new base of the append-only file, unless there is one.
+pub(crate) fn rewrite(state: &State) {
+    if state.aof.begin_rewriting() {
+        state.persistence.ask(Wish::Rewrite(None));
+    }
+}
+
+/// After a failure a new base is tried so often, in milliseconds.
+const REPAIR_MS: u64 = 2_000;
+
+/// Rewrites in a row that may fail before the next one is put off, and for how long at most, in minutes.
+const FAILURES: u64 = 3;
+const DELAY_MAX: u64 = 60;
+
+/// Starts a rewrite of the append-only file if it has grown enough, or is of no use.
+pub(crate) fn rewrite_if_due(state: &State) {
+    let aof = &state.aof;
+    let is_loading = state.rules.load(Ordering::Relaxed) & rule::LOADING != 0;
+    if is_loading || aof.is_rewriting() || !aof.is_enabled.load(Ordering::Relaxed) {
+        return;
+    }
+    let since_ms = state.clock.now().saturating_sub(aof.tried_ms.load(Ordering::Relaxed));
+    if aof.needs_base.load(Ordering::Relaxed) {
+        if since_ms >= REPAIR_MS {
+            rewrite(state);
+        }
+        return;
+    }
+    let config = state.config.load();
+    let (bytes, base) =
+        (aof.bytes.load(Ordering::Relaxed), aof.base_bytes.load(Ordering::Relaxed).max(1));
+    let percentage = config.integer(const { id("auto-aof-rewrite-percentage") }).unsigned_abs();
+    let is_large = bytes >= config.memory(const { id("auto-aof-rewrite-min-size") });
+    let growth = bytes.saturating_sub(base).saturating_mul(100) / base;
+    let failures = aof.failed_rewrites.load(Ordering::Relaxed);
+    let delay = match failures.checked_sub(FAILURES) {
+        None => 0,
+        Some(more) => (1 << more.min(6)).min(DELAY_MAX),
+    };
+    if percentage > 0 && is_large && growth >= percentage && since_ms >= delay * 60_000 {
+        tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
+        rewrite(state);
+    }
 }
 
 /// Starts a snapshot if a `save` rule says so.
@@ -183,8 +245,16 @@ async fn may_end(state: &State) -> bool {
     state.persistence.is_ending.swap(false, Ordering::AcqRel)
 }
 
-/// What a server without snapshots and one with them say of themselves.
+/// What a server says of itself: what a crash loses.
 pub fn promise(config: &Config) -> String {
+    if config.bool(const { id("appendonly") }) {
+        let loses = match config.choice(const { id("appendfsync") }) {
+            "always" => "a crash loses nothing that was acknowledged",
+            "no" => "a power cut loses what the system had not written yet",
+            _ => "a power cut loses up to a second",
+        };
+        return format!("append-only file: {loses}");
+    }
     let rules = config.save_rules();
     if rules.is_empty() {
         return "no snapshots: data ends with the process".to_owned();

@@ -9,6 +9,7 @@ use russet_dispatch::persistence::Wish;
 use russet_dispatch::request::Request;
 use russet_dispatch::state::Thread;
 use russet_dispatch::{Error, State};
+use russet_persist::aof::Log;
 use russet_persist::vfs::Vfs;
 use russet_resp::{Output, Protocol, Writer};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -27,15 +28,17 @@ pub(crate) type Answer = Result<(), String>;
 pub(crate) struct Shell {
     requests: mpsc::Sender<(Request, oneshot::Sender<Answer>)>,
     stop: watch::Sender<bool>,
+    /// The append-only file.
+    pub(crate) log: Arc<Log>,
 }
 
 /// The shell's end.
 pub(crate) type Requests = mpsc::Receiver<(Request, oneshot::Sender<Answer>)>;
 
 impl Shell {
-    pub(crate) fn new() -> (Self, Requests) {
+    pub(crate) fn new(log: Arc<Log>) -> (Self, Requests) {
         let (requests, receiver) = mpsc::channel(64);
-        (Self { requests, stop: watch::channel(false).0 }, receiver)
+        (Self { requests, stop: watch::channel(false).0, log }, receiver)
     }
 
     /// Turns true when the server stops.
@@ -75,7 +78,7 @@ pub(crate) struct Means {
     pub(crate) state: &'static State,
     pub(crate) shell: Shell,
     vfs: Arc<dyn Vfs>,
-    doors: Mutex<Doors>,
+    pub(crate) doors: Mutex<Doors>,
     thread: Thread,
 }
 
@@ -139,7 +142,7 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
         Request::RewriteConfig { force } => {
             Some(rewrite_config(means.state, means.vfs.as_ref(), force))
         }
-        Request::Reconfigure(change) => Some(reconfigure(means.state, &means.doors, &change).await),
+        Request::Reconfigure(change) => Some(reconfigure(means, &change).await),
         // A shutdown that succeeds has no answer: the connection just ends.
         Request::Shutdown(how) => saving::shut_down(means, how).await.err().map(Err),
         Request::Save => {
@@ -150,6 +153,11 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             let reloaded = saving::wish(means.state, |answer| Wish::Reload(how, answer)).await;
             Some(reloaded.map_err(|_| Error::ReloadFailed.text().into_owned()))
         }
+        Request::LoadAof => {
+            let loaded = saving::wish(means.state, Wish::LoadAof).await;
+            Some(loaded.map_err(|_| Error::LoadAofFailed.text().into_owned()))
+        }
+        Request::AwaitDisk(_) => unreachable!("the connection waits for that by itself"),
     }
 }
 

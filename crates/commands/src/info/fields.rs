@@ -129,34 +129,44 @@ pub(super) const PERSISTENCE: &[Field] = &[
     ("rdb_changes_since_last_save", |f| {
         f.state.persistence.changes_unsaved(f.state.stats.changes()).to_string()
     }),
-    ("rdb_bgsave_in_progress", |f| u8::from(f.state.persistence.is_saving()).to_string()),
+    ("rdb_bgsave_in_progress", |f| flag(f.state.persistence.is_saving())),
     ("rdb_last_save_time", |f| count(&f.state.persistence.saved_s)),
-    ("rdb_last_bgsave_status", |f| {
-        let is_ok = f.state.persistence.is_ok.load(Ordering::Relaxed);
-        (if is_ok { "ok" } else { "err" }).to_owned()
-    }),
+    ("rdb_last_bgsave_status", |f| status(f.state.persistence.is_ok.load(Ordering::Relaxed))),
     ("rdb_last_bgsave_time_sec", |f| {
         f.state.persistence.took_s.load(Ordering::Relaxed).to_string()
     }),
-    ("rdb_current_bgsave_time_sec", |f| {
-        match f.state.persistence.began_ms.load(Ordering::Relaxed) {
-            0 => "-1".to_owned(),
-            began => (f.now.saturating_sub(began) / 1000).to_string(),
-        }
-    }),
+    ("rdb_current_bgsave_time_sec", |f| since(f, &f.state.persistence.began_ms)),
     ("rdb_saves", |f| count(&f.state.persistence.saves)),
     ("rdb_last_cow_size", |_| "0".to_owned()),
     ("rdb_last_load_keys_expired", |f| count(&f.state.persistence.loading.expired)),
     ("rdb_last_load_keys_loaded", |f| count(&f.state.persistence.loading.keys)),
     ("rdb_last_stop_usec", |f| count(&f.state.persistence.stopped_us)),
-    ("aof_enabled", |_| "0".to_owned()),
-    ("aof_rewrite_in_progress", |_| "0".to_owned()),
-    ("aof_rewrite_scheduled", |_| "0".to_owned()),
-    ("aof_last_rewrite_time_sec", |_| "-1".to_owned()),
-    ("aof_current_rewrite_time_sec", |_| "-1".to_owned()),
-    ("aof_last_bgrewrite_status", |_| "ok".to_owned()),
-    ("aof_rewrites", |_| "0".to_owned()),
-    ("aof_last_write_status", |_| "ok".to_owned()),
+    ("aof_enabled", |f| flag(f.state.aof.is_enabled.load(Ordering::Relaxed))),
+    ("aof_rewrite_in_progress", |f| {
+        flag(f.state.aof.is_rewriting() && f.state.aof.began_ms.load(Ordering::Relaxed) != 0)
+    }),
+    ("aof_rewrite_scheduled", |f| {
+        flag(f.state.aof.is_rewriting() && f.state.aof.began_ms.load(Ordering::Relaxed) == 0)
+    }),
+    ("aof_last_rewrite_time_sec", |f| f.state.aof.took_s.load(Ordering::Relaxed).to_string()),
+    ("aof_current_rewrite_time_sec", |f| since(f, &f.state.aof.began_ms)),
+    ("aof_last_bgrewrite_status", |f| status(f.state.aof.is_rewrite_ok.load(Ordering::Relaxed))),
+    ("aof_rewrites", |f| count(&f.state.aof.rewrites)),
+    ("aof_rewrites_consecutive_failures", |f| count(&f.state.aof.failed_rewrites)),
+    ("aof_last_write_status", |f| status(f.state.aof.is_ok())),
+    ("aof_last_cow_size", |_| "0".to_owned()),
+];
+
+/// While there is an append-only file, how large it is and what is still to be done.
+pub(super) const AOF: &[Field] = &[
+    ("aof_current_size", |f| count(&f.state.aof.bytes)),
+    ("aof_base_size", |f| count(&f.state.aof.base_bytes)),
+    ("aof_pending_rewrite", |_| "0".to_owned()),
+    ("aof_buffer_length", |f| {
+        f.state.journal.end().saturating_sub(f.state.aof.written()).to_string()
+    }),
+    ("aof_pending_bio_fsync", |f| flag(f.state.aof.synced() < f.state.aof.written())),
+    ("aof_delayed_fsync", |f| count(&f.state.aof.delayed)),
 ];
 
 /// While data is being loaded, how far that has come.
@@ -286,6 +296,22 @@ fn count(of: &AtomicU64) -> String {
 }
 
 /// A figure of the snapshot under way, or zero.
+fn flag(is_so: bool) -> String {
+    u8::from(is_so).to_string()
+}
+
+fn status(is_ok: bool) -> String {
+    (if is_ok { "ok" } else { "err" }).to_owned()
+}
+
+/// For how many seconds something has been under way that began at a time; -1 if nothing is.
+fn since(facts: &Facts, began_ms: &AtomicU64) -> String {
+    match began_ms.load(Ordering::Relaxed) {
+        0 => "-1".to_owned(),
+        began => (facts.now.saturating_sub(began) / 1000).to_string(),
+    }
+}
+
 fn saving(facts: &Facts, figure: &AtomicU64) -> u64 {
     if facts.state.persistence.is_saving() { figure.load(Ordering::Relaxed) } else { 0 }
 }

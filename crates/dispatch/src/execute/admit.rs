@@ -58,8 +58,10 @@ pub(super) fn check(
     }
     let writes =
         |flags| may(session, row, flags) && !only_reads(state, session, row, (input, spans));
-    if rules & rule::UNSAVED != 0 && writes(Flag::Write.bit() | Flag::TellsHealth.bit()) {
-        return Err(Error::Unsaved);
+    if let Some(error) = state.refuses_writes(rules)
+        && writes(Flag::Write.bit() | Flag::TellsHealth.bit())
+    {
+        return Err(error);
     }
     if is_paused(state, session, rules, writes) {
         return Ok(Verdict::Pause);
@@ -80,9 +82,9 @@ const fn touches_data(row: &Row) -> bool {
 }
 
 /// Whether this command has to wait: since CLIENT PAUSE holds all back, or those that may change something, also through EXEC, or since a
-/// snapshot has to catch up with those. Who monitors goes on.
+/// snapshot or the append-only file has to catch up with those. Who monitors goes on.
 fn is_paused(state: &State, session: &Session, rules: u32, writes: impl Fn(u32) -> bool) -> bool {
-    if rules & rule::PRESSED != 0 && writes(Flag::Write.bit()) {
+    if rules & (rule::PRESSED | rule::LAGGING) != 0 && writes(Flag::Write.bit()) {
         return true;
     }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
 use russet_dispatch::execute::Walk;
+use russet_dispatch::request::AwaitDisk;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Error, Executor, Halt, State};
 use russet_resp::{Output, Protocol, Writer};
 
 use super::TURN_MAX;
 use crate::runtime::IoThread;
+use crate::tasks::Shell;
 
 /// What a connection waits for before its next request.
 pub(super) enum Waiting {
@@ -143,6 +145,38 @@ pub(super) async fn pause_over(state: &'static State, client: Arc<Client>) -> Do
     client.paused.store(false, Ordering::Release);
     Done::Again
 }
+
+/// Waits until the disk has what a client has written, or for as long as it wants to wait.
+pub(super) async fn on_disk(state: &'static State, shell: Shell, what: AwaitDisk) -> Done {
+    let is_there = || state.aof.has(what.lsn) || !what.is_local;
+    let is_off = || what.is_local && !state.aof.is_enabled.load(Ordering::Relaxed);
+    let wanted = async {
+        while !(is_off() || is_there() && what.replicas == 0) {
+            shell.log.push();
+            tokio::time::sleep(DISK_LOOK).await;
+        }
+    };
+    if what.timeout_ms == 0 {
+        wanted.await;
+    } else {
+        let time = Duration::from_millis(what.timeout_ms);
+        // That the time is up is an answer, too.
+        drop(tokio::time::timeout(time, wanted).await);
+    }
+    let mut out = Output::default();
+    let mut reply = Writer { out: &mut out, protocol: Protocol::Resp2 };
+    if is_off() {
+        reply.error(&Error::NoLocalAof.text());
+        return Done::Refused(out);
+    }
+    reply.array(2);
+    reply.integer(i64::from(state.aof.has(what.lsn)));
+    reply.integer(0);
+    Done::Reply(out)
+}
+
+/// How often WAITAOF looks.
+const DISK_LOOK: Duration = Duration::from_millis(1);
 
 /// Runs a walk in slices of a millisecond.
 pub(super) async fn walk_through(

@@ -1,0 +1,322 @@
+//! How far the append-only file has come, and whose replies wait for it.
+//!
+//! A reply shows what it shows: also a read shows somebody's write. So while somebody follows the journal every reply carries the
+//! journal's position behind what it shows, and leaves when the file has come so far: to the disk under `appendfsync always`, to the
+//! system otherwise, so that a killed process loses nothing. Replies of all connections wait for the same write and the same sync.
+//!
+//! When the disk fails under `always`, what had been done and not synced is in doubt until a new base is on the disk: replies that
+//! would show it never leave, and whoever asks for it is refused ([`Aof::is_in_doubt`]).
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::task::Waker;
+
+use parking_lot::Mutex;
+use russet_journal::Lsn;
+
+/// What replies wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Awaited {
+    /// For nothing.
+    Nothing,
+    /// Until the system has what they show.
+    Write,
+    /// Until the disk has it.
+    Sync,
+}
+
+/// Whether a reply may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It may.
+    Now,
+    /// It may when the file has come so far.
+    Later,
+    /// Nobody knows whether what it shows is on the disk.
+    Never,
+}
+
+/// The append-only file as commands and connections see it.
+#[derive(Debug)]
+pub struct Aof {
+    awaited: AtomicU8,
+    written: AtomicU64,
+    synced: AtomicU64,
+    /// What is in doubt lies behind `synced` and not behind this.
+    doubted: AtomicU64,
+    /// Whoever waits, once for each thread.
+    waiting: Mutex<Vec<(Lsn, Waker)>>,
+    /// Why the last write or sync failed; empty if it did not.
+    failure: Mutex<String>,
+    /// `appendonly`.
+    pub is_enabled: AtomicBool,
+    /// Whether it is of no use until a new base is on the disk.
+    pub needs_base: AtomicBool,
+    is_rewriting: AtomicBool,
+    /// The rewrite under way is to be given up.
+    pub is_cancelled: AtomicBool,
+    /// Whether the last rewrite succeeded.
+    pub is_rewrite_ok: AtomicBool,
+    /// Rewrites that succeeded.
+    pub rewrites: AtomicU64,
+    /// Rewrites in a row that failed.
+    pub failed_rewrites: AtomicU64,
+    /// When a rewrite was tried last, in milliseconds since 1970.
+    pub tried_ms: AtomicU64,
+    /// How many seconds the last one took, or -1.
+    pub took_s: AtomicI64,
+    /// When the one under way began, in milliseconds since 1970, or 0.
+    pub began_ms: AtomicU64,
+    /// Bytes of all files.
+    pub bytes: AtomicU64,
+    /// Bytes of all files right after the last rewrite.
+    pub base_bytes: AtomicU64,
+    /// Syncs that took longer than the time between two.
+    pub delayed: AtomicU64,
+}
+
+impl Default for Aof {
+    fn default() -> Self {
+        Self {
+            awaited: AtomicU8::new(Awaited::Nothing as u8),
+            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            failure: Mutex::default(),
+            is_enabled: AtomicBool::new(false),
+            needs_base: AtomicBool::new(false),
+            is_rewriting: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
+            is_rewrite_ok: AtomicBool::new(true),
+            rewrites: AtomicU64::new(0),
+            failed_rewrites: AtomicU64::new(0),
+            tried_ms: AtomicU64::new(0),
+            took_s: AtomicI64::new(-1),
+            began_ms: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            base_bytes: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Aof {
+    /// Whether a reply that shows everything up to `stamp` may leave.
+    #[inline]
+    pub fn judge(&self, stamp: Lsn) -> Leave {
+        match self.awaited() {
+            Awaited::Nothing => Leave::Now,
+            Awaited::Write if stamp <= self.written() => Leave::Now,
+            Awaited::Sync if stamp <= self.synced() => Leave::Now,
+            _ => self.judge_unsynced(stamp),
+        }
+    }
+
+    #[cold]
+    fn judge_unsynced(&self, stamp: Lsn) -> Leave {
+        match self.doubted.load(Ordering::Acquire) {
+            0 => Leave::Later,
+            doubted if stamp <= doubted => Leave::Never,
+            // What came later is no answer to a write: those are refused.
+            _ => Leave::Now,
+        }
+    }
+
+    /// Whether nobody knows if the disk has everything up to `stamp`.
+    pub fn is_in_doubt(&self, stamp: Lsn) -> bool {
+        self.awaited() == Awaited::Sync && self.judge(stamp) == Leave::Never
+    }
+
+    /// Wakes when a reply may leave, or never will; `false` if that is so already. A waker that waits already does not wait longer.
+    pub fn wait(&self, stamp: Lsn, waker: &Waker) -> bool {
+        let mut waiting = self.waiting.lock();
+        if self.judge(stamp) != Leave::Later {
+            return false;
+        }
+        match waiting.iter_mut().find(|(_, known)| known.will_wake(waker)) {
+            Some((known, _)) => *known = stamp.min(*known),
+            None => waiting.push((stamp, waker.clone())),
+        }
+        true
+    }
+
+    fn wake(&self) {
+        let mut waiting = self.waiting.lock();
+        let mut woken = Vec::new();
+        waiting.retain(|(stamp, waker)| {
+            let stays = self.judge(*stamp) == Leave::Later;
+            if !stays {
+                woken.push(waker.clone());
+            }
+            stays
+        });
+        drop(waiting);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Everything up to a position has been written.
+    pub fn wrote(&self, lsn: Lsn) {
+        self.written.fetch_max(lsn, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Everything up to a position is on the disk.
+    pub fn has_synced(&self, lsn: Lsn) {
+        self.written.fetch_max(lsn, Ordering::AcqRel);
+        self.synced.fetch_max(lsn, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// How far it has been written.
+    pub fn written(&self) -> Lsn {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// How far it is on the disk.
+    pub fn synced(&self) -> Lsn {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk has everything up to a position, before the first base of this process included.
+    pub fn has(&self, lsn: Lsn) -> bool {
+        self.is_enabled.load(Ordering::Relaxed)
+            && !self.needs_base.load(Ordering::Relaxed)
+            && self.synced() >= lsn
+    }
+
+    /// What replies wait for.
+    #[inline]
+    pub fn awaited(&self) -> Awaited {
+        match self.awaited.load(Ordering::Acquire) {
+            0 => Awaited::Nothing,
+            1 => Awaited::Write,
+            _ => Awaited::Sync,
+        }
+    }
+
+    /// Says what replies wait for from now on.
+    pub fn set_awaited(&self, awaited: Awaited) {
+        if self.awaited.swap(awaited as u8, Ordering::AcqRel) != awaited as u8 {
+            self.wake();
+        }
+    }
+
+    /// The disk has failed. What was done up to `end` and is not synced is in doubt; replies that wait for less than the disk leave.
+    pub fn doubt(&self, end: Lsn) {
+        if self.awaited() == Awaited::Sync {
+            self.doubted.store(end, Ordering::Release);
+        } else {
+            self.awaited.store(Awaited::Nothing as u8, Ordering::Release);
+        }
+        self.wake();
+    }
+
+    /// A new base is on the disk: nothing is in doubt any more.
+    pub fn trust(&self) {
+        self.doubted.store(0, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the last write and sync succeeded.
+    pub fn is_ok(&self) -> bool {
+        self.failure.lock().is_empty()
+    }
+
+    /// Why the last write or sync failed; empty if it did not.
+    pub fn failure(&self) -> String {
+        self.failure.lock().clone()
+    }
+
+    /// Says why a write or a sync has failed, or, with nothing, that they succeed again.
+    pub fn set_failure(&self, text: &str) {
+        text.clone_into(&mut self.failure.lock());
+    }
+
+    /// Says that a rewrite is wished; `false` if one is under way.
+    pub fn begin_rewriting(&self) -> bool {
+        let begins = !self.is_rewriting.swap(true, Ordering::AcqRel);
+        if begins {
+            self.is_cancelled.store(false, Ordering::Release);
+        }
+        begins
+    }
+
+    /// Whether a rewrite is under way or about to be.
+    pub fn is_rewriting(&self) -> bool {
+        self.is_rewriting.load(Ordering::Acquire)
+    }
+
+    /// The rewrite is over.
+    pub fn end_rewriting(&self) {
+        self.began_ms.store(0, Ordering::Relaxed);
+        self.is_rewriting.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counting() -> (Arc<Count>, Waker) {
+        let count = Arc::<Count>::default();
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn a_reply_leaves_when_the_file_has_what_it_shows() {
+        let (aof, (count, waker)) = (Aof::default(), counting());
+        let woken = || count.0.load(Ordering::Relaxed);
+        assert!(aof.judge(7) == Leave::Now && !aof.wait(7, &waker), "nobody waits for no file");
+        aof.set_awaited(Awaited::Sync);
+        assert!(aof.judge(7) == Leave::Later && aof.wait(9, &waker) && aof.wait(7, &waker));
+        aof.wrote(9);
+        assert_eq!((aof.judge(7), woken()), (Leave::Later, 0), "always waits for the disk");
+        aof.has_synced(6);
+        assert_eq!(woken(), 0);
+        aof.has_synced(7);
+        assert_eq!(woken(), 1, "a waker that waits twice is woken for the first of both");
+        assert!(aof.judge(7) == Leave::Now && aof.judge(8) == Leave::Later);
+        aof.set_awaited(Awaited::Write);
+        assert!(aof.judge(9) == Leave::Now && aof.wait(10, &waker));
+        aof.set_awaited(Awaited::Nothing);
+        assert_eq!(woken(), 2);
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_shown_to_nobody_until_a_new_base_is_there() {
+        let (aof, (count, waker)) = (Aof::default(), counting());
+        aof.set_awaited(Awaited::Sync);
+        aof.has_synced(5);
+        assert!(aof.wait(8, &waker));
+        aof.doubt(9);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!([5, 6, 9, 10].map(|lsn| aof.is_in_doubt(lsn)), [false, true, true, false]);
+        assert_eq!((aof.judge(8), aof.judge(10)), (Leave::Never, Leave::Now));
+        aof.has_synced(12);
+        aof.trust();
+        assert_eq!((aof.judge(8), aof.judge(13)), (Leave::Now, Leave::Later));
+    }
+
+    #[test]
+    fn replies_that_wait_for_the_system_alone_leave_when_it_fails() {
+        let (aof, (count, waker)) = (Aof::default(), counting());
+        aof.set_awaited(Awaited::Write);
+        assert!(aof.wait(8, &waker));
+        aof.doubt(9);
+        assert_eq!((count.0.load(Ordering::Relaxed), aof.judge(8)), (1, Leave::Now));
+    }
+}

@@ -1,0 +1,361 @@
+//! The start: the manifest, the base, and what came after it.
+//!
+//! | what is there | what is done |
+//! |---|---|
+//! | a manifest | its files are read in their order; the last one that says anything may be torn, and is cut |
+//! | one file of a server before Redis 7 | it becomes the base |
+//! | a snapshot | it is read, and a base is written of it |
+//! | nothing | an empty base is written |
+//!
+//! What is cut off is kept beside the file. Everything is on the disk before anybody is served.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use russet_config::id;
+use russet_dispatch::replay::Replay;
+
+use super::manifest::{Manifest, ManifestError, Part};
+use super::reader::{LogError, LogReader};
+use super::tail::{Increment, Tail};
+use super::{Log, Place, length};
+use crate::load::{LoadError, Manner, exists, load};
+use crate::snapshot::SaveError;
+use crate::vfs::{Vfs, directory_of};
+
+/// Why the log that is there was not loaded. Its files are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The system refused something.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// About which file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The manifest makes no sense.
+    #[error("{}: {error}", path.display())]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: ManifestError,
+    },
+    /// A base cannot be loaded.
+    #[error("{}: {error}", path.display())]
+    Base {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: LoadError,
+    },
+    /// A log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A file ends in the middle of something, and `aof-load-truncated` is off.
+    #[error("{}: it ends in the middle of something; aof-load-truncated yes would cut it to its first {whole} bytes", path.display())]
+    Truncated {
+        /// Which.
+        path: PathBuf,
+        /// Bytes that are whole.
+        whole: u64,
+    },
+    /// The first base cannot be written.
+    #[error("the first base could not be written: {0}")]
+    Begin(#[from] SaveError),
+    /// The server ends.
+    #[error("it was given up")]
+    Cancelled,
+}
+
+/// Puts the path to an error.
+fn of(path: &Path) -> impl FnOnce(io::Error) -> RecoverError + '_ {
+    move |error| RecoverError::Io { path: path.to_owned(), error }
+}
+
+impl Log {
+    /// Loads what is there, and goes on behind it; `snapshot` is where a snapshot would be. Nobody is served yet.
+    pub(crate) fn recover(&self, snapshot: &Path) -> Result<(), RecoverError> {
+        let place = Place::new(self.state);
+        self.upgrade(&place)?;
+        match self.find(&place)? {
+            Some(manifest) => {
+                self.load(&place, &manifest)?;
+                self.resume(&place, manifest)
+            }
+            None => {
+                if exists(&self.vfs, snapshot).map_err(of(snapshot))? {
+                    let manner = Manner::default();
+                    load(self.state, self.vfs.as_ref(), snapshot, manner)
+                        .map_err(|error| RecoverError::Base { path: snapshot.to_owned(), error })?;
+                    tracing::info!("there is no append-only file: the snapshot was loaded");
+                }
+                self.enable();
+                self.rewrite()?;
+                Ok(())
+            }
+        }
+    }
+
+    /// DEBUG LOADAOF: reads all files again, into shards that are empty. The caller keeps everybody away.
+    pub(crate) fn load_again(&self) -> Result<(), RecoverError> {
+        let place = Place::new(self.state);
+        let manifest = self.files.lock().manifest.clone();
+        self.load(&place, &manifest)
+    }
+
+    /// The manifest of the log that is there, if one is.
+    pub(super) fn find(&self, place: &Place) -> Result<Option<Manifest>, RecoverError> {
+        let path = place.manifest();
+        let text = match self.vfs.read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(RecoverError::Io { path, error }),
+        };
+        match Manifest::parse(&String::from_utf8_lossy(&text)) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(error) => Err(RecoverError::Manifest { path, error }),
+        }
+    }
+
+    /// The file of a server before Redis 7 becomes the base of a log: first the manifest says so, then it is moved.
+    fn upgrade(&self, place: &Place) -> Result<(), RecoverError> {
+        let (former, base) = (place.former(), place.former_base());
+        if !exists(&self.vfs, &former).map_err(of(&former))? {
+            return Ok(());
+        }
+        let upgraded = Manifest { base: Some(base.clone()), ..Manifest::default() };
+        match self.find(place)? {
+            None => {
+                self.vfs.create_directory(place.directory()).map_err(of(place.directory()))?;
+                let manifest = place.manifest();
+                self.vfs.replace(&manifest, upgraded.text().as_bytes()).map_err(of(&manifest))?;
+            }
+            Some(manifest) if manifest == upgraded => {}
+            // A file of this name that has nothing to do with the log.
+            Some(_) => return Ok(()),
+        }
+        tracing::info!("the former append-only file becomes the base of a new one");
+        let moved = self.vfs.rename(&former, &place.file(&base)).and_then(|()| {
+            self.vfs.sync_directory(place.directory())?;
+            self.vfs.sync_directory(directory_of(&former))
+        });
+        moved.map_err(of(&former))
+    }
+
+    /// Reads all files of a manifest.
+    fn load(&self, place: &Place, manifest: &Manifest) -> Result<(), RecoverError> {
+        let began = Instant::now();
+        let loading = &self.state.persistence.loading;
+        let mut total = 0;
+        for part in manifest.base.iter().chain(&manifest.increments) {
+            let path = place.file(part);
+            total += length(self.vfs.as_ref(), &path).map_err(of(&path))?;
+        }
+        loading.begin(self.state.clock.now(), total);
+        let mut done = 0;
+        if let Some(base) = &manifest.base {
+            done = self.load_base(place, manifest, base)?;
+            loading.total_bytes.store(total, Ordering::Relaxed);
+        }
+        for (nth, part) in manifest.increments.iter().enumerate() {
+            let later = &manifest.increments[nth + 1..];
+            done += self.replay(place, part, 0, later, done)?;
+        }
+        // What was done again is no change.
+        let changes = self.state.stats.changes();
+        self.state.persistence.changes_saved.store(changes, Ordering::Relaxed);
+        tracing::info!(
+            "DB loaded from append only file: {:.3} seconds",
+            began.elapsed().as_secs_f64()
+        );
+        Ok(())
+    }
+
+    /// A snapshot, commands, or, as servers before Redis 7 wrote it, a snapshot with commands behind it. Answers its bytes.
+    fn load_base(
+        &self,
+        place: &Place,
+        manifest: &Manifest,
+        base: &Part,
+    ) -> Result<u64, RecoverError> {
+        let path = place.file(base);
+        let mut from = 0;
+        if is_snapshot(self.vfs.as_ref(), &path).map_err(of(&path))? {
+            // What has ended since is still there for the commands that follow.
+            let manner = Manner { keeps_expired: true, ..Manner::default() };
+            let loaded = load(self.state, self.vfs.as_ref(), &path, manner);
+            let fail = |error| match error {
+                LoadError::Cancelled => RecoverError::Cancelled,
+                error => RecoverError::Base { path: path.clone(), error },
+            };
+            from = loaded.map_err(fail)?.end;
+        }
+        if from < length(self.vfs.as_ref(), &path).map_err(of(&path))? {
+            return self.replay(place, base, from, &manifest.increments, 0);
+        }
+        Ok(from)
+    }
+
+    /// Does again what a file says from a position on; `later` are those that come after it. Answers how many bytes it has.
+    fn replay(
+        &self,
+        place: &Place,
+        part: &Part,
+        from: u64,
+        later: &[Part],
+        done: u64,
+    ) -> Result<u64, RecoverError> {
+        let path = place.file(part);
+        let mut reader = LogReader::open(self.vfs.as_ref(), &path, from)?;
+        let mut replay = Replay::new(self.state);
+        let loading = &self.state.persistence.loading;
+        let read = reader.each(
+            |input, spans| replay.run(input, spans).map_err(|error| error.to_string()),
+            |offset| {
+                loading.loaded_bytes.store(done + offset, Ordering::Relaxed);
+                !loading.is_cancelled.load(Ordering::Relaxed)
+            },
+        );
+        if loading.is_cancelled.load(Ordering::Relaxed) {
+            return Err(RecoverError::Cancelled);
+        }
+        match read {
+            Ok(len) => Ok(len),
+            Err(LogError::Torn { path, whole }) if self.are_empty(place, later)? => {
+                if !self.state.config.load().bool(const { id("aof-load-truncated") }) {
+                    return Err(RecoverError::Truncated { path, whole });
+                }
+                cut(self.vfs.as_ref(), &path, whole).map_err(of(&path))?;
+                Ok(whole)
+            }
+            Err(LogError::Damaged { path, whole, .. })
+                if self.may_cut(&path, whole) && self.are_empty(place, later)? =>
+            {
+                cut(self.vfs.as_ref(), &path, whole).map_err(of(&path))?;
+                Ok(whole)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether what is damaged is no more than `aof-load-corrupt-tail-max-size` gives up.
+    fn may_cut(&self, path: &Path, whole: u64) -> bool {
+        let max = self.state.config.load().memory(const { id("aof-load-corrupt-tail-max-size") });
+        let len = length(self.vfs.as_ref(), path).unwrap_or(u64::MAX);
+        max > 0 && len.saturating_sub(whole) <= max
+    }
+
+    /// Whether files say nothing.
+    fn are_empty(&self, place: &Place, parts: &[Part]) -> Result<bool, RecoverError> {
+        for part in parts {
+            let mut reader = LogReader::open(self.vfs.as_ref(), &place.file(part), 0)?;
+            let mut commands = 0;
+            let read = reader.each(
+                |_, _| {
+                    commands += 1;
+                    Ok(())
+                },
+                |_| false,
+            );
+            if read.is_err() || commands > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on behind the last increment. What a crash has left lying around is removed.
+    fn resume(&self, place: &Place, manifest: Manifest) -> Result<(), RecoverError> {
+        let mut files = self.files.lock();
+        files.manifest = manifest;
+        let (vfs, style) = (self.vfs.as_ref(), self.style());
+        let (part, increment) = match files.manifest.increments.last().cloned() {
+            Some(part) => {
+                let path = place.file(&part);
+                let len = length(vfs, &path).map_err(of(&path))?;
+                (part, Increment::resume(vfs, &path, len, style).map_err(of(&path))?)
+            }
+            None => {
+                let part = place.next_increment(&files.manifest);
+                let path = place.file(&part);
+                let increment = Increment::create(vfs, &path, style).map_err(of(&path))?;
+                vfs.sync_directory(place.directory()).map_err(of(&path))?;
+                files.manifest.increments.push(part.clone());
+                let path = place.manifest();
+                vfs.replace(&path, files.manifest.text().as_bytes()).map_err(of(&path))?;
+                (part, increment)
+            }
+        };
+        files.current = Some(part);
+        self.count_bytes(place, &files.manifest, true);
+        self.forget_history(place, &mut files);
+        drop(files);
+        self.remove_temporary(place);
+        let tail = Tail::new(self.state.journal.follow_all(), increment);
+        self.state.aof.has_synced(tail.position());
+        self.desk.lock().stop = Some(tail.stop());
+        *self.tail.lock() = Some(tail);
+        self.state.aof.is_enabled.store(true, Ordering::Relaxed);
+        self.settle(self.policy());
+        self.call();
+        Ok(())
+    }
+
+    /// Removes files that were to get a name and did not live to see it.
+    fn remove_temporary(&self, place: &Place) {
+        let names = self.vfs.list(place.directory()).unwrap_or_default();
+        let is_temporary = |name: &&PathBuf| name.to_string_lossy().starts_with("temp-");
+        for name in names.iter().filter(is_temporary) {
+            if let Err(error) = self.vfs.remove(&place.directory().join(name)) {
+                tracing::warn!(%error, file = %name.display(), "could not be removed");
+            }
+        }
+    }
+}
+
+/// Whether a file begins as a snapshot does.
+pub(crate) fn is_snapshot(vfs: &dyn Vfs, path: &Path) -> io::Result<bool> {
+    let mut first = [0; 6];
+    let mut file = vfs.open(path)?;
+    let mut filled = 0;
+    while filled < first.len() {
+        match file.read(&mut first[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(first.starts_with(b"REDIS") || first == *b"VALKEY")
+}
+
+/// Cuts a file to its first `whole` bytes, and keeps the others beside it.
+pub(crate) fn cut(vfs: &dyn Vfs, path: &Path, whole: u64) -> io::Result<PathBuf> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".cut-{whole}"));
+    let aside = path.with_file_name(name);
+    let mut file = vfs.open(path)?;
+    super::reader::skip(file.as_mut(), whole)?;
+    let mut kept = vfs.create(&aside)?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        kept.write_all(&buffer[..read])?;
+        bytes += read;
+    }
+    kept.sync()?;
+    vfs.sync_directory(directory_of(path))?;
+    vfs.truncate(path, whole)?;
+    tracing::warn!(
+        "{}: cut to its first {whole} bytes; the last {bytes}, which no client was told of, are in {}",
+        path.display(),
+        aside.display()
+    );
+    Ok(aside)
+}

@@ -1,0 +1,258 @@
+//! The increment that is being written.
+//!
+//! Whoever holds the tail writes for all: everything that the journal has becomes the next block. A second handle of the same file syncs,
+//! so that nobody waits for a sync who only writes.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use russet_journal::{Lsn, Reader};
+use russet_rdb::primitives::CHECKSUM;
+
+use super::block::Header;
+use crate::vfs::{Vfs, VfsFile};
+
+/// A block has about so many bytes at most, unless a single unit has more.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// How blocks are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    /// With a line before it that says how long it is, and its checksum.
+    pub(crate) with_header: bool,
+    /// With the time, in seconds since 1970, when it is another second.
+    pub(crate) now_s: Option<u64>,
+}
+
+/// A file that an increment is written to.
+#[derive(Debug)]
+pub(crate) struct Increment {
+    file: Box<dyn VfsFile>,
+    syncer: Syncer,
+    /// Its bytes.
+    len: u64,
+    /// How many of them are known to be on the disk.
+    durable: u64,
+    /// What its last line says of that.
+    sealed: u64,
+    /// Since when something waits for a sync.
+    unsynced_since: Option<Instant>,
+    /// When it was written to last.
+    written: Instant,
+    /// The second that was noted last.
+    noted_s: u64,
+}
+
+/// What syncs a file.
+pub(crate) type Syncer = Arc<Mutex<Box<dyn VfsFile>>>;
+
+impl Increment {
+    /// A new file, over an old one: on the disk but for its name.
+    pub(crate) fn create(vfs: &dyn Vfs, path: &Path, style: Style) -> io::Result<Self> {
+        drop(vfs.create(path)?);
+        Self::resume(vfs, path, 0, style)
+    }
+
+    /// A file that is there, of so many bytes.
+    pub(crate) fn resume(vfs: &dyn Vfs, path: &Path, len: u64, style: Style) -> io::Result<Self> {
+        let (file, syncer) = (vfs.append(path)?, Arc::new(Mutex::new(vfs.append(path)?)));
+        let mut increment = Self {
+            file,
+            syncer,
+            len,
+            durable: 0,
+            sealed: 0,
+            unsynced_since: None,
+            written: Instant::now(),
+            noted_s: 0,
+        };
+        increment.sync()?;
+        increment.seal(style)?;
+        increment.sync()?;
+        Ok(increment)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.len += bytes.len() as u64;
+        self.written = Instant::now();
+        self.unsynced_since.get_or_insert(self.written);
+        Ok(())
+    }
+
+    /// Writes that all before is on the disk, as far as that is known.
+    pub(super) fn seal(&mut self, style: Style) -> io::Result<()> {
+        if style.with_header {
+            self.write(Header::seal(self.durable).line().as_bytes())?;
+        }
+        self.sealed = self.len;
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.syncer.lock().sync()?;
+        self.has_synced(self.len);
+        Ok(())
+    }
+
+    fn has_synced(&mut self, len: u64) {
+        self.durable = self.durable.max(len);
+        if self.durable == self.len {
+            self.unsynced_since = None;
+        }
+    }
+
+    pub(super) fn block(
+        &mut self,
+        pieces: &[Bytes],
+        style: Style,
+        room: &mut Vec<u8>,
+    ) -> io::Result<u64> {
+        let before = self.len;
+        let note = style.now_s.filter(|now_s| *now_s != self.noted_s);
+        let note = note.map(|now_s| format!("#TS:{now_s}\r\n")).unwrap_or_default();
+        self.noted_s = style.now_s.unwrap_or(0);
+        room.clear();
+        if style.with_header {
+            let mut digest = CHECKSUM.digest();
+            digest.update(note.as_bytes());
+            pieces.iter().for_each(|piece| digest.update(piece));
+            let len = note.len() + pieces.iter().map(Bytes::len).sum::<usize>();
+            let header =
+                Header { len: len as u64, checksum: digest.finalize(), durable: self.durable };
+            room.extend_from_slice(header.line().as_bytes());
+        }
+        room.extend_from_slice(note.as_bytes());
+        for piece in pieces {
+            if piece.len() > BLOCK_BYTES {
+                // Too much to be copied.
+                self.write(room)?;
+                room.clear();
+                self.write(piece)?;
+            } else {
+                room.extend_from_slice(piece);
+            }
+        }
+        if !room.is_empty() {
+            self.write(room)?;
+        }
+        Ok(self.len - before)
+    }
+}
+
+/// What is written now, and from where.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    reader: Reader,
+    increment: Increment,
+    pieces: Vec<Bytes>,
+    room: Vec<u8>,
+}
+
+/// What a sync that begins now makes durable.
+#[derive(Debug)]
+pub(crate) struct Unsynced {
+    pub(crate) at: Lsn,
+    len: u64,
+    syncer: Syncer,
+}
+
+impl Unsynced {
+    /// Syncs; nobody needs to hold the tail for that.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.syncer.lock().sync()
+    }
+}
+
+impl Tail {
+    pub(crate) const fn new(reader: Reader, increment: Increment) -> Self {
+        Self { reader, increment, pieces: Vec::new(), room: Vec::new() }
+    }
+
+    /// The journal's position behind what has been written.
+    pub(crate) const fn position(&self) -> Lsn {
+        self.reader.position()
+    }
+
+    /// What tells it to stop.
+    pub(crate) fn stop(&self) -> russet_journal::Stop {
+        self.reader.stop()
+    }
+
+    /// Whether it stands where it was told to stop.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.reader.has_stopped()
+    }
+
+    /// Since when something waits for a sync.
+    pub(crate) const fn unsynced_since(&self) -> Option<Instant> {
+        self.increment.unsynced_since
+    }
+
+    /// Writes everything that the journal has. Answers how many bytes that made.
+    pub(crate) fn write(&mut self, style: Style) -> io::Result<u64> {
+        let mut written = 0;
+        loop {
+            let mut bytes = 0;
+            while bytes < BLOCK_BYTES {
+                let read = self.reader.read_some();
+                let read = read.map_err(|lagged| io::Error::other(lagged.to_string()))?;
+                let Some(piece) = read else { break };
+                bytes += piece.len();
+                self.pieces.push(piece);
+            }
+            if bytes == 0 {
+                return Ok(written);
+            }
+            written += self.increment.block(&self.pieces, style, &mut self.room)?;
+            self.pieces.clear();
+        }
+    }
+
+    /// Whether nothing has been written for so long.
+    pub(crate) fn is_idle(&self, time: Duration) -> bool {
+        self.increment.written.elapsed() >= time
+    }
+
+    /// What is to be synced, if anything is.
+    pub(crate) fn unsynced(&self) -> Option<Unsynced> {
+        self.unsynced_since().map(|_| Unsynced {
+            at: self.position(),
+            len: self.increment.len,
+            syncer: Arc::clone(&self.increment.syncer),
+        })
+    }
+
+    /// A sync has succeeded.
+    pub(crate) fn has_synced(&mut self, what: &Unsynced) {
+        if Arc::ptr_eq(&what.syncer, &self.increment.syncer) {
+            self.increment.has_synced(what.len);
+        }
+    }
+
+    /// Syncs all that was written, and answers the journal's position behind it.
+    pub(crate) fn sync(&mut self) -> io::Result<Lsn> {
+        self.increment.sync()?;
+        Ok(self.position())
+    }
+
+    /// Says at the end of the file that all of it is on the disk, if that is so and it does not say so yet.
+    pub(crate) fn seal(&mut self, style: Style) -> io::Result<()> {
+        let it = &mut self.increment;
+        if it.durable == it.len && it.sealed < it.len {
+            it.seal(style)?;
+            it.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in another file behind where it was told to stop.
+    pub(crate) fn go_on(&mut self, next: Increment) {
+        self.increment = next;
+        self.reader.go_on();
+    }
+}
