@@ -40,10 +40,11 @@ fn parts(directory: &Path) -> Vec<String> {
     names
 }
 
-fn await_rewritten(client: &mut Client) {
+pub(super) fn await_rewritten(client: &mut Client) {
+    // In this order: what is asked for is begun, then ended.
     until("the rewrite ends", || {
-        figure(client, "aof_rewrite_in_progress") == "0"
-            && figure(client, "aof_rewrite_scheduled") == "0"
+        figure(client, "aof_rewrite_scheduled") == "0"
+            && figure(client, "aof_rewrite_in_progress") == "0"
     });
 }
 

@@ -7,6 +7,7 @@ use russet_testkit::differential::installed;
 use russet_testkit::{Client, Process, Setup};
 
 use crate::commands::dump::fill;
+use crate::durability::aof::await_rewritten;
 use crate::durability::snapshot::LIBRARY;
 
 const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
@@ -168,9 +169,7 @@ fn fill_log(server: &Process) {
     let mut client = server.client().expect("it serves");
     fill_databases(&mut client);
     client.cmd(&["BGREWRITEAOF"]);
-    super::snapshot::until("it is rewritten", || {
-        super::snapshot::figure(&mut client, "aof_rewrite_in_progress") == "0"
-    });
+    await_rewritten(&mut client);
     for words in [
         &["SELECT", "3"][..],
         &["SET", "with-an-end", "v", "PX", "10000000"],
