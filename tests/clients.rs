@@ -66,3 +66,14 @@ fn ioredis_uses_every_family() {
 fn node_redis_works() {
     check("node-redis", &["node"], ["-e", "require('redis')"], "node_redis.js");
 }
+
+#[test]
+fn scripts_of_locks_and_limiters_work_for_eight_clients() {
+    let probe = "require('ioredis'); require('redlock'); require('rate-limiter-flexible')";
+    check("redlock, or rate-limiter-flexible,", &["node"], ["-e", probe], "limits.js");
+}
+
+#[test]
+fn bullmq_works() {
+    check("bullmq", &["node"], ["-e", "require('bullmq')"], "bullmq.js");
+}

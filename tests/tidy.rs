@@ -85,6 +85,8 @@ const UNSAFE_MODULES: &[&str] = &[
     "crates/engine/src/entry.rs",
     "crates/engine/src/lock.rs",
     "crates/engine/src/prefetch.rs",
+    "crates/scripting/src/stack.rs",
+    "crates/scripting/src/stack/call.rs",
     "crates/server/src/allocator.rs",
 ];
 

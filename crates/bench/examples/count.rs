@@ -1,17 +1,20 @@
-//! Runs one command, GET unless told otherwise, from decoded requests to written replies, for tools that count instructions:
+//! Runs one command or a workload, GET unless told otherwise, from decoded requests to written replies, for tools that count instructions:
 //!
 //! ```text
 //! valgrind --tool=callgrind target/quick/examples/count 20000
+//! valgrind --tool=callgrind target/quick/examples/count 20000 script
 //! valgrind --tool=callgrind target/quick/examples/count 20000 'SISMEMBER s m{}' 'SADD s m{}'
 //! ```
 //!
-//! The difference between two runs, divided by the difference of their batches of 16, is what sixteen commands cost. The second line is
-//! run 10,000 times before; `{}` is a number that differs.
+//! The difference between two runs, divided by the difference of their batches of 16, is what sixteen commands cost. A line behind the
+//! first is run 10,000 times before; `{}` is a number that differs.
 
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use russet_bench::request::{self, Numbers, Template};
+use russet_bench::workload;
 use russet_config::Config;
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
@@ -19,11 +22,9 @@ use russet_dispatch::{Chunk, Executor, State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output};
 
-const KEYS: u64 = 10_000;
+const KEYS: u32 = 10_000;
 const BATCH: usize = 16;
-
-/// A string of 64 bytes.
-const SET: &str = "SET key:{} vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
+const VALUE_BYTES: usize = 64;
 
 /// A clock that costs nothing and goes forward.
 fn ticks() -> u64 {
@@ -31,31 +32,28 @@ fn ticks() -> u64 {
     NOW.fetch_add(1_000, Ordering::Relaxed)
 }
 
-fn requests(lines: &[Vec<String>]) -> (Vec<u8>, Batch) {
-    let mut input = Vec::new();
-    for words in lines {
-        input.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-        for word in words {
-            input.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
-        }
-    }
-    let mut batch = Batch::default();
-    Decoder::default().decode(&mut input, &Limits::DEFAULT, lines.len(), &mut batch);
-    (input, batch)
+/// One command line over and over.
+fn only(line: &str) -> Vec<(u32, Template)> {
+    vec![(1, Template::parse(&line.replace("{}", "__rand_digits__"), VALUE_BYTES))]
 }
 
-/// The words of a line with a number in it.
-fn words(line: &str, n: u64) -> Vec<String> {
-    let number = format!("{:012}", n % KEYS);
-    line.split(' ').map(|word| word.replace("{}", &number)).collect()
+/// The next requests of a mix, decoded.
+fn requests(source: &mut request::Batch, count: usize, numbers: &mut Numbers) -> (Vec<u8>, Batch) {
+    let mut input = source.fill(count, numbers).to_vec();
+    let mut batch = Batch::default();
+    Decoder::default().decode(&mut input, &Limits::DEFAULT, count, &mut batch);
+    (input, batch)
 }
 
 fn main() {
     let arg = |nth, default: &str| std::env::args().nth(nth).unwrap_or_else(|| default.to_owned());
     let batches: usize = arg(1, "1").parse().expect("a number of batches");
-    let (line, before) = (arg(2, "GET key:{}"), arg(3, SET));
+    let (what, before) = (arg(2, "get"), arg(3, "SET key:{} __value__"));
+    let workload = workload::find(&what);
+    let mix = workload.map_or_else(|| only(&what), |workload| workload.mix(VALUE_BYTES));
     let keyspace = Keyspace::new(1024, Seed(11, 13));
-    let table = Table::leak(russet_commands::FAMILIES);
+    let families = russet_commands::FAMILIES.iter().chain(russet_scripting::FAMILIES);
+    let table = Table::leak(&families.copied().collect::<Vec<_>>());
     let state = State::new(keyspace, table, Config::new(), Identity::default(), 7, 16);
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.measure_by(ticks);
@@ -73,10 +71,15 @@ fn main() {
         executor.end_turn(started);
         out.clear();
     };
-    (0..KEYS).for_each(|n| run(&requests(&[words(&before, n)])));
-    let nth = |n: u64| words(&line, n.wrapping_mul(7_919));
-    let prepared: Vec<_> = (0..64u64)
-        .map(|batch| requests(&(0..BATCH as u64).map(|n| nth(batch * 16 + n)).collect::<Vec<_>>()))
-        .collect();
+    let steps = workload.map_or(&[][..], |workload| workload.steps);
+    let steps = steps.iter().map(|step| (step.times, step.line));
+    for (times, line) in [(KEYS, &*before)].into_iter().chain(steps) {
+        let mut source = request::Batch::new(only(line), 1);
+        let mut numbers = Numbers::in_order(KEYS);
+        (0..times).for_each(|_| run(&requests(&mut source, 1, &mut numbers)));
+    }
+    let mut source = request::Batch::new(mix, BATCH);
+    let mut numbers = Numbers::random(KEYS, 7);
+    let prepared: Vec<_> = (0..64).map(|_| requests(&mut source, BATCH, &mut numbers)).collect();
     prepared.iter().cycle().take(batches).for_each(run);
 }

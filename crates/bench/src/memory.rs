@@ -82,7 +82,7 @@ pub fn measure(results: &Results) -> io::Result<Vec<Memory>> {
     let kinds = match options.suite {
         Suite::Keys => KEYS,
         Suite::Types => TYPES,
-        Suite::Heavy | Suite::Messages => &[],
+        Suite::Heavy | Suite::Messages | Suite::Scripts => &[],
     };
     let mut measured = Vec::new();
     for Kind { stored, line, times, each, goal } in kinds {

@@ -20,6 +20,7 @@ pub fn page(results: &Results) -> String {
         Suite::Types => "the types",
         Suite::Heavy => "many elements at once",
         Suite::Messages => "messages",
+        Suite::Scripts => "scripts",
     };
     let mut text = format!("# Benchmarks: {title}\n\n");
     text.push_str(&head(results));

@@ -71,6 +71,11 @@ const SCENES: &[Scene] = &[
     Scene { name: "FLUSHALL, 1 M keys", before: &[KEYS], deed: step(1, "FLUSHALL") },
     Scene { name: "KEYS, 1 M keys", before: &[KEYS], deed: step(1, "KEYS nothing*") },
     Scene { name: "HGETALL, 1 M fields", before: &[HASH], deed: step(1, "HGETALL hash") },
+    Scene {
+        name: "a script that counts to 20 M",
+        before: &[],
+        deed: step(1, "EVAL 'for n = 1, 2e7 do end' 1 spin"),
+    },
     Scene { name: "a hash grows to 1 M", before: &[], deed: HASH },
     Scene { name: "a set grows to 1 M", before: &[], deed: SET },
     Scene { name: "a sorted set grows to 1 M", before: &[], deed: SORTED_SET },

@@ -132,8 +132,36 @@ pub const WORKLOADS: &[Workload] = &[
     ]),
     row("sort10k", &[(1, "SORT numbers")])
         .on(&[Step { is_random: true, ..step(10_000, "RPUSH numbers __rand_int__") }]),
+    row("script", &[(1, "EVALSHA 61636018f4e6b5817b89791bbed242f93fa089e3 1 num:__rand_digits__")])
+        .on(&[step(1, LOAD_INCREMENT)]),
+    row("script-limiter", &[(1, CALL_LIMITER)]).on(&[step(1, LOAD_LIMITER)]),
     row("publish100", &[(1, "PUBLISH feed __value__")]).heard_by(100),
 ];
+
+/// A script of one command.
+const LOAD_INCREMENT: &str = "SCRIPT LOAD \"return redis.call('INCR', KEYS[1])\"";
+
+/// A sliding window: so many uses of a key in so much time.
+const LOAD_LIMITER: &str = "SCRIPT LOAD \"local key, member = KEYS[1], ARGV[4]
+local now, window, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+local count = redis.call('ZCARD', key)
+local allowed = 0
+if count < limit then
+  redis.call('ZADD', key, now, member)
+  allowed = 1
+  count = count + 1
+end
+redis.call('PEXPIRE', key, window)
+local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+local reset = now + window
+if oldest[2] then
+  reset = tonumber(oldest[2]) + window
+end
+return { allowed, limit - count, reset }\"";
+
+const CALL_LIMITER: &str = "EVALSHA 3dd248c59ae9ffd8d78eb60526f9f7f24f371cbf 1 \
+    log:__rand_4__ __rand_int__ 60000000 100 use:__rand_digits__";
 
 const MSET10: &str = "MSET __rand_key__ __value__ __rand_key__ __value__ __rand_key__ __value__ \
     __rand_key__ __value__ __rand_key__ __value__ __rand_key__ __value__ __rand_key__ __value__ \
@@ -153,6 +181,8 @@ pub enum Suite {
     Heavy,
     /// Messages to many clients.
     Messages,
+    /// Scripts.
+    Scripts,
 }
 
 /// A workload at a pipeline depth, and how much CPU time a request may take, over Valkey's.
@@ -200,14 +230,14 @@ impl Suite {
                 ("sort10k", 1, 1.0),
             ],
             Self::Messages => &[("publish100", 1, 0.66), ("publish100", 16, 0.66)],
+            Self::Scripts => &[("script", 16, 0.7), ("script-limiter", 16, 0.8)],
         }
     }
 }
 
 /// How much CPU time a request of that workload may take at that pipeline depth, over Valkey's.
 pub fn goal(name: &str, pipeline: usize) -> Option<f64> {
-    let goals = [Suite::Keys, Suite::Types, Suite::Heavy, Suite::Messages].map(Suite::goals);
-    let mut goals = goals.into_iter().flatten();
+    let mut goals = Suite::value_variants().iter().flat_map(|suite| suite.goals());
     goals.find(|goal| (goal.0, goal.1) == (name, pipeline)).map(|goal| goal.2)
 }
 
@@ -249,6 +279,20 @@ mod tests {
             assert!(suite.goals().iter().all(|goal| find(goal.0).is_some()), "{suite:?}");
         }
         assert_eq!((goal("get", 16), goal("get", 17)), (Some(0.45), None));
+    }
+
+    #[test]
+    fn scripts_are_called_by_their_hash() {
+        let of =
+            |line: &str| line.trim_start_matches("SCRIPT LOAD \"").trim_end_matches('"').to_owned();
+        for name in ["script", "script-limiter"] {
+            let workload = find(name).unwrap();
+            let sha = sha1_smol::Sha1::from(of(workload.steps[0].line)).digest().to_string();
+            assert!(
+                workload.commands[0].1.starts_with(&format!("EVALSHA {sha} ")),
+                "{name}: {sha}"
+            );
+        }
     }
 
     #[test]

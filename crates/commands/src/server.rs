@@ -186,7 +186,9 @@ fn monitor(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn time(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    let now = cx.state.clock.now_us();
+    let clock = &cx.state.clock;
+    let still = cx.session.still.as_ref();
+    let now = still.map_or_else(|| clock.now_us(), |still| still.now_us(clock, cx.data.now));
     cx.reply.array(2);
     cx.reply.bulk_int((now / 1_000_000) as i64);
     cx.reply.bulk_int((now % 1_000_000) as i64);

@@ -3,6 +3,7 @@
 //! The shell owns the one real clock and tells this one; commands read a number. It never goes back: when the system's clock does, time
 //! stands still here until the system has caught up.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,5 +57,32 @@ impl Clock {
         if now_ms > self.now() {
             self.now_ms.fetch_max(now_ms, Ordering::Relaxed);
         }
+    }
+}
+
+/// The time as a unit of several commands sees it: that of its beginning, however long it takes.
+#[derive(Clone, Debug)]
+pub struct Still {
+    /// When it began, as [`Clock::ticks`] measures.
+    started: u64,
+    /// Microseconds since 1970, once somebody has asked.
+    us: Cell<Option<u64>>,
+}
+
+impl Still {
+    /// Of a unit that began at `started`, as [`Clock::ticks`] measures.
+    pub(crate) const fn at(started: u64) -> Self {
+        Self { started, us: Cell::new(None) }
+    }
+
+    /// Microseconds since 1970, the same whenever this is asked; never before `now_ms`, which commands go by. Reads the clock once.
+    pub fn now_us(&self, clock: &Clock, now_ms: u64) -> u64 {
+        if let Some(us) = self.us.get() {
+            return us;
+        }
+        let elapsed_us = clock.ticks().saturating_sub(self.started) / 1000;
+        let us = clock.now_us().saturating_sub(elapsed_us).max(now_ms * 1000);
+        self.us.set(Some(us));
+        us
     }
 }

@@ -176,6 +176,7 @@ impl Executor {
                 Ok(None) => {}
                 Ok(halt @ Some(_)) => return (at, halt),
                 Err(_) => {
+                    session.leave_unit();
                     Writer { out, protocol: session.protocol }.error(&Error::Internal.text());
                     at += 1;
                 }
@@ -299,7 +300,7 @@ impl Executor {
         }
         let halt = self.execute(state, session, row, input, spans, prepared, rules, out);
         if matches!(halt, Some(Halt::All)) {
-            let prepared = Prepared { keys: prepared.keys.and_all(), ..prepared };
+            let prepared = Prepared { keys: prepared.keys.and_all(&mut self.spots), ..prepared };
             return self.execute_again(state, session, row, input, spans, prepared, rules, out);
         }
         halt
@@ -585,7 +586,7 @@ impl Executor {
                 let guard = state.keyspace.hold_one(spot.shard, patience)?;
                 let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
                 let held = Held::from(guard);
-                if is_awaited && row.has(Flag::Write) {
+                if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
                     close_over_targets(state, held, patience)
                 } else {
                     Ok(held)

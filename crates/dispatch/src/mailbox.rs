@@ -240,6 +240,21 @@ impl Calls {
         }
     }
 
+    /// Takes over what another thread's hands have noted.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        if !std::mem::take(&mut other.is_due) {
+            return;
+        }
+        self.is_due = true;
+        self.homeless.append(&mut other.homeless);
+        for (home, wakers) in other.by_home.drain(..) {
+            match self.by_home.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &home)) {
+                Some((_, known)) => known.extend(wakers),
+                None => self.by_home.push((home, wakers)),
+            }
+        }
+    }
+
     /// Wakes all of them.
     #[inline]
     pub(crate) fn make(&mut self) {

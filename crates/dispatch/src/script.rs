@@ -9,12 +9,16 @@
 //! a bounded time. That is out of order, so two such scripts may want each other's shards; then one of them gives up and its call fails.
 //! Locks are let go only at the end, so whatever a script has seen stays as it saw it.
 
-use russet_engine::{Access, Held, Patience, Shard, Spot};
-use russet_resp::{Output, Protocol, Span, Writer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use russet_engine::number::{DIGITS_MAX, write_i64};
+use russet_engine::{Access, Held, Patience, Shard, Spot};
+use russet_resp::{Mark, Output, Protocol, Span, Writer};
+use smallvec::SmallVec;
+
 use crate::args::{Args, Spots};
+use crate::clock::Still;
 use crate::command::Flag;
 use crate::commandlog::Ran;
 use crate::context::{Context, Data};
@@ -25,6 +29,9 @@ use crate::monitor;
 use crate::session::Session;
 use crate::state::{State, Thread, rule};
 use crate::table::{Locks, Row};
+
+/// What [`Buffers`] keep for the next script.
+const KEPT_MAX: usize = 16 << 10;
 
 /// What a script may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +51,37 @@ pub enum Refused {
     Roams,
 }
 
+/// Words and reply of a call: their memory goes from script to script.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    spots: Vec<(u32, Spot)>,
+    out: Output,
+    /// The reply in one piece, where it was spliced.
+    joined: Vec<u8>,
+}
+
+impl Buffers {
+    /// Forgets the words and the reply of the last call.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.spots.clear();
+        self.out.clear();
+        self.joined.clear();
+    }
+
+    /// Forgets everything, and gives back what is large.
+    fn tidy(&mut self) {
+        self.clear();
+        self.bytes.shrink_to(KEPT_MAX);
+        self.spans.shrink_to(KEPT_MAX / size_of::<Span>());
+        self.spots.shrink_to(KEPT_MAX / size_of::<(u32, Spot)>());
+        self.joined.shrink_to(0);
+    }
+}
+
 /// A script under way.
 #[derive(Debug)]
 pub struct Script {
@@ -54,6 +92,8 @@ pub struct Script {
     state: &'static State,
     row: &'static Row,
     now: u64,
+    /// When it began, on the clock that measures.
+    started: u64,
     access: Access,
     is_touching: bool,
     rules: Rules,
@@ -71,16 +111,19 @@ pub struct Script {
     pub is_propagated: bool,
     /// Commands that have run.
     calls: u64,
-    bytes: Vec<u8>,
-    spans: Vec<Span>,
-    spots: Vec<(u32, Spot)>,
-    /// The reply of the last call.
-    pub out: Output,
+    /// How long it had run when the last of them had ended, in nanoseconds.
+    pub called_ns: u64,
+    call: Box<Buffers>,
 }
 
 impl Script {
     /// Takes over what a request of these words holds. Those who monitor see it now.
-    pub fn begin(cx: &mut Context<'_>, args: &Args<'_>, rules: Rules) -> Self {
+    pub fn begin(
+        cx: &mut Context<'_>,
+        args: &Args<'_>,
+        rules: Rules,
+        buffers: Box<Buffers>,
+    ) -> Self {
         let is_monitored = cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0;
         if is_monitored && !std::mem::replace(&mut cx.session.is_shown, true) {
             monitor::show(cx, args);
@@ -89,6 +132,9 @@ impl Script {
         session.db = cx.session.db;
         session.no_touch = cx.session.no_touch;
         session.deny_blocking = true;
+        session.is_script = true;
+        let started = cx.thread.meter.mark();
+        session.still = cx.session.still.clone().or_else(|| Some(Still::at(started)));
         cx.session.lend_reading(&mut session);
         let state_rules = cx.state.rules.load(Ordering::Relaxed);
         Self {
@@ -98,6 +144,7 @@ impl Script {
             state: cx.state,
             row: cx.row,
             now: cx.data.now,
+            started,
             access: cx.data.access,
             is_touching: cx.data.is_touching,
             rules,
@@ -109,15 +156,13 @@ impl Script {
             has_roamed: false,
             is_propagated: true,
             calls: 0,
-            bytes: Vec::new(),
-            spans: Vec::new(),
-            spots: Vec::new(),
-            out: Output::default(),
+            called_ns: 0,
+            call: buffers,
         }
     }
 
     /// Gives everything back; `thread` is the one that its commands ran with.
-    pub fn end(self, cx: &mut Context<'_>, thread: &Thread) {
+    pub fn end(&mut self, cx: &mut Context<'_>, thread: &Thread) -> Box<Buffers> {
         if self.session.db != cx.session.db {
             cx.session.select(cx.session.db);
         }
@@ -127,8 +172,19 @@ impl Script {
         cx.session.commands += self.calls;
         thread.close(cx.state, || None);
         thread.meter.is_nested.set(false);
-        cx.data.held = self.held;
-        *cx.data.unit = self.unit;
+        if self.calls > 0 {
+            self.called_ns = thread.meter.mark().saturating_sub(self.started);
+        }
+        std::mem::swap(&mut cx.data.held, &mut self.held);
+        std::mem::swap(cx.data.unit, &mut self.unit);
+        cx.thread.call_for(thread);
+        self.call.tidy();
+        std::mem::take(&mut self.call)
+    }
+
+    /// How long it has run. Reads the clock.
+    pub fn elapsed_ns(&self) -> u64 {
+        self.state.clock.ticks().saturating_sub(self.started)
     }
 
     /// What all clients share.
@@ -147,32 +203,53 @@ impl Script {
     }
 
     /// In which protocol replies are written for the script.
+    pub const fn protocol(&self) -> Protocol {
+        self.session.protocol
+    }
+
+    /// Chooses it.
     pub const fn speak(&mut self, protocol: Protocol) {
         self.session.protocol = protocol;
     }
 
-    /// Forgets the words of the last call.
+    /// Forgets words and reply of the last call.
     pub fn begin_call(&mut self) {
-        self.bytes.clear();
-        self.spans.clear();
-        self.spots.clear();
-        self.out.clear();
+        self.call.clear();
     }
 
     /// Adds a word to the call.
     pub fn push(&mut self, word: &[u8]) {
-        self.spans.push(Span { start: self.bytes.len(), len: word.len() });
-        self.bytes.extend_from_slice(word);
+        let Buffers { bytes, spans, .. } = &mut *self.call;
+        spans.push(Span { start: bytes.len(), len: word.len() });
+        bytes.extend_from_slice(word);
     }
 
-    /// How many words the call has.
-    pub const fn argc(&self) -> usize {
-        self.spans.len()
+    /// Adds a number to the call, in digits.
+    pub fn push_integer(&mut self, number: i64) {
+        self.push(write_i64(number, &mut [0; DIGITS_MAX]));
     }
 
     /// The row that the words of the call name.
     pub fn row(&self) -> Option<&'static Row> {
-        find_row(self.state, &self.bytes, &self.spans)
+        find_row(self.state, &self.call.bytes, &self.call.spans)
+    }
+
+    /// The reply of the last call, in one piece.
+    pub fn reply(&mut self) -> &[u8] {
+        let Buffers { out, joined, .. } = &mut *self.call;
+        match out.flat() {
+            Some(flat) => flat,
+            None => {
+                *joined = out.since(Mark::default());
+                joined
+            }
+        }
+    }
+
+    /// Makes an error the reply of the last call.
+    pub fn reply_error(&mut self, error: &Error) {
+        self.call.out.clear();
+        Writer { out: &mut self.call.out, protocol: self.session.protocol }.error(&error.text());
     }
 
     /// Runs the command of the words that were pushed; its reply stands in `out` then.
@@ -192,7 +269,7 @@ impl Script {
 
     fn check(&self, row: Option<&'static Row>) -> Result<(), Error> {
         let row = row.ok_or(Error::ScriptUnknownCommand)?;
-        if !row.takes(self.spans.len()) {
+        if !row.takes(self.call.spans.len()) {
             return Err(Error::ScriptArity);
         }
         let unrestricted = self.state.scripts.is_unrestricted.load(Ordering::Relaxed);
@@ -225,19 +302,33 @@ impl Script {
     }
 
     /// Makes sure that everything the command touches is held.
+    #[inline]
     fn reach(&mut self, thread: &Thread, row: &'static Row) -> Result<(), Refused> {
-        gather(self.state, row, &self.bytes, &self.spans, &mut self.spots);
-        if self.holds_all() {
-            return Ok(());
+        let Buffers { bytes, spans, spots, .. } = &mut *self.call;
+        match row.locks {
+            Locks::One(at) if at < spans.len() => {
+                let spot = self.state.keyspace.locate(spans[at].of(bytes));
+                spots.push((at as u32, spot));
+                if self.held.get(spot.shard).is_some() {
+                    return Ok(());
+                }
+            }
+            _ => gather(self.state, row, bytes, spans, spots),
         }
+        if self.holds_all() { Ok(()) } else { self.reach_out(thread, row) }
+    }
+
+    /// As [`Script::reach`], where something may not be held.
+    fn reach_out(&mut self, thread: &Thread, row: &'static Row) -> Result<(), Refused> {
+        let Buffers { bytes, spans, spots, .. } = &*self.call;
         let wants_all = row.locks == Locks::All
             || row.has(Flag::Walks)
-            || row.takes_all(self.spans.len(), |at| self.spans[at].of(&self.bytes));
-        let missing: Vec<u32> = if wants_all {
+            || row.takes_all(spans.len(), |at| spans[at].of(bytes));
+        let missing: SmallVec<[u32; 8]> = if wants_all {
             let is_missing = |shard: &u32| self.held.get(*shard).is_none();
             (0..self.state.keyspace.shards()).filter(is_missing).collect()
         } else {
-            let shards = self.spots.iter().map(|(_, spot)| spot.shard);
+            let shards = spots.iter().map(|(_, spot)| spot.shard);
             shards.filter(|shard| self.held.get(*shard).is_none()).collect()
         };
         if missing.is_empty() {
@@ -271,13 +362,13 @@ impl Script {
 
     /// Runs a handler under the locks that are held, as EXEC runs what was queued.
     fn run(&mut self, thread: &Thread, row: &'static Row) {
-        let mut args =
-            Args::new(&self.bytes, &self.spans, row.first_arg(), Spots::many(&self.spots));
+        let Buffers { bytes, spans, spots, out, .. } = &mut *self.call;
+        let mut args = Args::new(bytes, spans, row.first_arg(), Spots::many(spots));
         if self.calls == 0 {
             thread.meter.begin(self.state.clock.ticks());
             thread.meter.is_nested.set(true);
         }
-        let nested = thread.begin_nested(self.state, row, self.bytes.len());
+        let nested = thread.begin_nested(self.state, row, bytes.len());
         let is_followed = self.unit.is_followed;
         self.unit.is_followed &= self.is_propagated;
         self.unit.begin_command();
@@ -295,7 +386,7 @@ impl Script {
             client: self.session.client.id,
             is_serving: false,
         };
-        let reply = Writer { out: &mut self.out, protocol: self.session.protocol };
+        let reply = Writer { out, protocol: self.session.protocol };
         let (state, is_worker) = (self.state, self.is_worker);
         let session = &mut self.session;
         let mut cx = Context { data, reply, session, state, thread, row, is_worker };
@@ -318,9 +409,9 @@ impl Script {
         self.held = cx.data.held;
         self.calls += 1;
         self.unit.is_followed = is_followed;
-        thread.call();
-        let (input, spans, client) = (&self.bytes[..], &self.spans[..], &*self.session.client);
-        let ran = Ran { row, input, spans, reply_bytes: self.out.len(), client };
+        let Buffers { bytes, spans, out, .. } = &*self.call;
+        let client = &*self.session.client;
+        let ran = Ran { row, input: bytes, spans, reply_bytes: out.len(), client };
         thread.end_nested(self.state, &nested, &ran);
     }
 

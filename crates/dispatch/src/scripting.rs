@@ -247,8 +247,17 @@ impl Scripts {
     }
 
     /// Bytes of cached sources.
-    pub fn source_bytes(&self) -> usize {
-        self.sources.iter().map(|source| source.code.len() + size_of::<Source>()).sum()
+    pub fn source_bytes(&self) -> u64 {
+        self.sources.iter().map(|source| (source.code.len() + size_of::<Source>()) as u64).sum()
+    }
+
+    /// Bytes of libraries and what is known of their functions.
+    pub fn library_bytes(&self) -> u64 {
+        let of_library = |library: &Arc<Library>| {
+            let functions = library.functions.len() * size_of::<Function>();
+            (size_of::<Library>() + library.code.len() + functions) as u64
+        };
+        self.libraries.load().values().map(of_library).sum()
     }
 
     /// All libraries as they are now.

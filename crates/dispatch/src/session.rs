@@ -15,6 +15,7 @@ use russet_journal::Lsn;
 use russet_resp::Protocol;
 
 use crate::blocking::Blocked;
+use crate::clock::Still;
 use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::meter::Late;
@@ -300,6 +301,10 @@ pub struct Session {
     pub deny_blocking: bool,
     /// Those who monitor have seen the request under way, a script, before what it runs. It stays so when it begins anew.
     pub is_shown: bool,
+    /// Its commands are those of a script.
+    pub is_script: bool,
+    /// What TIME answers, inside a transaction or a script.
+    pub still: Option<Still>,
     /// What sets it apart: bits of [`mode`].
     pub modes: u8,
     /// What it is subscribed to.
@@ -334,6 +339,8 @@ impl Session {
             no_touch: false,
             deny_blocking: false,
             is_shown: false,
+            is_script: false,
+            still: None,
             modes: if authenticated { 0 } else { mode::STRANGER },
             subscriptions: None,
             reader: None,
@@ -342,6 +349,12 @@ impl Session {
             retries: 0,
             stamp: 0,
         }
+    }
+
+    /// No transaction is under way any more, however it ended.
+    pub(crate) fn leave_unit(&mut self) {
+        self.deny_blocking = false;
+        self.still = None;
     }
 
     /// Counts a command that was blocked and has now been answered.

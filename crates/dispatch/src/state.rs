@@ -650,6 +650,11 @@ impl Thread {
         self.calls.borrow_mut().make();
     }
 
+    /// Takes over whom another is to wake: its mail was put while locks were held here.
+    pub(crate) fn call_for(&self, other: &Self) {
+        self.calls.borrow_mut().append(&mut other.calls.borrow_mut());
+    }
+
     /// Throws dice.
     pub fn random(&self) -> u64 {
         self.random.borrow_mut().next_u64()

@@ -7,6 +7,7 @@ use russet_engine::{Keyspace, Name, NameBuf, Patience, Shard, Spot, Watch};
 
 use crate::args::{Args, Key, OwnedRequest, Spots};
 use crate::burden::WATCH_BYTES;
+use crate::clock::Still;
 use crate::command::Flag;
 use crate::commandlog::Ran;
 use crate::context::{Context, Data, Outcome};
@@ -170,14 +171,15 @@ pub fn exec(cx: &mut Context<'_>) -> Outcome {
     }
     cx.reply.array(multi.queue.len());
     let own_row = cx.row;
-    let may_block = std::mem::replace(&mut cx.session.deny_blocking, true);
+    cx.session.deny_blocking = true;
+    cx.session.still = Some(Still::at(cx.thread.meter.mark()));
     cx.thread.meter.is_nested.set(true);
     for queued in &multi.queue {
         run_timed(cx, queued);
     }
     cx.thread.close(cx.state, || None);
     cx.thread.meter.is_nested.set(false);
-    cx.session.deny_blocking = may_block;
+    cx.session.leave_unit();
     cx.row = own_row;
     Ok(())
 }

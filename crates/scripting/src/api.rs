@@ -1,14 +1,11 @@
 //! `redis` and `server`: what scripts can ask of the server.
 
-use mlua::{FromLua, Lua, LuaString, MultiValue, Table, Value, Variadic};
-use russet_dispatch::script::Refused;
+use mlua::{Lua, LuaString, MultiValue, Table, Value, Variadic};
 use russet_engine::number::parse_i64;
 use russet_resp::Protocol;
-use russet_resp::number::{DoubleBuffer, format_double};
 
-use crate::raised::{self, Raised};
-use crate::run::{self, Stopping};
-use crate::{convert, vm};
+use crate::stack::call::{Call, ProtectedCall};
+use crate::{raised, run, stack};
 
 /// The version of Redis whose scripts run here.
 const REDIS_VERSION: &str = russet_config::REDIS_VERSION;
@@ -16,8 +13,8 @@ const REDIS_VERSION: &str = russet_config::REDIS_VERSION;
 /// What a script may call, all the time.
 pub(crate) fn common(lua: &Lua) -> mlua::Result<Table> {
     let api = basic(lua)?;
-    api.raw_set("call", lua.create_function(|lua, words| call(lua, words, true))?)?;
-    api.raw_set("pcall", lua.create_function(|lua, words| call(lua, words, false))?)?;
+    api.raw_set("call", stack::native::<Call>(lua, mlua::Nil)?)?;
+    api.raw_set("pcall", stack::native::<ProtectedCall>(lua, mlua::Nil)?)?;
     api.raw_set("setresp", lua.create_function(set_resp)?)?;
     api.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
     api.raw_set("error_reply", lua.create_function(error_reply)?)?;
@@ -68,109 +65,6 @@ fn basic(lua: &Lua) -> mlua::Result<Table> {
 /// A version as one number, a byte for each part.
 fn version_number(version: &str) -> u32 {
     version.split('.').fold(0, |number, part| number << 8 | part.parse::<u32>().unwrap_or(0))
-}
-
-/// One word of a call, copied out of Lua.
-enum Word {
-    Text(LuaString),
-    Number(f64),
-    Neither,
-}
-
-impl FromLua for Word {
-    fn from_lua(value: Value, _: &Lua) -> mlua::Result<Self> {
-        Ok(match value {
-            Value::String(text) => Self::Text(text),
-            Value::Integer(number) => Self::Number(number as f64),
-            Value::Number(number) => Self::Number(number),
-            _ => Self::Neither,
-        })
-    }
-}
-
-/// Bytes of one word. Each conversion holds a reference into Lua's state for a moment only: there are not many of them.
-struct Bytes(Option<Vec<u8>>);
-
-impl FromLua for Bytes {
-    fn from_lua(value: Value, lua: &Lua) -> mlua::Result<Self> {
-        Ok(Self(match Word::from_lua(value, lua)? {
-            Word::Text(text) => Some(raised::bytes(&text)),
-            Word::Number(number) => Some(number_word(number)),
-            Word::Neither => None,
-        }))
-    }
-}
-
-/// A number as a command reads it: all digits of an integer, and the fewest that tell a fraction from all others.
-fn number_word(number: f64) -> Vec<u8> {
-    let is_integer = number.fract() == 0.0 && number.abs() < crate::number::INTEGER_END;
-    if is_integer && !(number == 0.0 && number.is_sign_negative()) {
-        return (number as i64).to_string().into_bytes();
-    }
-    format_double(number, &mut DoubleBuffer::default()).to_vec()
-}
-
-/// `redis.call` and, where errors are values, `redis.pcall`.
-fn call(lua: &Lua, words: Variadic<Bytes>, raises: bool) -> mlua::Result<Value> {
-    if words.is_empty() {
-        return refuse(lua, "Please specify at least one argument for this call", raises);
-    }
-    if words.iter().any(|word| word.0.is_none()) {
-        return refuse(lua, "Command arguments must be strings or integers", raises);
-    }
-    let result = run::with(|run| {
-        run.tick_call();
-        if run.stopping.is_some() {
-            return Err(None);
-        }
-        run.script.begin_call();
-        words.iter().filter_map(|word| word.0.as_deref()).for_each(|word| run.script.push(word));
-        match vm::with_thread(run.script.state(), |thread| run.script.call(thread)) {
-            Ok(()) => {}
-            Err(Refused::Roams) => {
-                run.stopping = Some(Stopping::Roams);
-                return Err(None);
-            }
-            Err(Refused::Error(error)) => return Err(Some(error.text().as_bytes().to_vec())),
-        }
-        run.note_written();
-        let reply = match run.script.out.flat() {
-            Some(flat) => answer(lua, flat, raises),
-            None => {
-                answer(lua, &run.script.out.since(russet_resp::Output::default().mark()), raises)
-            }
-        };
-        run.script.out.clear();
-        Ok(reply)
-    });
-    match result {
-        None => refuse(lua, "Commands can only be called inside a script invocation", true),
-        Some(Ok(reply)) => reply,
-        Some(Err(None)) => {
-            vm::press(lua)?;
-            Err(mlua::Error::external(Raised::Stopping))
-        }
-        Some(Err(Some(text))) if raises => {
-            Err(mlua::Error::external(Raised::Reply { text, is_counted: true }))
-        }
-        Some(Err(Some(text))) => Ok(Value::Table(raised::table(lua, &text, true)?)),
-    }
-}
-
-/// A call that names no command at all.
-fn refuse(lua: &Lua, message: &str, raises: bool) -> mlua::Result<Value> {
-    if raises {
-        return Err(raised::reply(message));
-    }
-    Ok(Value::Table(raised::table(lua, format!("ERR {message}").as_bytes(), false)?))
-}
-
-fn answer(lua: &Lua, bytes: &[u8], raises: bool) -> mlua::Result<Value> {
-    if raises && bytes.first() == Some(&b'-') {
-        let text = bytes[1..].strip_suffix(b"\r\n").unwrap_or(&bytes[1..]).to_vec();
-        return Err(mlua::Error::external(Raised::Reply { text, is_counted: true }));
-    }
-    convert::to_lua(lua, bytes)
 }
 
 fn set_resp(_: &Lua, args: Variadic<Value>) -> mlua::Result<()> {
@@ -248,16 +142,16 @@ fn set_repl(_: &Lua, args: Variadic<Value>) -> mlua::Result<()> {
     Ok(())
 }
 
-fn acl_check_cmd(_: &Lua, words: Variadic<Bytes>) -> mlua::Result<bool> {
+fn acl_check_cmd(_: &Lua, words: Variadic<Value>) -> mlua::Result<bool> {
     if words.is_empty() {
         return Err(raised::reply("Please specify at least one argument for this call"));
     }
-    if words.iter().any(|word| word.0.is_none()) {
-        return Err(raised::reply("Command arguments must be strings or integers"));
-    }
+    let words: Option<Vec<Vec<u8>>> = words.iter().map(raised::bytes_of).collect();
+    let words =
+        words.ok_or_else(|| raised::reply("Command arguments must be strings or integers"))?;
     let is_command = run::with(|run| {
         run.script.begin_call();
-        words.iter().filter_map(|word| word.0.as_deref()).for_each(|word| run.script.push(word));
+        words.iter().for_each(|word| run.script.push(word));
         run.script.row().is_some()
     });
     match is_command {

@@ -1,9 +1,9 @@
 //! EVAL and kin, and how a script is run.
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use mlua::{Function, Value};
 use russet_dispatch::command::Flag::{self, *};
 use russet_dispatch::keys::{ACCESS, RO, RW, UPDATE, counted};
 use russet_dispatch::script::{self, Rules, Script};
@@ -11,10 +11,12 @@ use russet_dispatch::scripting::{ALLOW_OOM, Manners, NO_WRITES, ScriptFlags, Sha
 use russet_dispatch::state::{State, rule};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::number::parse_i64;
-use russet_resp::Protocol;
 
-use crate::run::{Failure, Run, Stopping};
-use crate::vm::Vm;
+use crate::convert::ReturnedError;
+use crate::raised::Place;
+use crate::run::{Failure, Run, Stopping, Title};
+use crate::stack::{Fault, call};
+use crate::vm::{Callee, Compiled, Vm};
 use crate::{convert, raised, run, shebang, vm};
 
 /// What every command that runs a script has in common.
@@ -87,16 +89,16 @@ pub const COMMANDS: &[Command] = &[
 fn eval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let words = Words::of(args, Error::NotInteger)?;
     let vm = interpreter(cx)?;
-    let (source, function) = source_of(cx, &vm, args.word(1), false)?;
-    run_source(cx, &vm, &source, &function, &words, args)
+    let compiled = compiled(cx, &vm, args.word(1), false)?;
+    run_script(cx, &vm, &compiled, words)
 }
 
 fn evalsha(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let sha = parse_sha(args.word(1)).ok_or(Error::NoScript)?;
     let words = Words::of(args, Error::NotInteger)?;
     let vm = interpreter(cx)?;
-    let (source, function) = vm.source(&sha).map_err(internal)?.ok_or(Error::NoScript)?;
-    run_source(cx, &vm, &source, &function, &words, args)
+    let compiled = vm.script(&sha).map_err(internal)?.ok_or(Error::NoScript)?;
+    run_script(cx, &vm, &compiled, words)
 }
 
 fn eval_only_reads(_: &State, words: &[&[u8]]) -> bool {
@@ -120,36 +122,43 @@ pub(crate) fn internal(error: mlua::Error) -> Error {
     Error::of(format!("ERR {}", raised::foreign(&error)))
 }
 
-/// The hash that forty digits spell.
-pub(crate) fn parse_sha(digits: &[u8]) -> Option<Sha> {
-    let mut sha = [0; 20];
-    if digits.len() != 40 {
-        return None;
+/// The value of each hexadecimal digit, and 16 for all else.
+const DIGITS: [u8; 256] = digits();
+
+const fn digits() -> [u8; 256] {
+    let (mut digits, mut value) = ([16; 256], 0);
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        digits[digit as usize] = value;
+        digits[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
     }
-    for (byte, pair) in sha.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| (pair[at] as char).to_digit(16);
-        *byte = (digit(0)? << 4 | digit(1)?) as u8;
-    }
-    Some(sha)
+    digits
 }
 
-/// The forty digits of a hash.
-pub(crate) fn digits(sha: &Sha) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).expect("half a byte");
-    sha.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+/// The hash that forty digits spell.
+pub(crate) fn parse_sha(digits: &[u8]) -> Option<Sha> {
+    let digits: &[u8; 40] = digits.try_into().ok()?;
+    let (mut sha, mut strange) = ([0; 20], 0);
+    for (byte, pair) in sha.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        strange |= high | low;
+        *byte = high << 4 | low;
+    }
+    (strange < 16).then_some(sha)
 }
 
 /// A script by its text: from the cache, or compiled and put there.
-pub(crate) fn source_of(
+pub(crate) fn compiled(
     cx: &Context<'_>,
     vm: &Vm,
     code: &[u8],
     is_loaded: bool,
-) -> Result<(Arc<Source>, Function), Error> {
+) -> Result<Rc<Compiled>, Error> {
     let sha = sha1_smol::Sha1::from(code).digest().bytes();
-    if let Some(found) = vm.source(&sha).map_err(internal)? {
+    if let Some(found) = vm.script(&sha).map_err(internal)? {
         if is_loaded {
-            cx.state.scripts.promote(&found.0);
+            cx.state.scripts.promote(&found.source);
         }
         return Ok(found);
     }
@@ -159,8 +168,7 @@ pub(crate) fn source_of(
         .map_err(|text| Error::of(format!("ERR Error compiling script (new function): {text}")))?;
     let source = Source::new(sha, code, flags, is_quick(code));
     let source = cx.state.scripts.add(source, is_loaded);
-    vm.keep(&source, &function).map_err(internal)?;
-    Ok((source, function))
+    vm.keep(source, function).map_err(internal)
 }
 
 /// Whether a script cannot take long, as far as its words tell: it has no loop, no function of its own, and nothing that makes much of
@@ -181,55 +189,48 @@ fn is_quick(code: &[u8]) -> bool {
     !SLOW.iter().any(|word| code.windows(word.len()).any(|part| part == *word))
 }
 
-/// Keys and arguments of a request.
+/// The words of a request: keys and arguments among them.
+#[derive(Clone, Copy)]
 pub(crate) struct Words<'a> {
-    keys: Vec<&'a [u8]>,
-    args: Vec<&'a [u8]>,
+    request: Args<'a>,
+    keys: usize,
 }
 
 impl<'a> Words<'a> {
-    /// The words behind the number of keys, which is the third; `not_a_number` if that is none.
-    pub(crate) fn of(args: &Args<'a>, not_a_number: Error) -> Result<Self, Error> {
-        let count = parse_i64(args.word(2)).ok_or(not_a_number)?;
-        if count > args.argc() as i64 - 3 {
+    /// The number of keys is the third word; `not_a_number` if that is none.
+    pub(crate) fn of(request: &Args<'a>, not_a_number: Error) -> Result<Self, Error> {
+        let count = parse_i64(request.word(2)).ok_or(not_a_number)?;
+        if count > request.argc() as i64 - 3 {
             return Err(Error::TooManyKeys);
         }
-        let count = usize::try_from(count).map_err(|_| Error::NegativeKeys)?;
-        let mut words = args.words().skip(3);
-        Ok(Self { keys: words.by_ref().take(count).collect(), args: words.collect() })
+        let keys = usize::try_from(count).map_err(|_| Error::NegativeKeys)?;
+        Ok(Self { request: *request, keys })
     }
 
-    /// A function that calls another with these.
-    pub(crate) fn bind(&self, vm: &Vm, function: &Function) -> mlua::Result<Function> {
-        vm.bound(function, &self.keys, &self.args)
+    /// The keys.
+    pub(crate) fn keys(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        self.request.words().skip(3).take(self.keys)
+    }
+
+    /// The arguments.
+    pub(crate) fn args(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        self.request.words().skip(3 + self.keys)
     }
 }
 
-fn run_source(
-    cx: &mut Context<'_>,
-    vm: &Vm,
-    source: &Source,
-    function: &Function,
-    words: &Words<'_>,
-    args: &Args<'_>,
-) -> Outcome {
-    let job = Job {
-        name: &digits(&source.sha),
-        is_eval: true,
-        flags: source.flags,
-        manners: &source.manners,
-    };
+fn run_script(cx: &mut Context<'_>, vm: &Vm, compiled: &Compiled, words: Words<'_>) -> Outcome {
+    let source = &compiled.source;
+    let title = Title::Script(source.sha);
+    let job = Job { title, flags: source.flags, manners: &source.manners };
     job.admit(cx)?;
-    vm.prepare(function, &words.keys, &words.args).map_err(internal)?;
-    let outcome = job.run(cx, vm, function, args);
+    let outcome = job.run(cx, vm, compiled.callee(), words);
     cx.state.scripts.touch(source);
     outcome
 }
 
 /// A script or a function that is about to run.
 pub(crate) struct Job<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) is_eval: bool,
+    pub(crate) title: Title,
     pub(crate) flags: Option<ScriptFlags>,
     pub(crate) manners: &'a Manners,
 }
@@ -266,116 +267,113 @@ impl Job<'_> {
 
     /// Runs it and replies.
     pub(crate) fn run(
-        &self,
+        self,
         cx: &mut Context<'_>,
         vm: &Vm,
-        function: &Function,
-        args: &Args<'_>,
+        callee: Callee,
+        words: Words<'_>,
     ) -> Outcome {
+        vm.limit_memory().map_err(internal)?;
         let may_move = !cx.is_worker && !cx.session.deny_blocking;
-        let mut started =
-            Run::new(Script::begin(cx, args, self.rules(cx)), self.name, self.is_eval, may_move);
+        let rules = self.rules(cx);
+        let mut started = Box::new(Run::new(
+            Script::begin(cx, &words.request, rules, vm.buffers()),
+            self.title,
+            may_move,
+        ));
         if !may_move {
-            started.command = args.words().map(Into::into).collect();
+            started.command = words.request.words().map(Into::into).collect();
             started.enter();
         }
         run::begin(started);
         let unwinding = Unwinding;
-        let result = vm.call(function);
+        let mark = cx.reply.out.mark();
+        let result = vm.run(callee, words, &mut cx.reply);
+        if let Some(panic) = call::panicked() {
+            resume_unwind(panic);
+        }
         drop(unwinding);
-        let run = run::end().expect("begun above");
-        self.finish(cx, vm, run, result)
+        let mut run = run::end().expect("begun above");
+        vm.keep_buffers(vm::with_thread(cx.state, |thread| run.script.end(cx, thread)));
+        if run.stopping.is_some() || result.is_err() {
+            cx.reply.out.truncate(mark);
+        }
+        learn(self.manners, &run);
+        finish(cx, vm, &run, result)
     }
+}
 
-    fn finish(
-        &self,
-        cx: &mut Context<'_>,
-        vm: &Vm,
-        run: Run,
-        result: mlua::Result<(bool, Value)>,
-    ) -> Outcome {
-        self.learn(&run);
-        let is_resp3 = run.script.session.protocol == Protocol::Resp3;
-        let Run { script, stopping, failure, .. } = run;
-        vm::with_thread(cx.state, |thread| script.end(cx, thread));
-        let rested = vm.rest(stopping.is_some());
-        let outcome = match stopping {
-            Some(Stopping::Roams) => Err(Stop::All),
-            Some(Stopping::Elsewhere) => Err(Stop::Elsewhere),
-            Some(Stopping::Killed(place)) => {
-                let killer = if self.is_eval { "SCRIPT KILL" } else { "FUNCTION KILL" };
-                let text = format!("ERR Script killed by user with {killer}...").into_bytes();
-                self.fail(cx, &Failure { text, place, is_counted: false });
-                Ok(())
-            }
-            None => self.answer(cx, result, failure, is_resp3),
-        };
-        if rested.is_err() {
+/// What its behaviour says about how to run it next time.
+fn learn(manners: &Manners, run: &Run) {
+    if run.script.has_roamed {
+        manners.roams.store(true, Ordering::Relaxed);
+    }
+    // The clock costs what a short script does: one that has ended before anybody looked around took as long as its commands.
+    let is_short = run.is_unseen() && !run.script.is_worker();
+    let took_ns = if is_short { run.script.called_ns } else { run.script.elapsed_ns() };
+    if run.script.is_worker() && run.stopping.is_none() && took_ns < run::QUICK_NS {
+        manners.is_quick.store(true, Ordering::Relaxed);
+    } else if !run.script.is_worker() && took_ns > run::BUDGET_NS {
+        manners.is_quick.store(false, Ordering::Relaxed);
+    }
+}
+
+fn finish(
+    cx: &mut Context<'_>,
+    vm: &Vm,
+    run: &Run,
+    result: Result<Option<ReturnedError>, Fault>,
+) -> Outcome {
+    let title = &run.title;
+    let outcome = match &run.stopping {
+        Some(Stopping::Roams) => Err(Stop::All),
+        Some(Stopping::Elsewhere) => Err(Stop::Elsewhere),
+        Some(Stopping::Killed(place)) => {
+            let killer = if title.is_script() { "SCRIPT KILL" } else { "FUNCTION KILL" };
+            let text = format!("ERR Script killed by user with {killer}...").into_bytes();
+            fail(cx, title, &Failure { text, place: place.clone(), is_counted: false });
+            Ok(())
+        }
+        None => answer(cx, vm, title, result, run.failed_at.as_ref()),
+    };
+    if vm.rest(run.stopping.is_some()).is_err() {
+        vm::discard();
+    }
+    outcome
+}
+
+/// Completes the reply: what a script returned stands there already.
+fn answer(
+    cx: &mut Context<'_>,
+    vm: &Vm,
+    title: &Title,
+    result: Result<Option<ReturnedError>, Fault>,
+    failed_at: Option<&Place>,
+) -> Outcome {
+    match result {
+        Ok(None) => {}
+        Ok(Some(error)) => script::fail(cx, &error.text, error.is_counted),
+        Err(Fault::Raised(error)) => {
+            let failure = vm.failure(error, failed_at.cloned()).map_err(internal)?;
+            fail(cx, title, &failure);
+        }
+        Err(Fault::Broken(error)) => {
             vm::discard();
+            let text = raised::bytes_of(&error).unwrap_or_default();
+            let head = format!("ERR Error running script {title}, ");
+            script::fail(cx, &convert::one_line(&[head.as_bytes(), &text].concat()), false);
         }
-        outcome
     }
+    Ok(())
+}
 
-    /// What its behaviour says about how to run it next time.
-    fn learn(&self, run: &Run) {
-        if run.script.has_roamed {
-            self.manners.roams.store(true, Ordering::Relaxed);
-        }
-        let took = run.started.elapsed();
-        if run.script.is_worker() && run.stopping.is_none() && took < run::QUICK {
-            self.manners.is_quick.store(true, Ordering::Relaxed);
-        } else if !run.script.is_worker() && took > run::BUDGET {
-            self.manners.is_quick.store(false, Ordering::Relaxed);
-        }
+fn fail(cx: &mut Context<'_>, title: &Title, failure: &Failure) {
+    let mut text = failure.text.clone();
+    if let Some(place) = &failure.place {
+        let at = format!(" script: {title}, on {}:{}.", place.source, place.line);
+        text.extend_from_slice(at.as_bytes());
     }
-
-    fn answer(
-        &self,
-        cx: &mut Context<'_>,
-        result: mlua::Result<(bool, Value)>,
-        failure: Option<Failure>,
-        is_resp3: bool,
-    ) -> Outcome {
-        match (result, failure) {
-            (Ok((true, value)), _) => {
-                if let Some((text, is_counted)) = convert::error_of(&value).map_err(internal)? {
-                    script::fail(cx, &text, is_counted);
-                    return Ok(());
-                }
-                let mark = cx.reply.out.mark();
-                if let Err(error) = convert::reply(&mut cx.reply, &value, is_resp3) {
-                    cx.reply.out.truncate(mark);
-                    return Err(internal(error).into());
-                }
-            }
-            (Ok((false, _)), Some(failure)) => self.fail(cx, &failure),
-            (Ok((false, value)), None) => {
-                // Memory ran out: no handler is called then, and the interpreter is of no use any more.
-                vm::discard();
-                let text = raised::bytes_of(&value).unwrap_or_default();
-                self.fail_plainly(cx, &text);
-            }
-            (Err(error), _) => {
-                vm::discard();
-                self.fail_plainly(cx, raised::foreign(&error).as_bytes());
-            }
-        }
-        Ok(())
-    }
-
-    fn fail_plainly(&self, cx: &mut Context<'_>, text: &[u8]) {
-        let head = format!("ERR Error running script {}, ", self.name);
-        script::fail(cx, &convert::one_line(&[head.as_bytes(), text].concat()), false);
-    }
-
-    fn fail(&self, cx: &mut Context<'_>, failure: &Failure) {
-        let mut text = failure.text.clone();
-        if let Some(place) = &failure.place {
-            let at = format!(" script: {}, on {}:{}.", self.name, place.source, place.line);
-            text.extend_from_slice(at.as_bytes());
-        }
-        script::fail(cx, &convert::one_line(&text), failure.is_counted);
-    }
+    script::fail(cx, &convert::one_line(&text), failure.is_counted);
 }
 
 /// Tidies up when a handler panics in the middle of a script: locks fall, and the interpreter goes.

@@ -8,6 +8,7 @@ use russet_engine::glob;
 
 use crate::eval::{self, Job, READS, RUNNER, WRITES, Words};
 use crate::library::{self, Policy};
+use crate::run::Title;
 use crate::{help, script};
 
 /// What every one of them has in common.
@@ -153,17 +154,15 @@ fn fcall(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (library, function) = cx.state.scripts.function(&name).ok_or(Error::NoFunction)?;
     let words = Words::of(args, Error::BadKeyCount)?;
     let job = Job {
-        name: &function.name,
-        is_eval: false,
+        title: Title::Function(function.name.as_str().into()),
         flags: Some(function.flags),
         manners: &function.manners,
     };
     job.admit(cx)?;
     let vm = eval::interpreter(cx)?;
-    let callback = vm.function(&library, &function.name);
-    let callback = callback.map_err(|text| Error::of(format!("ERR {text}")))?;
-    let bound = words.bind(&vm, &callback).map_err(eval::internal)?;
-    job.run(cx, &vm, &bound, args)
+    let callee = vm.function(&library, &function.name);
+    let callee = callee.map_err(|text| Error::of(format!("ERR {text}")))?;
+    job.run(cx, &vm, callee, words)
 }
 
 fn fcall_only_reads(state: &State, words: &[&[u8]]) -> bool {

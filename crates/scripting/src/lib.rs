@@ -1,16 +1,16 @@
 //! Lua scripts and libraries of functions.
 //!
 //! ```text
-//! EVAL -> eval.rs -> vm.rs (compile, cached per thread) -> Lua -> api.rs (redis.call) -> dispatch::script -> a row's handler
+//! EVAL -> eval.rs -> vm.rs (compiled, cached per thread) -> Lua -> stack/call.rs (redis.call) -> dispatch::script -> a row's handler
 //!                      |                                            |
 //!                 sandbox.lua: what scripts see               convert.rs: replies to values and back
 //! ```
 //!
 //! A script is one unit: its request's locks are held from its first command to its last, its effects are one record. How locks, long
-//! runs and kills work is told in `docs/design/0010-scripting.md`. This crate exports rows and knows neither the other commands nor the
+//! runs and kills work is told in `docs/design/0011-scripting.md`. This crate exports rows and knows neither the other commands nor the
 //! server.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use mlua::Value;
 use russet_dispatch::{Command, help};
@@ -31,6 +31,8 @@ mod registering;
 mod run;
 pub mod script;
 mod shebang;
+#[expect(unsafe_code, reason = "Lua's own interface, for the path that every call takes")]
+mod stack;
 mod vm;
 
 /// The rows of this crate.

@@ -29,6 +29,25 @@ fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }
 
+/// The number that a text of digits alone spells, as few as a double holds exactly; a sign may stand before them.
+pub(crate) fn of_digits(text: &[u8]) -> Option<f64> {
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1.0, digits),
+        digits => (1.0, digits),
+    };
+    if digits.is_empty() || digits.len() > 15 {
+        return None;
+    }
+    let mut number = 0_u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + u64::from(digit - b'0');
+    }
+    Some(sign * number as f64)
+}
+
 /// The beginning of a text that C's `strtod` takes for a number, and its value. Of hexadecimal numbers only the integers.
 pub(crate) fn leading(text: &[u8]) -> Option<(f64, usize)> {
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
@@ -110,6 +129,17 @@ mod tests {
         }
         assert_eq!(general(1234.5, 2), "1.2e+03");
         assert_eq!(general(f64::INFINITY, 14), "inf");
+    }
+
+    #[test]
+    fn digits_are_read_as_the_numbers_that_they_are() {
+        assert_eq!(of_digits(b"0"), Some(0.0));
+        assert_eq!(of_digits(b"-0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
+        assert_eq!(of_digits(b"-123456789012345"), Some(-123_456_789_012_345.0));
+        assert_eq!(of_digits(b"007"), Some(7.0));
+        for text in ["", "-", "+1", " 1", "1 ", "1.5", "0x10", "1e3", "1234567890123456", "--1"] {
+            assert_eq!(of_digits(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

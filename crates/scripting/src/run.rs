@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use mlua::Lua;
 use russet_dispatch::script::Script;
-use russet_dispatch::scripting::Running;
+use russet_dispatch::scripting::{Running, Sha};
 
 use crate::raised::{self, Place};
 
 /// How long a script may run where its request arrived. One that takes longer, and has done nothing yet that others can see, begins
 /// anew on a worker.
-pub(crate) const BUDGET: Duration = Duration::from_millis(2);
+pub(crate) const BUDGET_NS: u64 = 2_000_000;
 
 /// A script that took no longer on a worker runs where its request arrives from then on.
-pub(crate) const QUICK: Duration = Duration::from_millis(1);
+pub(crate) const QUICK_NS: u64 = 1_000_000;
 
 /// Calls of commands between two looks at the clock.
 const CALLS_PER_LOOK: u32 = 64;
@@ -43,38 +43,64 @@ pub(crate) struct Failure {
     pub(crate) is_counted: bool,
 }
 
+/// What runs, as errors and lists name it.
+#[derive(Clone, Debug)]
+pub(crate) enum Title {
+    /// A script.
+    Script(Sha),
+    /// A function of a library.
+    Function(Box<str>),
+}
+
+impl Title {
+    /// Whether it is a script and no function.
+    pub(crate) const fn is_script(&self) -> bool {
+        matches!(self, Self::Script(_))
+    }
+}
+
+impl std::fmt::Display for Title {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Script(sha) => sha.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Function(name) => f.write_str(name),
+        }
+    }
+}
+
 /// The script that runs.
 pub(crate) struct Run {
     pub(crate) script: Script,
-    pub(crate) started: Instant,
+    pub(crate) title: Title,
     pub(crate) stopping: Option<Stopping>,
-    pub(crate) failure: Option<Failure>,
+    /// Where the error was raised that has ended it.
+    pub(crate) failed_at: Option<Place>,
     /// How others see it, once it may run for long.
     pub(crate) running: Option<Arc<Running>>,
     /// Whether it may begin anew on a worker.
     pub(crate) may_move: bool,
-    pub(crate) is_eval: bool,
-    pub(crate) name: String,
+    /// The request, for those who look at what runs.
     pub(crate) command: Vec<Box<[u8]>>,
     calls: u32,
+    was_seen: bool,
 }
 
 thread_local! {
-    static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };
+    static RUN: RefCell<Option<Box<Run>>> = const { RefCell::new(None) };
 }
 
 /// Works with the script that runs, if one does.
 pub(crate) fn with<R>(work: impl FnOnce(&mut Run) -> R) -> Option<R> {
-    RUN.with_borrow_mut(|run| run.as_mut().map(work))
+    RUN.with_borrow_mut(|run| run.as_deref_mut().map(work))
 }
 
 /// Says that a script runs.
-pub(crate) fn begin(run: Run) {
+pub(crate) fn begin(run: Box<Run>) {
     RUN.set(Some(run));
 }
 
 /// Says that it has ended.
-pub(crate) fn end() -> Option<Run> {
+pub(crate) fn end() -> Option<Box<Run>> {
     let run = RUN.take()?;
     if let Some(running) = &run.running {
         run.script.state().scripts.leave(running);
@@ -83,29 +109,30 @@ pub(crate) fn end() -> Option<Run> {
 }
 
 impl Run {
-    /// A script that is about to start. One that is on a worker may take long: others are told at once.
-    pub(crate) fn new(script: Script, name: &str, is_eval: bool, may_move: bool) -> Self {
+    /// A script that is about to start.
+    pub(crate) const fn new(script: Script, title: Title, may_move: bool) -> Self {
         Self {
             script,
-            started: Instant::now(),
+            title,
             stopping: None,
-            failure: None,
+            failed_at: None,
             running: None,
             may_move,
-            is_eval,
-            name: name.to_owned(),
             command: Vec::new(),
             calls: 0,
+            was_seen: false,
         }
     }
 
     /// Tells others that it runs.
     pub(crate) fn enter(&mut self) {
+        let elapsed = Duration::from_nanos(self.script.elapsed_ns());
+        let now = Instant::now();
         let running = Arc::new(Running {
-            name: self.name.clone(),
+            name: self.title.to_string(),
             command: std::mem::take(&mut self.command),
-            is_eval: self.is_eval,
-            since: self.started,
+            is_eval: self.title.is_script(),
+            since: now.checked_sub(elapsed).unwrap_or(now),
             shards: self.script.shards(),
             has_written: self.script.has_written.into(),
             is_killed: false.into(),
@@ -123,6 +150,11 @@ impl Run {
         }
     }
 
+    /// Whether it has ended before anybody looked around: after few instructions and few calls.
+    pub(crate) const fn is_unseen(&self) -> bool {
+        !self.was_seen
+    }
+
     /// Looks around before a call, now and then.
     pub(crate) fn tick_call(&mut self) {
         self.calls += 1;
@@ -133,10 +165,11 @@ impl Run {
 
     /// Looks whether the script is to stop.
     pub(crate) fn tick(&mut self, lua: Option<&Lua>) {
+        self.was_seen = true;
         if self.stopping.is_some() {
             return;
         }
-        let is_over = self.started.elapsed() > BUDGET;
+        let is_over = self.script.elapsed_ns() > BUDGET_NS;
         if is_over && self.may_move && !self.script.is_committed {
             self.stopping = Some(Stopping::Elsewhere);
             return;

@@ -79,7 +79,7 @@ local function resumed(ok, ...)
 end
 
 local base = {
-  assert = assert, tostring = tostring, tonumber = tonumber, type = type, select = select, error = error, ipairs = ipairs,
+  assert = assert, tostring = tostring, tonumber = native.tonumber, type = type, select = select, error = error, ipairs = ipairs,
   rawequal = rawequal, gcinfo = gcinfo, _VERSION = _VERSION,
 }
 
@@ -285,9 +285,4 @@ for _, value in raw_pairs({ base, strings, tables, maths, coroutines }) do
   end
 end
 
--- A function that calls another with keys and arguments.
-local function bind(work, keys, args)
-  return function() return work(keys, args) end
-end
-
-return eval_names, eval_env, function_env, function_metatable, function_names, loading_names, bind
+return eval_names, eval_env, function_env, function_metatable, function_names, loading_names

@@ -7,6 +7,7 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::scripting::Running;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome};
 
+use crate::run::Title;
 use crate::{eval, help};
 
 /// What every one of them has in common.
@@ -118,8 +119,8 @@ fn flush(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn load(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let vm = eval::interpreter(cx)?;
-    let (source, _) = eval::source_of(cx, &vm, args.next()?, true)?;
-    cx.reply.bulk(eval::digits(&source.sha).as_bytes());
+    let compiled = eval::compiled(cx, &vm, args.next()?, true)?;
+    cx.reply.bulk(Title::Script(compiled.source.sha).to_string().as_bytes());
     Ok(())
 }
 

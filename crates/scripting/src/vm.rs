@@ -5,6 +5,7 @@
 //! (see `sandbox.lua`).
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,21 +13,34 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use mlua::chunk::ChunkMode;
+use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use russet_dispatch::State;
+use russet_dispatch::script::Buffers;
 use russet_dispatch::scripting::{Library, Sha, Source};
 use russet_dispatch::state::{Lent, Thread};
+use russet_resp::{Protocol, Writer};
 
-use crate::raised::{self, Raised};
+use crate::convert::ReturnedError;
+use crate::eval::Words;
+use crate::raised::{self, Place, Raised};
 use crate::registering::{self, Registered};
 use crate::run::{self, Failure};
-use crate::{api, bit, cjson, cmsgpack, packing, random, shebang};
+use crate::stack::{Anchor, Door, Fault, Native, Stack};
+use crate::{api, bit, cjson, cmsgpack, convert, number, packing, random, shebang, stack};
 
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS_PER_LOOK: u32 = 10_000;
 
-/// What an interpreter may keep after a script before all that is unused is collected.
-const KEPT_BYTES_MAX: usize = 16 << 20;
+/// How large an interpreter grows before garbage is looked for again, in hundredths of what it kept the last time. What always stays is
+/// marked each time, and Lua would do that twice as often.
+const GC_PAUSE: i32 = 400;
+
+/// The same for one that is larger than [`LARGE_BYTES`]: what Lua does by itself.
+const GC_PAUSE_LARGE: i32 = 200;
+
+/// From this size on an interpreter is thrifty, and after the script all that is unused is collected.
+const LARGE_BYTES: usize = 8 << 20;
 
 /// Changes of what interpreters take that INFO need not hear of.
 const UNCOUNTED_BYTES: usize = 16 << 10;
@@ -35,27 +49,49 @@ const UNCOUNTED_BYTES: usize = 16 << 10;
 pub(crate) struct Vm {
     lua: Lua,
     state: &'static State,
-    xpcall: Function,
-    handler: Function,
-    /// The names that scripts see: `KEYS` and `ARGV` are put here.
-    eval_names: Table,
+    stack: Stack,
+    door: Door,
+    handler: Anchor,
+    /// What compiled scripts begin with.
     eval_env: Table,
+    /// The same, and the names behind it: `KEYS` and `ARGV` are put there.
+    env: Anchor,
+    names: Anchor,
     function_env: Table,
     /// Its `__index` says which names functions see.
     function_metatable: Table,
     function_names: Table,
     loading_names: Table,
-    /// Makes a function that calls another with keys and arguments.
-    bind: Function,
-    /// Compiled scripts, by slot. References from Rust are few, so only the table is one.
-    chunks: Table,
-    sources: RefCell<HashMap<Sha, (Arc<Source>, i64)>>,
-    slots: RefCell<(Vec<i64>, i64)>,
+    compiled: RefCell<HashMap<Sha, Rc<Compiled>>>,
     /// Callbacks of libraries, by id and name.
-    libraries: Table,
+    libraries: RefCell<HashMap<u64, HashMap<String, Anchor>>>,
     flushes: u64,
     memory_max: Cell<usize>,
     counted_bytes: Cell<usize>,
+    /// What a script's calls are written into.
+    buffers: Cell<Option<Box<Buffers>>>,
+}
+
+/// A script of the cache, as far as this thread knows it.
+pub(crate) struct Compiled {
+    pub(crate) source: Arc<Source>,
+    function: Anchor,
+}
+
+/// What is called, and how it gets its keys and arguments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Callee {
+    /// A script: by the globals `KEYS` and `ARGV`.
+    Script(Anchor),
+    /// A function of a library: by its two arguments.
+    Function(Anchor),
+}
+
+impl Compiled {
+    /// What is to be called.
+    pub(crate) const fn callee(&self) -> Callee {
+        Callee::Script(self.function)
+    }
 }
 
 thread_local! {
@@ -71,14 +107,18 @@ pub(crate) fn with_thread<R>(state: &'static State, work: impl FnOnce(&Thread) -
 /// The interpreter of this thread.
 pub(crate) fn get(state: &'static State) -> mlua::Result<Rc<Vm>> {
     let flushes = state.scripts.flushes();
-    let known = VM.with_borrow(Clone::clone).filter(|vm| vm.flushes == flushes);
-    if let Some(vm) = known {
+    if let Some(vm) = own().filter(|vm| vm.flushes == flushes) {
         return Ok(vm);
     }
     discard();
     let vm = Rc::new(Vm::new(state, flushes)?);
     VM.set(Some(Rc::clone(&vm)));
     Ok(vm)
+}
+
+/// The interpreter of the script that runs on this thread.
+fn own() -> Option<Rc<Vm>> {
+    VM.with_borrow(Clone::clone)
 }
 
 /// Throws the interpreter of this thread away.
@@ -93,9 +133,19 @@ impl Drop for Vm {
     }
 }
 
+/// As [`press`], from a command of the script.
+pub(crate) fn press_own() {
+    // Without memory for the hook the next look comes later.
+    own().map(|vm| press(&vm.lua));
+}
+
 /// Makes the running script stop at its next instruction, wherever it catches errors.
-pub(crate) fn press(lua: &Lua) -> mlua::Result<()> {
+fn press(lua: &Lua) -> mlua::Result<()> {
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), |lua, _| look(lua))
+}
+
+fn collect_at(lua: &Lua, pause: i32) {
+    lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(pause)));
 }
 
 fn arm(lua: &Lua) -> mlua::Result<()> {
@@ -105,6 +155,9 @@ fn arm(lua: &Lua) -> mlua::Result<()> {
 
 /// The hook: looks whether the script is to stop.
 fn look(lua: &Lua) -> mlua::Result<VmState> {
+    if lua.used_memory() > LARGE_BYTES {
+        collect_at(lua, GC_PAUSE_LARGE);
+    }
     let is_stopping = run::with(|run| {
         run.tick(Some(lua));
         run.stopping.is_some()
@@ -122,22 +175,32 @@ fn look(lua: &Lua) -> mlua::Result<VmState> {
     }
 }
 
-/// The handler of errors that no script has caught: it sees where the script was.
-fn handle(lua: &Lua, error: Value) -> mlua::Result<()> {
-    let place = raised::place(lua);
-    let value = raised::convert(lua, error)?;
-    let (text, is_counted) = describe(&value)?;
-    let text = match text.strip_prefix(b"ERR sandbox:") {
-        // The error of a function of Lua's own that is wrapped: it is the script's.
-        Some(rest) => {
-            let from = rest.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
-            let at = place.as_ref().map(|at| format!("{}:{}: ", at.short, at.line));
-            [b"ERR ", at.unwrap_or_default().as_bytes(), &rest[from..]].concat()
+/// Sees an error that no script has caught where it was raised.
+struct Handler;
+
+impl Native for Handler {
+    fn call(_: Stack) -> c_int {
+        if let Some(vm) = own() {
+            let place = raised::place(&vm.lua);
+            run::with(|run| run.failed_at = place);
         }
-        None => text,
-    };
-    run::with(|run| run.failure = Some(Failure { text, place, is_counted }));
-    Ok(())
+        1
+    }
+}
+
+/// `tonumber`, which reads what is only digits by itself: C's `strtod`, which Lua uses, takes hundreds of instructions, and twice.
+struct ToNumber;
+
+impl Native for ToNumber {
+    fn call(stack: Stack) -> c_int {
+        if stack.top() == 1
+            && let Some(number) = stack.with_text(1, number::of_digits)
+        {
+            stack.push_number(number);
+            return 1;
+        }
+        stack.go_on()
+    }
 }
 
 /// The text of an error, and whether it has been counted.
@@ -156,52 +219,44 @@ fn describe(value: &Value) -> mlua::Result<(Vec<u8>, bool)> {
 }
 
 /// What `sandbox.lua` returns.
-type Seen = (Table, Table, Table, Table, Table, Table, Function);
+type Seen = (Table, Table, Table, Table, Table, Table);
 
 impl Vm {
     fn new(state: &'static State, flushes: u64) -> mlua::Result<Self> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         // A script does not catch a panic: the locks of its request have fallen with it.
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
-        let globals = lua.globals();
         // The parser refers to the name of a chunk without holding it.
         for name in ["@user_script", "@user_function"] {
             lua.set_named_registry_value(name, name)?;
         }
         let natives = natives(&lua)?;
         let sandbox = lua.load(include_str!("sandbox.lua")).set_name(raised::SANDBOX);
-        let xpcall: Function = globals.raw_get("xpcall")?;
-        let (
-            eval_names,
-            eval_env,
-            function_env,
-            function_metatable,
-            function_names,
-            loading_names,
-            bind,
-        ): Seen = sandbox.call(natives)?;
-        lua.set_globals(eval_env.clone())?;
+        let (names, env, function_env, function_metatable, function_names, loading_names): Seen =
+            sandbox.call(natives)?;
+        lua.set_globals(env.clone())?;
         arm(&lua)?;
+        collect_at(&lua, GC_PAUSE);
         let memory_max = state.tunables.script_memory.load(Ordering::Relaxed) as usize;
         lua.set_memory_limit(memory_max)?;
         Ok(Self {
             state,
-            xpcall,
-            handler: lua.create_function(handle)?,
-            eval_names,
-            eval_env,
+            stack: Stack::of(&lua)?,
+            door: Door::new(&lua)?,
+            handler: Anchor::new(&lua, stack::native::<Handler>(&lua, mlua::Nil)?)?,
+            env: Anchor::new(&lua, &env)?,
+            names: Anchor::new(&lua, names)?,
+            eval_env: env,
             function_env,
             function_metatable,
             function_names,
             loading_names,
-            bind,
-            chunks: lua.create_table()?,
-            sources: RefCell::default(),
-            slots: RefCell::default(),
-            libraries: lua.create_table()?,
+            compiled: RefCell::default(),
+            libraries: RefCell::default(),
             flushes,
             memory_max: Cell::new(memory_max),
             counted_bytes: Cell::new(0),
+            buffers: Cell::default(),
             lua,
         })
     }
@@ -214,50 +269,42 @@ impl Vm {
         function.map_err(|error| raised::foreign(&error))
     }
 
-    /// A script of the cache and what has been compiled of it.
-    pub(crate) fn source(&self, sha: &Sha) -> mlua::Result<Option<(Arc<Source>, Function)>> {
-        let known = self.sources.borrow().get(sha).cloned();
-        if let Some((source, slot)) = known {
-            if !source.is_gone() {
-                return Ok(Some((source, self.chunks.raw_get(slot)?)));
+    /// A script of the cache.
+    pub(crate) fn script(&self, sha: &Sha) -> mlua::Result<Option<Rc<Compiled>>> {
+        let known = self.compiled.borrow().get(sha).map(Rc::clone);
+        if let Some(known) = known {
+            if !known.source.is_gone() {
+                return Ok(Some(known));
             }
-            self.forget(sha, slot)?;
+            self.compiled.borrow_mut().remove(sha);
+            known.function.release(&self.lua)?;
         }
         let Some(source) = self.state.scripts.find(sha) else { return Ok(None) };
         let function = self.compile(&source.code).map_err(mlua::Error::runtime)?;
-        self.keep(&source, &function)?;
-        Ok(Some((source, function)))
+        self.keep(source, function).map(Some)
     }
 
     /// Keeps what has been compiled of a script.
-    pub(crate) fn keep(&self, source: &Arc<Source>, function: &Function) -> mlua::Result<()> {
-        let slot = {
-            let (free, last) = &mut *self.slots.borrow_mut();
-            free.pop().unwrap_or_else(|| {
-                *last += 1;
-                *last
-            })
-        };
-        self.chunks.raw_set(slot, function)?;
-        self.sources.borrow_mut().insert(source.sha, (Arc::clone(source), slot));
-        Ok(())
-    }
-
-    fn forget(&self, sha: &Sha, slot: i64) -> mlua::Result<()> {
-        self.sources.borrow_mut().remove(sha);
-        self.slots.borrow_mut().0.push(slot);
-        self.chunks.raw_set(slot, Value::Nil)
+    pub(crate) fn keep(
+        &self,
+        source: Arc<Source>,
+        function: Function,
+    ) -> mlua::Result<Rc<Compiled>> {
+        let sha = source.sha;
+        let compiled = Rc::new(Compiled { source, function: Anchor::new(&self.lua, function)? });
+        self.compiled.borrow_mut().insert(sha, Rc::clone(&compiled));
+        Ok(compiled)
     }
 
     /// A function of a library, which is loaded if this interpreter does not have it yet.
-    pub(crate) fn function(&self, library: &Library, name: &str) -> Result<Function, String> {
-        let foreign = |error: mlua::Error| raised::foreign(&error);
-        if let Some(known) = self.libraries.raw_get::<Option<Table>>(library.id).map_err(foreign)? {
-            return known.raw_get(name).map_err(foreign);
+    pub(crate) fn function(&self, library: &Library, name: &str) -> Result<Callee, String> {
+        let known = || self.libraries.borrow().get(&library.id)?.get(name).copied();
+        if let Some(function) = known() {
+            return Ok(Callee::Function(function));
         }
         let registered = self.load(&library.code, false)?;
-        self.keep_library(library, &registered).map_err(foreign)?;
-        self.function(library, name)
+        self.keep_library(library, &registered).map_err(|error| raised::foreign(&error))?;
+        known().map(Callee::Function).ok_or_else(|| "Function not found".to_owned())
     }
 
     /// Keeps the callbacks of a library, and drops those of libraries that are gone.
@@ -268,16 +315,17 @@ impl Vm {
     ) -> mlua::Result<()> {
         let current = self.state.scripts.libraries();
         let is_gone = |id: &u64| !current.values().any(|library| library.id == *id);
-        let known: Vec<u64> =
-            self.libraries.pairs::<u64, Table>().filter_map(Result::ok).map(|(id, _)| id).collect();
-        for id in known.into_iter().filter(is_gone) {
-            self.libraries.raw_set(id, Value::Nil)?;
+        let mut libraries = self.libraries.borrow_mut();
+        for (_, callbacks) in libraries.extract_if(|id, _| is_gone(id)) {
+            callbacks.values().try_for_each(|callback| callback.release(&self.lua))?;
         }
-        let callbacks = self.lua.create_table()?;
+        let mut callbacks = HashMap::new();
         for function in registered {
-            callbacks.raw_set(function.name.as_str(), &function.callback)?;
+            let callback = Anchor::new(&self.lua, &function.callback)?;
+            callbacks.insert(function.name.clone(), callback);
         }
-        self.libraries.raw_set(library.id, callbacks)
+        libraries.insert(library.id, callbacks);
+        Ok(())
     }
 
     /// Runs a library, which registers its functions. `is_timed` if it may not take long. The error is what FUNCTION LOAD answers.
@@ -310,44 +358,81 @@ impl Vm {
         format!("Error registering functions: {text}")
     }
 
-    /// Sets the global `KEYS` and `ARGV` of scripts, and shows a script all names again, whatever it has made of that.
-    pub(crate) fn prepare(
+    /// Runs a script to its end and writes what it returned, unless that is an error, which is the answer then.
+    pub(crate) fn run(
         &self,
-        function: &Function,
-        keys: &[&[u8]],
-        args: &[&[u8]],
-    ) -> mlua::Result<()> {
-        function.set_environment(self.eval_env.clone())?;
-        self.eval_names.raw_set("KEYS", self.list(keys)?)?;
-        self.eval_names.raw_set("ARGV", self.list(args)?)
+        callee: Callee,
+        words: Words<'_>,
+        writer: &mut Writer<'_>,
+    ) -> Result<Option<ReturnedError>, Fault> {
+        cjson::reset();
+        let mut error = None;
+        self.stack.protect(&self.lua, self.door, self.handler, &mut |stack| {
+            let given = self.give(stack, callee, words);
+            stack.call(given);
+            let is_resp3 = run::with(|run| run.script.protocol() == Protocol::Resp3);
+            convert::write_result(stack, writer, is_resp3 == Some(true), &mut error);
+        })?;
+        Ok(error)
     }
 
-    /// A function that calls another with keys and arguments.
-    pub(crate) fn bound(
-        &self,
-        function: &Function,
-        keys: &[&[u8]],
-        args: &[&[u8]],
-    ) -> mlua::Result<Function> {
-        self.bind.call((function, self.list(keys)?, self.list(args)?))
-    }
-
-    fn list(&self, words: &[&[u8]]) -> mlua::Result<Table> {
-        let list = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for (nth, word) in words.iter().enumerate() {
-            list.raw_set(nth + 1, self.lua.create_string(word)?)?;
+    /// Puts what is called there, with its keys and arguments; says how many of these are on the stack. May jump.
+    ///
+    /// A script sees all names again, whatever it has made of that before.
+    fn give(&self, stack: Stack, callee: Callee, words: Words<'_>) -> c_int {
+        match callee {
+            Callee::Script(function) => {
+                stack.push_kept(self.names);
+                push_list(stack, words.keys());
+                stack.set_field(c"KEYS");
+                push_list(stack, words.args());
+                stack.set_field(c"ARGV");
+                stack.push_kept(function);
+                stack.push_kept(self.env);
+                stack.set_environment();
+                0
+            }
+            Callee::Function(function) => {
+                stack.push_kept(function);
+                push_list(stack, words.keys());
+                push_list(stack, words.args());
+                2
+            }
         }
-        Ok(list)
     }
 
-    /// Runs a script to its end: whether it got there, and what it returned.
-    pub(crate) fn call(&self, function: &Function) -> mlua::Result<(bool, Value)> {
+    /// What ended a script, for the client; `place` is where it was.
+    pub(crate) fn failure(&self, error: Value, place: Option<Place>) -> mlua::Result<Failure> {
+        let (text, is_counted) = describe(&raised::convert(&self.lua, error)?)?;
+        let text = match text.strip_prefix(b"ERR sandbox:") {
+            // The error of a function of Lua's own that is wrapped: it is the script's.
+            Some(rest) => {
+                let from = rest.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
+                let at = place.as_ref().map(|at| format!("{}:{}: ", at.short, at.line));
+                [b"ERR ", at.unwrap_or_default().as_bytes(), &rest[from..]].concat()
+            }
+            None => text,
+        };
+        Ok(Failure { text, place, is_counted })
+    }
+
+    /// Memory for the calls of a script.
+    pub(crate) fn buffers(&self) -> Box<Buffers> {
+        self.buffers.take().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub(crate) fn keep_buffers(&self, buffers: Box<Buffers>) {
+        self.buffers.set(Some(buffers));
+    }
+
+    /// Looks whether more or less memory may be used than before.
+    pub(crate) fn limit_memory(&self) -> mlua::Result<()> {
         let memory_max = self.state.tunables.script_memory.load(Ordering::Relaxed) as usize;
         if memory_max != self.memory_max.replace(memory_max) {
             self.lua.set_memory_limit(memory_max)?;
         }
-        cjson::reset();
-        self.xpcall.call((function, &self.handler))
+        Ok(())
     }
 
     /// Tidies up behind a script; `was_stopped` if the hook runs at every instruction.
@@ -356,8 +441,9 @@ impl Vm {
             arm(&self.lua)?;
         }
         let mut used = self.lua.used_memory();
-        if used > KEPT_BYTES_MAX {
+        if used > LARGE_BYTES {
             self.lua.gc_collect()?;
+            collect_at(&self.lua, GC_PAUSE);
             used = self.lua.used_memory();
         }
         let counted = self.counted_bytes.get();
@@ -371,11 +457,22 @@ impl Vm {
     }
 }
 
+/// Puts a list there. May jump.
+fn push_list<'a>(stack: Stack, words: impl ExactSizeIterator<Item = &'a [u8]>) {
+    stack.push_table(words.len(), 0);
+    for (nth, word) in words.enumerate() {
+        stack.push_text(word);
+        stack.set_item(nth + 1);
+    }
+}
+
 /// What `sandbox.lua` gets from here.
 fn natives(lua: &Lua) -> mlua::Result<Table> {
     let natives = lua.create_table()?;
     let started = Instant::now();
     natives.raw_set("convert", lua.create_function(raised::convert)?)?;
+    let tonumber: Function = lua.globals().raw_get("tonumber")?;
+    natives.raw_set("tonumber", stack::native::<ToNumber>(lua, tonumber)?)?;
     natives.raw_set("random", lua.create_function(random::random)?)?;
     natives.raw_set("randomseed", lua.create_function(random::seed)?)?;
     natives

@@ -12,6 +12,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use russet_bench::request::{self, Numbers, Template};
+use russet_bench::workload;
 use russet_config::Config;
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
@@ -29,21 +31,33 @@ fn state(table: &'static Table) -> &'static State {
     Box::leak(Box::new(State::new(keyspace, table, Config::new(), Identity::default(), 7, 16)))
 }
 
-/// Batches of SET and GET, ready to run; each with the bytes that its spans refer to.
-fn batches(seed: u64, key: impl Fn(u64) -> String) -> Vec<(Vec<u8>, Batch)> {
+/// A SET or a GET of a key.
+fn plain(nth: usize, key: &str) -> String {
+    let value = "v".repeat(64);
+    match nth % 2 {
+        0 => format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$64\r\n{value}\r\n", key.len()),
+        _ => format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()),
+    }
+}
+
+/// The script of the workload `script`, for a key.
+fn script(_: usize, key: &str) -> String {
+    let line = workload::find("script").expect("a workload has that name").commands[0].1;
+    let sha = line.split(' ').nth(1).expect("EVALSHA, hash, …");
+    let len = key.len();
+    format!("*4\r\n$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n$1\r\n1\r\n${len}\r\n{key}\r\n")
+}
+
+/// Batches of requests, ready to run; each with the bytes that its spans refer to.
+fn batches(seed: u64, request: impl Fn(usize, u64) -> String) -> Vec<(Vec<u8>, Batch)> {
     let mut dice = seed;
     let mut next = || {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (dice >> 33) % KEYS
     };
-    let value = "v".repeat(64);
-    let request = |nth: usize, key: &str| match nth % 2 {
-        0 => format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n$64\r\n{value}\r\n", key.len()),
-        _ => format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len()),
-    };
     let mut one = || {
         let mut input: Vec<u8> =
-            (0..BATCH).flat_map(|nth| request(nth, &key(next())).into_bytes()).collect();
+            (0..BATCH).flat_map(|nth| request(nth, next()).into_bytes()).collect();
         let mut batch = Batch::default();
         Decoder::default().decode(&mut input, &Limits::DEFAULT, BATCH, &mut batch);
         (input, batch)
@@ -55,11 +69,11 @@ fn batches(seed: u64, key: impl Fn(u64) -> String) -> Vec<(Vec<u8>, Batch)> {
 fn throughput(
     state: &'static State,
     threads: u64,
-    key: impl Fn(u64) -> String + Copy + Sync,
+    request: impl Fn(usize, u64) -> String + Copy + Sync,
 ) -> f64 {
     let barrier = Barrier::new(threads as usize);
     let work = |thread: u64| {
-        let batches = batches(thread + 1, key);
+        let batches = batches(thread + 1, request);
         let mut executor = Executor::new(state.thread("core"));
         let mut session = Session::new(Client::new(thread, Peer::Internal, 0, 0).into(), true);
         let mut out = Output::default();
@@ -109,12 +123,15 @@ fn rounds(mut figure: impl FnMut() -> f64) -> f64 {
 }
 
 /// How long taking and letting go of all shards takes while another thread works: median and worst, in microseconds.
-fn lock_all(state: &'static State, key: impl Fn(u64) -> String + Copy + Send + Sync) -> (f64, f64) {
+fn lock_all(
+    state: &'static State,
+    request: impl Fn(usize, u64) -> String + Copy + Send + Sync,
+) -> (f64, f64) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                throughput(state, 1, key);
+                throughput(state, 1, request);
             }
         });
         std::thread::park_timeout(Duration::from_millis(300));
@@ -162,22 +179,49 @@ fn growth(state: &'static State, key: impl Fn(u64) -> String) -> (f64, f64) {
     (longest, longest_cpu)
 }
 
+/// Makes the script of [`script`] known.
+fn load_script(state: &'static State) {
+    let line = workload::find("script").expect("a workload has that name").steps[0].line;
+    let mut source = request::Batch::new(vec![(1, Template::parse(line, 0))], 1);
+    let mut input = source.fill(1, &mut Numbers::in_order(1)).to_vec();
+    let mut batch = Batch::default();
+    Decoder::default().decode(&mut input, &Limits::DEFAULT, 1, &mut batch);
+    let mut executor = Executor::new(state.thread("core"));
+    let mut session = Session::new(Client::new(1, Peer::Internal, 0, 0).into(), true);
+    run(&mut executor, state, &mut session, &input, &batch, &mut Output::default());
+}
+
+/// Prints how much two threads do more than one.
+#[expect(clippy::print_stdout, reason = "this program is there to print")]
+fn compare(
+    state: &'static State,
+    what: &str,
+    request: impl Fn(usize, u64) -> String + Copy + Sync,
+) {
+    let one = rounds(|| throughput(state, 1, request));
+    let two = rounds(|| throughput(state, 2, request));
+    println!("{:24}{:.2} M commands/s", format!("{what}, 1 thread:"), one / 1e6);
+    let times = two / one;
+    println!(
+        "{:24}{:.2} M commands/s, {times:.2} times one",
+        format!("{what}, 2 threads:"),
+        two / 1e6
+    );
+}
+
 #[expect(clippy::print_stdout, reason = "this program is there to print")]
 fn main() {
-    let table = Table::leak(russet_commands::FAMILIES);
+    let families = russet_commands::FAMILIES.iter().chain(russet_scripting::FAMILIES);
+    let table = Table::leak(&families.copied().collect::<Vec<_>>());
     let random = |n: u64| format!("key:{n:012}");
     let tagged = |n: u64| format!("{{t}}:{n:012}");
     let shared = state(table);
-    throughput(shared, 1, random);
-    let one = rounds(|| throughput(shared, 1, random));
-    let two = rounds(|| throughput(shared, 2, random));
-    println!("random keys, 1 thread:  {:.2} M commands/s", one / 1e6);
-    println!("random keys, 2 threads: {:.2} M commands/s, {:.2} times one", two / 1e6, two / one);
-    let one = rounds(|| throughput(shared, 1, tagged));
-    let two = rounds(|| throughput(shared, 2, tagged));
-    println!("one shard, 1 thread:    {:.2} M commands/s", one / 1e6);
-    println!("one shard, 2 threads:   {:.2} M commands/s, {:.2} times one", two / 1e6, two / one);
-    let (median, worst) = lock_all(shared, random);
+    throughput(shared, 1, |nth, n| plain(nth, &random(n)));
+    compare(shared, "random keys", |nth, n| plain(nth, &random(n)));
+    compare(shared, "one shard", |nth, n| plain(nth, &tagged(n)));
+    load_script(shared);
+    compare(shared, "scripts", |nth, n| script(nth, &format!("num:{n:012}")));
+    let (median, worst) = lock_all(shared, |nth, n| plain(nth, &random(n)));
     println!("taking all 1024 shards under load: median {median:.0} us, worst {worst:.0} us");
     let (longest, cpu) = growth(state(table), random);
     println!(

@@ -201,7 +201,8 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_store: bool) -> Outcome {
     enlarge(cx, key)?;
     let others = Others { data: &cx.data, state: cx.state };
     let object = cx.data.again(key).and_then(Entry::object);
-    let elements = ordered(object, &mut options, others)?;
+    let is_repeatable = options.store.is_some() || cx.session.is_script;
+    let elements = ordered(object, &mut options, is_repeatable, others)?;
     if let Some(index) = options.store {
         args.seek(index);
         let list = listed(&elements, &options.gets, others);
@@ -242,10 +243,11 @@ fn sortable_len(entry: &Entry) -> Result<usize, Error> {
     }
 }
 
-/// The elements that are wanted, in order.
+/// The elements that are wanted, in order; `is_repeatable` if that order must be the same another time.
 fn ordered<'d>(
     object: Option<ObjectRef<'d>>,
     options: &mut Options<'_>,
+    is_repeatable: bool,
     others: Others<'d>,
 ) -> Result<Vec<Cow<'d, [u8]>>, Error> {
     let Some(object) = object else { return Ok(Vec::new()) };
@@ -254,8 +256,8 @@ fn ordered<'d>(
         if !matches!(object, ObjectRef::Set(_)) {
             return Ok(part(object, window, options.is_descending));
         }
-        // What is kept of a set without an order would be another time something else.
-        if options.store.is_none() {
+        // What is kept of a set without an order, or what a script sees of it, would be another time something else.
+        if !is_repeatable {
             return Ok(members(object).drain(window).collect());
         }
         (options.is_alpha, options.by) = (true, None);

@@ -62,6 +62,16 @@ pub(super) const CLIENTS: &[Field] = &[
     ("total_blocking_keys_on_nokey", |f| f.walked.awaited_or_lost.to_string()),
 ];
 
+/// Bytes that the interpreters of all threads take.
+fn lua_bytes(f: &Facts) -> u64 {
+    f.state.scripts.lua_bytes.load(Ordering::Relaxed)
+}
+
+/// Bytes of what scripts and libraries were made from.
+fn script_bytes(f: &Facts) -> u64 {
+    f.state.scripts.source_bytes() + f.state.scripts.library_bytes()
+}
+
 pub(super) const MEMORY: &[Field] = &[
     ("used_memory", |f| f.used().to_string()),
     ("used_memory_human", |f| human(f.used())),
@@ -80,19 +90,20 @@ pub(super) const MEMORY: &[Field] = &[
     ("allocator_muzzy", |_| "0".to_owned()),
     ("total_system_memory", |f| gauge(f, |g| &g.system_memory).to_string()),
     ("total_system_memory_human", |f| human(gauge(f, |g| &g.system_memory))),
-    ("used_memory_lua", |f| f.state.scripts.lua_bytes.load(Ordering::Relaxed).to_string()),
-    ("used_memory_vm_eval", |_| "0".to_owned()),
-    ("used_memory_lua_human", |_| human(0)),
-    ("used_memory_scripts_eval", |_| "0".to_owned()),
+    ("used_memory_lua", |f| lua_bytes(f).to_string()),
+    ("used_memory_vm_eval", |f| lua_bytes(f).to_string()),
+    ("used_memory_lua_human", |f| human(lua_bytes(f))),
+    ("used_memory_scripts_eval", |f| f.state.scripts.source_bytes().to_string()),
     ("number_of_cached_scripts", |f| f.state.scripts.count().to_string()),
     ("number_of_functions", |f| f.state.scripts.functions().to_string()),
     ("number_of_libraries", |f| f.state.scripts.libraries().len().to_string()),
+    // Scripts and functions share the interpreters, which are counted once.
     ("used_memory_vm_functions", |_| "0".to_owned()),
-    ("used_memory_vm_total", |_| "0".to_owned()),
-    ("used_memory_vm_total_human", |_| human(0)),
-    ("used_memory_functions", |_| "0".to_owned()),
-    ("used_memory_scripts", |_| "0".to_owned()),
-    ("used_memory_scripts_human", |_| human(0)),
+    ("used_memory_vm_total", |f| lua_bytes(f).to_string()),
+    ("used_memory_vm_total_human", |f| human(lua_bytes(f))),
+    ("used_memory_functions", |f| f.state.scripts.library_bytes().to_string()),
+    ("used_memory_scripts", |f| script_bytes(f).to_string()),
+    ("used_memory_scripts_human", |f| human(script_bytes(f))),
     ("maxmemory", |f| f.config.memory(const { id("maxmemory") }).to_string()),
     ("maxmemory_human", |f| human(f.config.memory(const { id("maxmemory") }))),
     ("maxmemory_policy", |f| f.config.choice(const { id("maxmemory-policy") }).to_owned()),

@@ -59,8 +59,8 @@ fn measure(cx: &Context<'_>, walked: &Walked) -> Vec<(String, Stat)> {
         ("clients.normal", Count(client_bytes(&cx.state.clients.all()) as u64)),
         ("cluster.links", Count(0)),
         ("aof.buffer", Count(0)),
-        ("lua.caches", Count(0)),
-        ("functions.caches", Count(0)),
+        ("lua.caches", Count(cx.state.scripts.source_bytes())),
+        ("functions.caches", Count(cx.state.scripts.library_bytes())),
     ];
     let after = [
         ("overhead.db.hashtable.lut", Count(walked.table_bytes)),

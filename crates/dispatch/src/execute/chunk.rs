@@ -103,11 +103,15 @@ impl KeySet {
         if let Self::One(_, spot) = self { Some(spot) } else { None }
     }
 
-    /// The same keys, and all shards.
-    pub(super) const fn and_all(self) -> Self {
+    /// The same keys, which stand in `spots` then, and all shards.
+    pub(super) fn and_all(self, spots: &mut Vec<(u32, Spot)>) -> Self {
         match self {
             Self::Many(start, end) | Self::All(start, end) => Self::All(start, end),
-            Self::None | Self::One(..) => Self::All(0, 0),
+            Self::One(at, spot) => {
+                spots.push((at as u32, spot));
+                Self::All(spots.len() - 1, spots.len())
+            }
+            Self::None => Self::All(0, 0),
         }
     }
 }
@@ -191,9 +195,14 @@ impl Executor {
                 gather(state, row, input, spans, &mut self.spots);
                 let end = self.spots.len();
                 if row.takes_all(spans.len(), |at| spans[at].of(input)) {
-                    KeySet::All(start, end)
-                } else {
-                    KeySet::Many(start, end)
+                    return KeySet::All(start, end);
+                }
+                match self.spots[start..] {
+                    [(at, spot)] => {
+                        self.spots.truncate(start);
+                        KeySet::One(at as usize, spot)
+                    }
+                    _ => KeySet::Many(start, end),
                 }
             }
             _ => KeySet::None,
