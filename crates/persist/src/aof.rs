@@ -30,6 +30,7 @@ mod rewrite;
 mod tail;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -210,8 +211,14 @@ impl Log {
         self.call();
     }
 
-    /// Writes and syncs until [`Log::end`].
+    /// Writes and syncs until [`Log::end`]. A panic is one more way to fail.
     pub fn run(&self) {
+        while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
+            self.break_tail(io::Error::other("whoever writes it panicked"));
+        }
+    }
+
+    fn serve(&self) {
         loop {
             self.is_called.store(false, Ordering::SeqCst);
             let policy = self.policy();

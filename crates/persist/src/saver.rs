@@ -166,6 +166,7 @@ impl Saver {
         let rewritten = catch_unwind(AssertUnwindSafe(|| self.log.rewrite()));
         let result = rewritten.unwrap_or_else(|_| {
             abandon(self.state, &self.vfs, &self.path());
+            self.log.give_up();
             Err(SaveError::Panicked)
         });
         aof.took_s

@@ -69,7 +69,7 @@ impl Log {
             Ok(report)
         });
         if result.is_err() {
-            self.give_up(&place);
+            self.give_up();
         }
         result
     }
@@ -256,7 +256,8 @@ impl Log {
     }
 
     /// There is no new base. What was begun for it goes, unless it belongs to a log that is in use.
-    fn give_up(&self, place: &Place) {
+    pub(crate) fn give_up(&self) {
+        let place = Place::new(self.state);
         self.desk.lock().reader = None;
         let mut files = self.files.lock();
         let prepared = files.next.take().map(|(part, _)| part);
