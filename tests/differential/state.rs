@@ -51,11 +51,14 @@ pub(super) fn compare(pair: &mut Pair, peer: Peer) -> Result<(), Difference> {
 /// Whether a key whose members and scores are the same is a sorted set that the digests see otherwise, since they are of texts: one score is
 /// printed with other digits, or so large that not all integers are doubles.
 fn prints_scores_otherwise(pair: &mut Pair, key: &[u8]) -> bool {
-    let [scores, theirs] = [&mut pair.left, &mut pair.right]
-        .map(|client| client.cmd(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]).to_string());
-    if scores != theirs {
+    let asked = [b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"];
+    // As bytes: what is decoded no longer tells how it was printed.
+    let texts = [&mut pair.left, &mut pair.right]
+        .map(|client| client.cmd_frame(&asked).unwrap_or_default());
+    if texts[0] != texts[1] {
         return true;
     }
+    let scores = pair.left.cmd(&asked).to_string();
     let words = scores.split(|mark: char| ", []\"".contains(mark));
     let numbers = words.filter_map(|word| word.parse::<f64>().ok());
     numbers.into_iter().any(|number| number.is_finite() && number.abs() > ALL_INTEGERS)
