@@ -703,3 +703,96 @@ fn scripts_that_say_that_they_write_nothing_run_while_writes_are_paused() {
         assert_eq!(operator.cmd(&["CLIENT", "PAUSE", "100000", "WRITE"]).to_string(), "OK");
     }
 }
+
+#[test]
+fn time_stands_still_in_a_script_and_in_a_transaction() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    let script = "local one = redis.call('TIME')
+        for n = 1, 3000000 do end
+        redis.call('SET', KEYS[1], 1, 'PX', 1)
+        for n = 1, 3000000 do end
+        local other = redis.call('TIME')
+        return {one[1] == other[1] and one[2] == other[2], redis.call('EXISTS', KEYS[1])}";
+    assert_eq!(text(&t.client.cmd(&["EVAL", script, "1", "k"])), "1 1");
+    let outside = |client: &mut Client| text(&client.cmd(&["TIME"]));
+    assert_ne!(outside(&mut t.client), outside(&mut t.client));
+    t.check("MULTI", "OK");
+    (0..2).for_each(|_| t.check("TIME", "QUEUED"));
+    let Reply::Array(times) = t.client.cmd(&["EXEC"]) else { panic!("two times") };
+    assert_eq!(text(&times[0]), text(&times[1]));
+}
+
+#[test]
+fn a_script_sees_sets_in_the_same_order_another_time() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("SADD s a b c d e f g h i j k l m n o p q r s t u v w x y z aa aaa azz", "29");
+    let sorted = "a aa aaa azz b c d e f g h i j k l m n o p q r s t u v w x y z";
+    let script = "return redis.call('SORT', KEYS[1], 'BY', 'nosort')";
+    assert_eq!(text(&t.client.cmd(&["EVAL", script, "1", "s"])), sorted);
+    let script = "return redis.call('SORT', KEYS[1], 'BY', 'nosort', 'DESC', 'LIMIT', 0, 2)";
+    assert_eq!(text(&t.client.cmd(&["EVAL", script, "1", "s"])), "z y");
+}
+
+#[test]
+fn tables_are_lists_until_something_is_missing_whatever_else_they_hold() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    t.check("EVAL 'return {}' 0", "[]");
+    t.check("EVAL 'return {1, 2, 3, 4, 5, 6, 7, 8}' 0", "[1, 2, 3, 4, 5, 6, 7, 8]");
+    t.check("EVAL 'return {1, 2, 3, 4, 5, 6, 7, 8, 9}' 0", "[1, 2, 3, 4, 5, 6, 7, 8, 9]");
+    t.check("EVAL 'return {1, nil, 3}' 0", "[1]");
+    t.check("EVAL 'return {1, 2, x = 3}' 0", "[1, 2]");
+    t.strict("EVAL 'return {1, ok = \"fine\"}' 0", "+fine");
+    t.check("EVAL 'return {1, err = \"MY no\"}' 0", "-MY no");
+    t.check("EVAL 'local l = {} l[3] = 3 l[2] = 2 l[1] = 1 return l' 0", "[1, 2, 3]");
+    t.check("EVAL 'return {true, false, \"a\", 1.9}' 0", "[1, (nil), a, 1]");
+    t.check("EVAL 'return {1, {2, {err = \"MY no\"}}}' 0", "[1, [2, -MY no]]");
+}
+
+#[test]
+fn numbers_are_read_as_lua_reads_them() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    let cases = [
+        ("tonumber('12') + 1", "13"),
+        ("tonumber('-12')", "-12"),
+        ("tonumber(' 12 ')", "12"),
+        ("tonumber('0x10')", "16"),
+        ("tonumber('1e2')", "100"),
+        ("tonumber('12', 8)", "10"),
+        ("tonumber('9007199254740993') == 9007199254740992", "1"),
+        ("tostring(tonumber('-'))", "nil"),
+        ("tostring(tonumber(''))", "nil"),
+        ("tostring(tonumber('12x'))", "nil"),
+        ("tostring(tonumber({}))", "nil"),
+        ("tonumber(7)", "7"),
+    ];
+    for (expression, value) in cases {
+        assert_eq!(eval(&mut t.client, &format!("return {expression}")), value, "{expression}");
+    }
+    let error = eval(&mut t.client, "return tonumber()");
+    let expected = "ERR user_script:1: bad argument #1 to 'tonumber' (value expected)";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn info_tells_what_interpreters_and_sources_take() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    let field = |client: &mut Client, name: &str| {
+        let info = text(&client.cmd(&["INFO", "memory"]));
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("{name}")).trim().parse::<u64>().unwrap()
+    };
+    t.check("EVAL 'return 1' 0", "1");
+    let client = &mut t.client;
+    let (lua, total) = (field(client, "used_memory_lua"), field(client, "used_memory_vm_total"));
+    assert!((20_000..1_000_000).contains(&lua), "{lua}");
+    assert_eq!((field(client, "used_memory_vm_eval"), total), (lua, lua));
+    let before = field(client, "used_memory_scripts_eval");
+    client.cmd(&["SCRIPT", "LOAD", &format!("return '{}'", "x".repeat(1000))]);
+    assert!(field(client, "used_memory_scripts_eval") >= before + 1000);
+    assert_eq!(field(client, "used_memory_functions"), 0);
+}
