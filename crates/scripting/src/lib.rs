@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A script is one unit: its request's locks are held from its first command to its last, its effects are one record. How locks, long
-//! runs and kills work is told in `docs/design/0011-scripting.md`. This crate exports rows and knows neither the other commands nor the
+//! runs and kills work is told in `docs/design/0012-scripting.md`. This crate exports rows and knows neither the other commands nor the
 //! server.
 
 #![deny(unsafe_code)]
