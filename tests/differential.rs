@@ -142,6 +142,8 @@ impl Fuzz {
     fn run(&self) -> (u64, Vec<String>) {
         // Waits end when the reference looks at its clock, ten times a second otherwise.
         self.reference.client().cmd(&["CONFIG", "SET", "hz", "500"]);
+        // A snapshot would begin to count changes anew.
+        self.server.client().cmd(&["CONFIG", "SET", "save", ""]);
         let mut random = Random::new(self.seed);
         let limit =
             env::var("RUSSET_FUZZ_COMMANDS").ok().and_then(|count| count.parse::<u64>().ok());
