@@ -96,29 +96,13 @@ impl Fuzz {
     fn play(&self, setting: Setting, commands: &[Command]) -> Result<(), (usize, Difference)> {
         let mut pair = self.pair(setting);
         let before = changes(&mut pair);
-        self.tell(&mut pair, commands)?;
+        tell(&mut pair, commands)?;
         let mut ended = state::compare(&mut pair, self.peer);
         // To replace a key that has ended counts where nobody has met it yet.
         if self.peer.is_recent && !commands.iter().any(is_end) {
             ended = ended.and_then(|()| compare_changes(before, changes(&mut pair)));
         }
         ended.map_err(|difference| (commands.len(), difference))
-    }
-
-    /// Tells both the same, up to the first difference in what they answer.
-    fn tell(&self, pair: &mut Pair, commands: &[Command]) -> Result<(), (usize, Difference)> {
-        let mut done = 0;
-        for part in commands.split_inclusive(is_spop) {
-            let (spop, others) = match part.split_last() {
-                Some((last, others)) if is_spop(last) => (Some(last), others),
-                _ => (None, part),
-            };
-            pair.all(others).map_err(|(place, difference)| (done + place + 1, difference))?;
-            done += part.len();
-            spop.map_or(Ok(()), |spop| step(pair, spop))
-                .map_err(|difference| (done, difference))?;
-        }
-        Ok(())
     }
 
     /// Plays a stretch, without the commands whose difference is explained. Each of those is told.
@@ -172,6 +156,21 @@ impl Fuzz {
         println!("{}: {ran} commands of seed {}, {rate:.0}/s", self.peer.program, self.seed);
         (ran, found)
     }
+}
+
+/// Tells both the same, up to the first difference in what they answer.
+fn tell(pair: &mut Pair, commands: &[Command]) -> Result<(), (usize, Difference)> {
+    let mut done = 0;
+    for part in commands.split_inclusive(is_spop) {
+        let (spop, others) = match part.split_last() {
+            Some((last, others)) if is_spop(last) => (Some(last), others),
+            _ => (None, part),
+        };
+        pair.all(others).map_err(|(place, difference)| (done + place + 1, difference))?;
+        done += part.len();
+        spop.map_or(Ok(()), |spop| step(pair, spop)).map_err(|difference| (done, difference))?;
+    }
+    Ok(())
 }
 
 /// What both servers count as changes.

@@ -6,7 +6,7 @@
 use russet_testkit::Reply;
 use russet_testkit::differential::Difference;
 
-use super::{Command, Fuzz, Setting};
+use super::{Command, Fuzz, Setting, tell};
 
 /// Commands that store a sorted set made from others.
 const STORES: &[&str] = &["ZRANGESTORE", "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"];
@@ -43,7 +43,7 @@ fn are_ties(fuzz: &Fuzz, setting: Setting, history: &[Command], found: &Differen
         return false;
     };
     let mut pair = fuzz.pair(setting);
-    if fuzz.tell(&mut pair, before).is_err() {
+    if tell(&mut pair, before).is_err() {
         return false;
     }
     are_as_far(&left, &right, &pair.left.cmd(&whole))
@@ -133,7 +133,7 @@ fn sign_is_lost_by(
     // The first of them after which what is stored differs.
     let (mut same, mut differs) = (0, history.len());
     while differs - same > 1 {
-        let middle = (same + differs) / 2;
+        let middle = usize::midpoint(same, differs);
         match fuzz.play(setting, &history[..middle]) {
             Ok(()) => same = middle,
             Err(_) => differs = middle,
