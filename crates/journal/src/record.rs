@@ -1,7 +1,5 @@
 //! One unit's effects, as the bytes that a follower reads.
 
-use std::io::Write;
-
 /// Commands in the order they took effect, each for one database.
 ///
 /// More than one command is wrapped in MULTI and EXEC, so that a follower applies all or nothing. SELECT is not part of a record: what
@@ -87,10 +85,16 @@ pub(crate) fn select(db: u32, out: &mut Vec<u8>) {
 
 /// Adds a command as the stream has it.
 pub fn encode<'a>(out: &mut Vec<u8>, argv: impl ExactSizeIterator<Item = &'a [u8]>) {
-    write!(out, "*{}\r\n", argv.len()).expect("a Vec takes everything");
+    head(out, b'*', argv.len());
     for arg in argv {
-        write!(out, "${}\r\n", arg.len()).expect("a Vec takes everything");
+        head(out, b'$', arg.len());
         out.extend_from_slice(arg);
         out.extend_from_slice(b"\r\n");
     }
+}
+
+fn head(out: &mut Vec<u8>, kind: u8, len: usize) {
+    out.push(kind);
+    out.extend_from_slice(itoa::Buffer::new().format(len).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
