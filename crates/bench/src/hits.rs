@@ -48,12 +48,8 @@ pub struct Options {
 /// Replays everything and prints a table: hits of a hundred requests.
 #[expect(clippy::print_stdout, reason = "a command line tool")]
 pub fn run(options: &Options) -> io::Result<()> {
-    let programs: Vec<PathBuf> =
-        options.servers.iter().filter_map(|program| process::find(program)).collect();
-    let name = |program: &PathBuf| program.file_name().unwrap_or_default().display().to_string();
-    let names: Vec<String> = programs.iter().map(name).collect();
-    println!("| trace | policy | {} |", names.join(" | "));
-    println!("| --- | --- |{}", " ---: |".repeat(names.len()));
+    let programs = process::find_all(&options.servers);
+    print!("{}", process::head(&["trace", "policy"], &programs));
     for trace in TRACES {
         for policy in &options.policies {
             let hits = |program: &PathBuf| replay(options, program, *trace, policy);

@@ -84,12 +84,8 @@ const SCENES: &[Scene] = &[
 /// Plays every scene and prints a table, in milliseconds.
 #[expect(clippy::print_stdout, reason = "a command line tool")]
 pub fn run(options: &Options) -> io::Result<()> {
-    let programs: Vec<PathBuf> =
-        options.servers.iter().filter_map(|program| process::find(program)).collect();
-    let name = |program: &PathBuf| program.file_name().unwrap_or_default().display().to_string();
-    let names: Vec<String> = programs.iter().map(name).collect();
-    println!("| longest PING beside, ms | {} |", names.join(" | "));
-    println!("| --- |{}", " ---: |".repeat(names.len()));
+    let programs = process::find_all(&options.servers);
+    print!("{}", process::head(&["longest PING beside, ms"], &programs));
     for scene in SCENES {
         let mut cells = Vec::new();
         for program in &programs {

@@ -108,6 +108,19 @@ pub fn find(program: &Path) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Those of some programs that are there, by their absolute paths.
+pub fn find_all(programs: &[PathBuf]) -> Vec<PathBuf> {
+    programs.iter().filter_map(|program| find(program)).collect()
+}
+
+/// The head of a table with a column for each program behind others.
+pub fn head(first: &[&str], programs: &[PathBuf]) -> String {
+    let name = |program: &PathBuf| program.file_name().unwrap_or_default().display().to_string();
+    let names: Vec<String> = programs.iter().map(name).collect();
+    let lines = " --- |".repeat(first.len()) + &" ---: |".repeat(names.len());
+    format!("| {} | {} |\n|{lines}\n", first.join(" | "), names.join(" | "))
+}
+
 /// What the program says of itself: the part after `v=`, if there is one, else the first line.
 pub fn version(program: &Path) -> io::Result<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output()?;

@@ -35,7 +35,7 @@ pub use file::{CommandLine, Directive, FileError, split_arguments};
 pub use parameters::{PARAMETERS, SECTIONS};
 pub use rewrite::Rewrite;
 pub use set::{Caller, SetError};
-pub use value::{OutputBufferLimit, SaveRule, event};
+pub use value::{OutputBufferLimit, SaveRule, event, quoted};
 
 /// One row of the table: all that is known about a parameter.
 #[derive(Clone, Copy, Debug)]

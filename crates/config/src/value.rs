@@ -580,7 +580,7 @@ fn with_unit(bytes: u64) -> String {
 }
 
 /// Text between double quotes, with escapes for all that is not plainly printable.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut line = String::from("\"");
     for byte in text.bytes() {
         match byte {

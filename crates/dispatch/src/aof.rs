@@ -256,20 +256,9 @@ impl Aof {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::counting::Count;
+    use std::sync::Arc;
 
     fn counting() -> (Arc<Count>, Waker) {
         let count = Arc::<Count>::default();
@@ -279,7 +268,7 @@ mod tests {
     #[test]
     fn a_reply_leaves_when_the_file_has_what_it_shows() {
         let (aof, (count, waker)) = (Aof::default(), counting());
-        let woken = || count.0.load(Ordering::Relaxed);
+        let woken = || count.get();
         assert!(aof.judge(7) == Leave::Now && !aof.wait(7, &waker), "nobody waits for no file");
         aof.set_awaited(Awaited::Sync);
         assert!(aof.judge(7) == Leave::Later && aof.wait(9, &waker) && aof.wait(7, &waker));
@@ -303,7 +292,7 @@ mod tests {
         aof.has_synced(5);
         assert!(aof.wait(8, &waker));
         aof.doubt(9);
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.get(), 1);
         assert_eq!([5, 6, 9, 10].map(|lsn| aof.is_in_doubt(lsn)), [false, true, true, false]);
         assert_eq!((aof.judge(8), aof.judge(10)), (Leave::Never, Leave::Now));
         aof.has_synced(12);
@@ -317,6 +306,6 @@ mod tests {
         aof.set_awaited(Awaited::Write);
         assert!(aof.wait(8, &waker));
         aof.doubt(9);
-        assert_eq!((count.0.load(Ordering::Relaxed), aof.judge(8)), (1, Leave::Now));
+        assert_eq!((count.get(), aof.judge(8)), (1, Leave::Now));
     }
 }

@@ -19,6 +19,8 @@ pub mod clock;
 pub mod command;
 pub mod commandlog;
 pub mod context;
+#[cfg(test)]
+mod counting;
 pub mod effect;
 pub mod error;
 pub mod eviction;

@@ -275,26 +275,9 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
-
     use super::*;
+    use crate::counting::Count;
     use crate::session::Peer;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Count {
-        fn get(&self) -> usize {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
 
     fn client() -> (Client, Arc<Count>) {
         let (client, count) = (Client::new(1, Peer::Internal, -1, 0), Arc::<Count>::default());

@@ -124,8 +124,9 @@ impl Script {
         rules: Rules,
         buffers: Box<Buffers>,
     ) -> Self {
-        let is_monitored = cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0;
-        if is_monitored && !std::mem::replace(&mut cx.session.is_shown, true) {
+        let state_rules = cx.state.rules.load(Ordering::Relaxed);
+        if state_rules & rule::MONITORED != 0 && !std::mem::replace(&mut cx.session.is_shown, true)
+        {
             monitor::show(cx, args);
         }
         let mut session = Session::new(Arc::clone(&cx.session.client), true);
@@ -136,7 +137,6 @@ impl Script {
         let started = cx.thread.meter.mark();
         session.still = cx.session.still.clone().or_else(|| Some(Still::at(started)));
         cx.session.lend_reading(&mut session);
-        let state_rules = cx.state.rules.load(Ordering::Relaxed);
         Self {
             held: std::mem::replace(&mut cx.data.held, Held::none()),
             unit: std::mem::replace(cx.data.unit, Unit::new()),

@@ -127,7 +127,7 @@ impl std::fmt::Debug for Prepared {
 fn visit<T>(
     state: &'static State,
     keys: impl Iterator<Item = (Spot, T)>,
-    mut look: impl FnMut(&Shard, T),
+    mut look: impl FnMut(&Shard, Spot, T),
 ) {
     let mut held: Option<Guard<'_, Shard>> = None;
     for (spot, what) in keys {
@@ -137,7 +137,7 @@ fn visit<T>(
             held = state.keyspace.peek(spot.shard);
         }
         if let Some(shard) = &held {
-            look(shard, what);
+            look(shard, spot, what);
         }
     }
 }
@@ -229,7 +229,7 @@ impl Executor {
     }
 
     fn prefetch_entries(&self, state: &'static State) {
-        visit(state, self.all_spots().map(|spot| (spot, spot)), |shard, spot| {
+        visit(state, self.all_spots().map(|spot| (spot, ())), |shard, spot, ()| {
             shard.prefetch_entry(spot.hash);
             if let Some(interest) = shard.interest() {
                 interest.tracked.prefetch(spot.hash);
@@ -243,16 +243,16 @@ impl Executor {
         found.clear();
         let element = |(nth, prepared): (usize, &Prepared)| {
             let spans = chunk.batch.request(chunk.from + nth);
-            let (spot, element) = prepared.element(chunk.input, spans)?;
-            Some((spot, (spot, element)))
+            prepared.element(chunk.input, spans)
         };
         let elements = self.prepared.iter().enumerate().filter_map(element);
-        visit(state, elements, |shard, (spot, element)| {
+        visit(state, elements, |shard, spot, element| {
             let hash = shard.prefetch_place(spot.hash, element);
             found.extend(hash.map(|hash| (spot, hash)));
         });
-        let places = found.iter().map(|(spot, element)| (*spot, (spot.hash, *element)));
-        visit(state, places, |shard, (hash, element)| shard.prefetch_element(hash, element));
+        visit(state, found.iter().copied(), |shard, spot, element| {
+            shard.prefetch_element(spot.hash, element);
+        });
         self.elements = found;
     }
 }
