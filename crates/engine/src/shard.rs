@@ -12,6 +12,7 @@
 //! * What [`Shard::take_growth`] has answered so far adds up to the bytes of entries, tables and indexes, but for what it would answer now.
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
 
+mod databases;
 mod saving;
 
 use std::sync::Arc;
@@ -25,13 +26,13 @@ use crate::entry::{Entry, Large};
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
-use crate::size_class::usable;
 use crate::sizes::{Measure, Sizes};
 use crate::snapshot::Epoch;
 use crate::table::Table;
 use crate::trash::Trash;
 use crate::value::{Collection, ObjectMut, ObjectRef, Told, Value};
 use crate::whereabouts::Whereabouts;
+use databases::Databases;
 
 /// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,9 @@ pub struct Name<'a> {
     /// `Seed::hash(key)`.
     pub hash: u64,
 }
+
+/// An empty database goes at once if its table and indexes take no more.
+const IDLE_BYTES_MAX: usize = 64 * 1024;
 
 /// One database's part of a shard.
 #[derive(Debug, Default)]
@@ -106,6 +110,11 @@ impl Database {
     /// How many hashes have fields that end.
     pub const fn hashes_with_deadlines(&self) -> usize {
         self.fields.len()
+    }
+
+    /// Whether nothing is in it, and nothing of it is so large that freeing it takes long.
+    fn is_idle(&self) -> bool {
+        self.table.is_empty() && !self.has_deadlines() && self.overhead_bytes() <= IDLE_BYTES_MAX
     }
 
     /// Bytes of entries, tables and indexes.
@@ -170,7 +179,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Shard {
-    databases: Vec<Database>,
+    databases: Databases,
     interest: Option<Box<Interest>>,
     /// The journal's offset behind the last write to this shard.
     pub lsn: u64,
@@ -196,7 +205,7 @@ impl Shard {
     /// An empty shard. It has the database that most clients use; others come when something is put in.
     pub(crate) fn new(index: u32, common: Arc<Common>) -> Self {
         Self {
-            databases: vec![Database::default()],
+            databases: Databases::default(),
             interest: None,
             lsn: 0,
             half_changed: false,
@@ -212,50 +221,38 @@ impl Shard {
     /// Tells those without the lock where the buckets are, after anything that may have moved them.
     #[inline]
     fn tell(&self) {
-        if let Some(database) = self.databases.first() {
-            let (first, buckets) = database.table.whereabouts();
-            self.common.whereabouts.tell(self.index, first, buckets);
-        }
+        let (first, buckets) = self.databases.first().table.whereabouts();
+        self.common.whereabouts.tell(self.index, first, buckets);
     }
 
     /// Bytes that keys and values take from the allocator.
     pub fn bytes(&self) -> usize {
-        self.databases.iter().map(|database| database.bytes).sum()
+        self.databases.iter().map(|(_, database)| database.bytes).sum()
     }
 
     /// Bytes of tables, indexes and databases, but for what an empty shard has.
     pub fn overhead_bytes(&self) -> usize {
-        let databases = self.databases.iter().map(Database::overhead_bytes).sum::<usize>();
-        databases + self.databases_bytes() - usable(size_of::<Database>())
+        let databases = self.databases.iter().map(|(_, database)| database.overhead_bytes());
+        databases.sum::<usize>() + self.databases.heap_bytes()
     }
 
-    /// Bytes of the databases themselves.
-    const fn databases_bytes(&self) -> usize {
-        usable(self.databases.capacity() * size_of::<Database>())
-    }
-
-    /// A database, if anything was ever put in.
+    /// A database, if it holds anything, or is the first.
     #[inline]
     pub fn database(&self, db: u32) -> Option<&Database> {
-        self.databases.get(db as usize)
+        self.databases.get(db)
     }
 
-    /// Number of databases that anything was ever put in.
-    pub const fn databases(&self) -> u32 {
-        self.databases.len() as u32
+    /// One more than the highest number of a database that may hold anything.
+    pub fn databases(&self) -> u32 {
+        self.databases.end()
     }
 
+    /// A database that something is about to be put in.
     #[inline]
     fn database_mut(&mut self, db: u32) -> &mut Database {
-        let db = db as usize;
-        if db >= self.databases.len() {
-            // Most servers use one database: room for more would cost a kilobyte a shard.
-            let before = self.databases_bytes();
-            self.databases.reserve_exact(db + 1 - self.databases.len());
-            self.databases.resize_with(db + 1, Database::default);
-            self.growth += self.databases_bytes() as isize - before as isize;
-        }
-        &mut self.databases[db]
+        let (database, grown) = self.databases.get_or_make(db);
+        self.growth += grown;
+        database
     }
 
     /// The entry of a name, ended or not.
@@ -273,14 +270,14 @@ impl Shard {
         access: Option<Access>,
         dice: impl FnOnce() -> u64,
     ) -> Option<&Entry> {
-        let entry = self.databases.get_mut(name.db as usize)?.table.get_mut(name.hash, name.key)?;
+        let entry = self.databases.get_mut(name.db)?.table.get_mut(name.hash, name.key)?;
         note(entry, access, dice);
         Some(entry)
     }
 
     /// Sets the bits of an entry's access. Says whether there is one.
     pub fn set_access(&mut self, name: Name<'_>, bits: u32) -> bool {
-        let database = self.databases.get_mut(name.db as usize);
+        let database = self.databases.get_mut(name.db);
         let entry = database.and_then(|database| database.table.get_mut(name.hash, name.key));
         entry.map(|entry| entry.set_access(bits)).is_some()
     }
@@ -288,9 +285,7 @@ impl Shard {
     /// Brings the entry of a hash towards the cache, for the database that most clients use.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Some(database) = self.databases.first() {
-            database.table.prefetch_entry(hash);
-        }
+        self.databases.first().table.prefetch_entry(hash);
     }
 
     /// Brings towards the cache where a command about one element of a collection looks for it, for the database that most clients use.
@@ -319,7 +314,7 @@ impl Shard {
     /// The collection under a key of this hash, as a rule the one that is meant.
     #[inline]
     fn collection_of(&self, hash: u64) -> Option<ObjectRef<'_>> {
-        self.databases.first()?.table.by_hash(hash, |_| true)?.object()
+        self.databases.first().table.by_hash(hash, |_| true)?.object()
     }
 
     /// Every change begins here.
@@ -374,8 +369,7 @@ impl Shard {
         dice: impl FnOnce() -> u64,
     ) {
         self.touch(name);
-        let db = name.db as usize;
-        if let Some(database) = self.databases.get_mut(db)
+        if let Some(database) = self.databases.get_mut(name.db)
             && let Some(entry) = database.table.get_mut(name.hash, name.key)
         {
             note_change(entry, Some(access), dice);
@@ -419,7 +413,7 @@ impl Shard {
     #[inline]
     pub fn update<R>(&mut self, name: Name<'_>, change: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         self.touch(name);
-        let database = self.databases.get_mut(name.db as usize)?;
+        let database = self.databases.get_mut(name.db)?;
         let entry = database.table.get_mut(name.hash, name.key)?;
         let old = Kept::of(entry);
         let result = change(entry);
@@ -468,7 +462,7 @@ impl Shard {
         if self.is_saving {
             self.save_first(name);
         }
-        let Some(database) = self.databases.get_mut(name.db as usize) else { return Met::Absent };
+        let Some(database) = self.databases.get_mut(name.db) else { return Met::Absent };
         let may_be_due = database.has_deadlines();
         let Some(entry) = database.table.get_mut(name.hash, name.key) else {
             return Met::Absent;
@@ -499,11 +493,14 @@ impl Shard {
     pub fn take(&mut self, name: Name<'_>) -> Option<Entry> {
         self.touch(name);
         let seed = self.common.seed;
-        let database = self.databases.get_mut(name.db as usize)?;
+        let database = self.databases.get_mut(name.db)?;
         let before = database.table.heap_bytes();
         let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
         self.growth += database.table.heap_bytes() as isize - before as isize;
         self.growth += database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
+        if name.db > 0 {
+            self.growth += self.databases.drop_if_idle(name.db);
+        }
         self.tell();
         Some(entry)
     }
@@ -562,7 +559,7 @@ impl Shard {
     pub fn clear(&mut self, db: u32) -> usize {
         self.half_changed = true;
         let is_wanted = self.wants_flushed(db);
-        let Some(database) = self.databases.get_mut(db as usize) else { return 0 };
+        let Some(database) = self.databases.get_mut(db) else { return 0 };
         let old = std::mem::take(database);
         let seed = self.common.seed;
         if let Some(interest) = &mut self.interest {
@@ -576,6 +573,7 @@ impl Shard {
         } else {
             self.common.trash.throw_table(old.table, of_table);
         }
+        self.growth += self.databases.drop_if_idle(db);
         self.tell();
         count
     }
@@ -583,14 +581,14 @@ impl Shard {
     /// Exchanges two databases.
     pub fn swap(&mut self, one: u32, other: u32) {
         self.half_changed = true;
-        self.database_mut(one.max(other));
         self.swap_saving(one, other);
-        self.databases.swap(one as usize, other as usize);
+        self.growth += self.databases.swap(one, other);
         self.tell();
         let Some(interest) = &mut self.interest else { return };
         let (databases, seed) = (&self.databases, self.common.seed);
-        let is_in =
-            |db: u32, key: &[u8]| databases[db as usize].table.get(seed.hash(key), key).is_some();
+        let is_in = |db: u32, key: &[u8]| {
+            databases.get(db).is_some_and(|it| it.table.get(seed.hash(key), key).is_some())
+        };
         for db in [one, other] {
             interest.touched_all(db, |key| is_in(one, key) || is_in(other, key));
         }
@@ -728,6 +726,24 @@ mod tests {
 
     fn name(key: &[u8]) -> Name<'_> {
         Name { db: 0, key, hash: Seed(1, 2).hash(key) }
+    }
+
+    #[test]
+    fn a_database_above_the_first_takes_nothing_when_it_is_empty() {
+        let mut shard = shard();
+        let name = |nth: u32| Name { db: 9, key: b"k", hash: u64::from(nth) << 40 | 7 };
+        let set = |shard: &mut Shard, nth| {
+            shard.set(name(nth), string_value(b"v"), Some(1), Access::recency(0), || 0);
+        };
+        set(&mut shard, 1);
+        assert!(shard.take_growth() < 1024, "a key of a database of its own costs little");
+        assert!(shard.remove(name(1)));
+        assert_eq!((shard.databases(), shard.overhead_bytes()), (1, 0));
+        assert!(shard.take_growth() < 0);
+        set(&mut shard, 1);
+        shard.swap(9, 3);
+        assert_eq!((shard.databases(), shard.clear(3)), (4, 1));
+        assert_eq!((shard.databases(), shard.bytes(), shard.take_growth()), (1, 0, 0));
     }
 
     #[derive(Clone, Debug)]

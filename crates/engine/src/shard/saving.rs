@@ -53,7 +53,7 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    fn new(epoch: Arc<Epoch>, databases: usize) -> Self {
+    fn new(epoch: Arc<Epoch>, databases: u32) -> Self {
         let progress = |db| Progress { origin: db, cursor: 0, is_done: false };
         Self {
             pen: epoch.pen(),
@@ -62,7 +62,7 @@ impl Saving {
             images_whole: 0,
             images_db: 0,
             images_keys: 0,
-            progress: (0..databases as u32).map(progress).collect(),
+            progress: (0..databases).map(progress).collect(),
             flushed: Vec::new(),
             partial: None,
             rest: None,
@@ -71,10 +71,10 @@ impl Saving {
     }
 
     /// Databases that have come since have nothing to be saved.
-    fn extend(&mut self, databases: usize) {
-        let begin = self.progress.len();
+    fn extend(&mut self, databases: u32) {
+        let begin = self.progress.len() as u32;
         let none = |db| Progress { origin: db, cursor: 0, is_done: true };
-        self.progress.extend((begin as u32..databases as u32).map(none));
+        self.progress.extend((begin..databases).map(none));
     }
 
     fn origin(&self, db: u32) -> u32 {
@@ -169,7 +169,7 @@ impl Shard {
     }
 
     fn saving(&mut self) -> &mut Saving {
-        let (databases, common) = (self.databases.len(), &self.common);
+        let (databases, common) = (self.databases.end(), &self.common);
         let saving = self.saving.get_or_insert_with(|| {
             let epoch = common.epoch.lock().clone().expect("a shard is saved for a snapshot");
             Box::new(Saving::new(epoch, databases))
@@ -185,7 +185,7 @@ impl Shard {
         self.saving();
         let Some(entry) = self
             .databases
-            .get_mut(name.db as usize)
+            .get_mut(name.db)
             .and_then(|database| database.table.get_mut(name.hash, name.key))
             .filter(|entry| entry.mark() != mark)
         else {
@@ -259,6 +259,7 @@ impl Shard {
             _ => db,
         };
         let saving = self.saving();
+        saving.extend(one.max(other) + 1);
         saving.progress.swap(one as usize, other as usize);
         saving.large.iter_mut().for_each(|(db, _)| *db = swapped(*db));
         if let Some(partial) = &mut saving.partial {
@@ -322,7 +323,7 @@ impl Shard {
         let saving = self.saving.as_mut().expect("made above");
         let Some(entry) = self
             .databases
-            .get_mut(db as usize)
+            .get_mut(db)
             .and_then(|database| database.table.get_mut(hash, &key))
             .filter(|entry| entry.mark() != mark)
         else {
@@ -350,7 +351,7 @@ impl Shard {
         let saving = self.saving.as_mut().expect("made by the caller");
         let next = saving.progress.iter().position(|progress| !progress.is_done);
         let Some(db) = next else { return };
-        let Some(database) = self.databases.get_mut(db) else {
+        let Some(database) = self.databases.get_mut(db as u32) else {
             saving.progress[db].is_done = true;
             return;
         };
