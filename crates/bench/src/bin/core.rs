@@ -1,10 +1,10 @@
 //! The core without sockets: how it scales over threads, what taking all shards costs, and whether a growing table pauses.
 //!
 //! ```text
-//! cargo run --release -p russet-bench --bin core
+//! cargo run --release -p russet-bench --bin core ["random keys" | "one shard" | scripts | "all shards" | growth]
 //! ```
 //!
-//! Each figure is a median of five; threads run the same prepared batches of 16 requests through an [`Executor`] of their own.
+//! Each figure is a median of 25; threads run the same prepared batches of 16 requests through an [`Executor`] of their own.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,7 @@ use russet_resp::{Batch, Decoder, Limits, Output};
 const KEYS: u64 = 1_000_000;
 const BATCH: usize = 16;
 const BATCHES: usize = 40_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 25;
 
 fn state(table: &'static Table) -> &'static State {
     let keyspace = Keyspace::new(1024, Seed(11, 13));
@@ -118,10 +118,6 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-fn rounds(mut figure: impl FnMut() -> f64) -> f64 {
-    median((0..ROUNDS).map(|_| figure()).collect())
-}
-
 /// How long taking and letting go of all shards takes while another thread works: median and worst, in microseconds.
 fn lock_all(
     state: &'static State,
@@ -198,14 +194,19 @@ fn compare(
     what: &str,
     request: impl Fn(usize, u64) -> String + Copy + Sync,
 ) {
-    let one = rounds(|| throughput(state, 1, request));
-    let two = rounds(|| throughput(state, 2, request));
-    println!("{:24}{:.2} M commands/s", format!("{what}, 1 thread:"), one / 1e6);
-    let times = two / one;
+    let (mut ones, mut twos, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (one, two) = (throughput(state, 1, request), throughput(state, 2, request));
+        ones.push(one / 1e6);
+        twos.push(two / 1e6);
+        times.push(two / one);
+    }
+    println!("{:24}{:.2} M commands/s", format!("{what}, 1 thread:"), median(ones));
     println!(
-        "{:24}{:.2} M commands/s, {times:.2} times one",
+        "{:24}{:.2} M commands/s, {:.2} times one",
         format!("{what}, 2 threads:"),
-        two / 1e6
+        median(twos),
+        median(times)
     );
 }
 
@@ -216,19 +217,31 @@ fn main() {
     let random = |n: u64| format!("key:{n:012}");
     let tagged = |n: u64| format!("{{t}}:{n:012}");
     let shared = state(table);
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let is_wanted = |what: &str| what.contains(&wanted);
     throughput(shared, 1, |nth, n| plain(nth, &random(n)));
-    compare(shared, "random keys", |nth, n| plain(nth, &random(n)));
-    compare(shared, "one shard", |nth, n| plain(nth, &tagged(n)));
-    load_script(shared);
-    compare(shared, "scripts", |nth, n| script(nth, &format!("num:{n:012}")));
-    let (median, worst) = lock_all(shared, |nth, n| plain(nth, &random(n)));
-    println!("taking all 1024 shards under load: median {median:.0} us, worst {worst:.0} us");
-    let (longest, cpu) = growth(state(table), random);
-    println!(
-        "10 M keys inserted, 1024 shards: longest SET {longest:.0} us, {cpu:.0} us of processor"
-    );
-    let (longest, cpu) = growth(state(table), tagged);
-    println!(
-        "10 M keys inserted, one shard:   longest SET {longest:.0} us, {cpu:.0} us of processor"
-    );
+    if is_wanted("random keys") {
+        compare(shared, "random keys", |nth, n| plain(nth, &random(n)));
+    }
+    if is_wanted("one shard") {
+        compare(shared, "one shard", |nth, n| plain(nth, &tagged(n)));
+    }
+    if is_wanted("scripts") {
+        load_script(shared);
+        compare(shared, "scripts", |nth, n| script(nth, &format!("num:{n:012}")));
+    }
+    if is_wanted("all shards") {
+        let (median, worst) = lock_all(shared, |nth, n| plain(nth, &random(n)));
+        println!("taking all 1024 shards under load: median {median:.0} us, worst {worst:.0} us");
+    }
+    if is_wanted("growth") {
+        print_growth("1024 shards", growth(state(table), random));
+        print_growth("one shard", growth(state(table), tagged));
+    }
+}
+
+/// Prints the longest SET while a table grows.
+#[expect(clippy::print_stdout, reason = "this program is there to print")]
+fn print_growth(what: &str, (longest, cpu): (f64, f64)) {
+    println!("10 M keys inserted, {what}: longest SET {longest:.0} us, {cpu:.0} us of processor");
 }
