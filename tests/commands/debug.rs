@@ -135,7 +135,10 @@ fn keys_that_have_ended_stay_while_expiry_is_off() {
     t.check("SET k v PX 1", "OK");
     t.check("DEBUG SLEEP 0.3", "OK");
     t.check("DBSIZE", "1");
+    assert!(t.run("DEBUG OBJECT k").to_string().contains("Value at:"));
+    t.check("EXISTS k", "0");
     t.check("DEBUG OBJECT k", "-ERR no such key");
+    t.check("SET k v PX 1", "OK");
     t.check("DEBUG SET-ACTIVE-EXPIRE 1", "OK");
     t.check("DEBUG SLEEP 0.3", "OK");
     t.check("DBSIZE", "0");

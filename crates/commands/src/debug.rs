@@ -343,16 +343,15 @@ fn match_long(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-/// Shows the live entry of any key, declared or not.
+/// Shows the entry of any key, declared or not, and one that has ended as long as nobody has removed it.
 fn look<R>(
     cx: &Context<'_>,
     key: &[u8],
     look: impl FnOnce(&Entry) -> R,
 ) -> Result<Option<R>, Busy> {
     let spot = cx.state.keyspace.locate(key);
-    let (name, now) = (Name { db: cx.data.db, key, hash: spot.hash }, cx.now());
-    cx.data
-        .visit(spot.shard, |shard| shard.get(name).filter(|entry| !entry.is_expired(now)).map(look))
+    let name = Name { db: cx.data.db, key, hash: spot.hash };
+    cx.data.visit(spot.shard, |shard| shard.get(name).map(look))
 }
 
 /// The bits of use are read both ways, as Redis does: the policy says which of them means something.
