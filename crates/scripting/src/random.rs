@@ -1,6 +1,7 @@
 //! `math.random` of scripts: the 48-bit generator that C libraries call `lrand48`, so that the same seed gives the same numbers anywhere.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::{Lua, Value, Variadic};
 
@@ -12,8 +13,16 @@ const MASK: u64 = (1 << 48) - 1;
 /// Numbers are drawn from 0 to one less than this.
 const MAX: u32 = i32::MAX as u32;
 
+/// Interpreters' threads so far: each draws other numbers, or two clients would get the same ones.
+static THREADS: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
-    static STATE: Cell<u64> = const { Cell::new(0x330e) };
+    static STATE: Cell<u64> = Cell::new(first(THREADS.fetch_add(1, Ordering::Relaxed)));
+}
+
+/// Where a thread begins that was given no seed: the first one where C does, the others far from there and from each other.
+const fn first(thread: u64) -> u64 {
+    (0x330e + thread.wrapping_mul(0x9e37_79b9_7f4a_7c15)) & MASK
 }
 
 fn next() -> u32 {
