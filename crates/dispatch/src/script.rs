@@ -33,6 +33,9 @@ use crate::table::{Locks, Row};
 /// What [`Buffers`] keep for the next script.
 const KEPT_MAX: usize = 16 << 10;
 
+/// Keys that are longer are located anew each time.
+const KNOWN_MAX: usize = 256;
+
 /// What a script may do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
@@ -60,6 +63,9 @@ pub struct Buffers {
     out: Output,
     /// The reply in one piece, where it was spliced.
     joined: Vec<u8>,
+    /// The key that was located last, and where it lies: the next call often names it again.
+    known: Vec<u8>,
+    known_spot: Option<Spot>,
 }
 
 impl Buffers {
@@ -79,6 +85,34 @@ impl Buffers {
         self.spans.shrink_to(KEPT_MAX / size_of::<Span>());
         self.spots.shrink_to(KEPT_MAX / size_of::<(u32, Spot)>());
         self.joined.shrink_to(0);
+        self.known_spot = None;
+    }
+
+    /// Remembers where a key lies.
+    fn learn(&mut self, key: &[u8], spot: Spot) {
+        if key.len() <= KNOWN_MAX {
+            self.known.clear();
+            self.known.extend_from_slice(key);
+            self.known_spot = Some(spot);
+        }
+    }
+
+    /// Where the key lies that word `at` is.
+    fn locate(&mut self, state: &State, at: usize) -> Spot {
+        let key = self.spans[at].of(&self.bytes);
+        if let Some(spot) = self.known_spot
+            && *self.known == *key
+        {
+            return spot;
+        }
+        let spot = state.keyspace.locate(key);
+        // As `learn`, which would borrow the words too.
+        if key.len() <= KNOWN_MAX {
+            self.known.clear();
+            self.known.extend_from_slice(key);
+            self.known_spot = Some(spot);
+        }
+        spot
     }
 }
 
@@ -122,8 +156,11 @@ impl Script {
         cx: &mut Context<'_>,
         args: &Args<'_>,
         rules: Rules,
-        buffers: Box<Buffers>,
+        mut buffers: Box<Buffers>,
     ) -> Self {
+        if let Some(key) = args.keys().next() {
+            buffers.learn(key.bytes, key.spot);
+        }
         let state_rules = cx.state.rules.load(Ordering::Relaxed);
         if state_rules & rule::MONITORED != 0 && !std::mem::replace(&mut cx.session.is_shown, true)
         {
@@ -162,7 +199,7 @@ impl Script {
     }
 
     /// Gives everything back; `thread` is the one that its commands ran with.
-    pub fn end(&mut self, cx: &mut Context<'_>, thread: &Thread) -> Box<Buffers> {
+    pub fn end(&mut self, cx: &mut Context<'_>, thread: &Thread) {
         if self.session.db != cx.session.db {
             cx.session.select(cx.session.db);
         }
@@ -178,8 +215,13 @@ impl Script {
         std::mem::swap(&mut cx.data.held, &mut self.held);
         std::mem::swap(cx.data.unit, &mut self.unit);
         cx.thread.call_for(thread);
-        self.call.tidy();
-        std::mem::take(&mut self.call)
+    }
+
+    /// The memory for calls, for the next script.
+    pub fn into_buffers(self) -> Box<Buffers> {
+        let mut buffers = self.call;
+        buffers.tidy();
+        buffers
     }
 
     /// How long it has run. Reads the clock.
@@ -304,16 +346,18 @@ impl Script {
     /// Makes sure that everything the command touches is held.
     #[inline]
     fn reach(&mut self, thread: &Thread, row: &'static Row) -> Result<(), Refused> {
-        let Buffers { bytes, spans, spots, .. } = &mut *self.call;
         match row.locks {
-            Locks::One(at) if at < spans.len() => {
-                let spot = self.state.keyspace.locate(spans[at].of(bytes));
-                spots.push((at as u32, spot));
+            Locks::One(at) if at < self.call.spans.len() => {
+                let spot = self.call.locate(self.state, at);
+                self.call.spots.push((at as u32, spot));
                 if self.held.get(spot.shard).is_some() {
                     return Ok(());
                 }
             }
-            _ => gather(self.state, row, bytes, spans, spots),
+            _ => {
+                let Buffers { bytes, spans, spots, .. } = &mut *self.call;
+                gather(self.state, row, bytes, spans, spots);
+            }
         }
         if self.holds_all() { Ok(()) } else { self.reach_out(thread, row) }
     }

@@ -94,10 +94,14 @@ fn eval(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn evalsha(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let vm = interpreter(cx)?;
+    if let Some(compiled) = vm.called(args.word(1)) {
+        return run_script(cx, &vm, &compiled, Words::of(args, Error::NotInteger)?);
+    }
     let sha = parse_sha(args.word(1)).ok_or(Error::NoScript)?;
     let words = Words::of(args, Error::NotInteger)?;
-    let vm = interpreter(cx)?;
     let compiled = vm.script(&sha).map_err(internal)?.ok_or(Error::NoScript)?;
+    vm.note_called(args.word(1), &compiled);
     run_script(cx, &vm, &compiled, words)
 }
 
@@ -294,12 +298,14 @@ impl Job<'_> {
         }
         drop(unwinding);
         let mut run = run::end().expect("begun above");
-        vm.keep_buffers(vm::with_thread(cx.state, |thread| run.script.end(cx, thread)));
+        vm::with_thread(cx.state, |thread| run.script.end(cx, thread));
         if run.stopping.is_some() || result.is_err() {
             cx.reply.out.truncate(mark);
         }
         learn(self.manners, &run);
-        finish(cx, vm, &run, result)
+        let outcome = finish(cx, vm, &run, result);
+        vm.keep_buffers(run.script.into_buffers());
+        outcome
     }
 }
 

@@ -57,12 +57,16 @@ pub(crate) struct Vm {
     /// The same, and the names behind it: `KEYS` and `ARGV` are put there.
     env: Anchor,
     names: Anchor,
+    keys: Anchor,
+    argv: Anchor,
     function_env: Table,
     /// Its `__index` says which names functions see.
     function_metatable: Table,
     function_names: Table,
     loading_names: Table,
     compiled: RefCell<HashMap<Sha, Rc<Compiled>>>,
+    /// Those of them that were called last.
+    called: RefCell<[Option<Called>; CALLED]>,
     /// Callbacks of libraries, by id and name.
     libraries: RefCell<HashMap<u64, HashMap<String, Anchor>>>,
     flushes: u64,
@@ -73,10 +77,21 @@ pub(crate) struct Vm {
 }
 
 /// A script of the cache, as far as this thread knows it.
+#[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) source: Arc<Source>,
     function: Anchor,
 }
+
+/// A script by the digits that it was called by, which are compared faster than read.
+#[derive(Debug)]
+struct Called {
+    digits: [u8; 40],
+    compiled: Rc<Compiled>,
+}
+
+/// How many of those that were called last are remembered. A power of two.
+const CALLED: usize = 8;
 
 /// What is called, and how it gets its keys and arguments.
 #[derive(Clone, Copy, Debug)]
@@ -252,6 +267,9 @@ impl Vm {
             function_names,
             loading_names,
             compiled: RefCell::default(),
+            called: RefCell::default(),
+            keys: Anchor::new(&lua, "KEYS")?,
+            argv: Anchor::new(&lua, "ARGV")?,
             libraries: RefCell::default(),
             flushes,
             memory_max: Cell::new(memory_max),
@@ -282,6 +300,21 @@ impl Vm {
         let Some(source) = self.state.scripts.find(sha) else { return Ok(None) };
         let function = self.compile(&source.code).map_err(mlua::Error::runtime)?;
         self.keep(source, function).map(Some)
+    }
+
+    /// The script that these digits have called before, if that was not long ago.
+    pub(crate) fn called(&self, digits: &[u8]) -> Option<Rc<Compiled>> {
+        let called = self.called.borrow();
+        let found = called[place_of(digits)?].as_ref().filter(|found| found.digits == *digits)?;
+        (!found.compiled.source.is_gone()).then(|| Rc::clone(&found.compiled))
+    }
+
+    /// Remembers which script these digits call.
+    pub(crate) fn note_called(&self, digits: &[u8], compiled: &Rc<Compiled>) {
+        if let (Some(place), Ok(digits)) = (place_of(digits), digits.try_into()) {
+            let called = Called { digits, compiled: Rc::clone(compiled) };
+            self.called.borrow_mut()[place] = Some(called);
+        }
     }
 
     /// Keeps what has been compiled of a script.
@@ -383,10 +416,12 @@ impl Vm {
         match callee {
             Callee::Script(function) => {
                 stack.push_kept(self.names);
+                stack.push_kept(self.keys);
                 push_list(stack, words.keys());
-                stack.set_field(c"KEYS");
+                stack.set();
+                stack.push_kept(self.argv);
                 push_list(stack, words.args());
-                stack.set_field(c"ARGV");
+                stack.set();
                 stack.push_kept(function);
                 stack.push_kept(self.env);
                 stack.set_environment();
@@ -455,6 +490,11 @@ impl Vm {
         }
         Ok(())
     }
+}
+
+/// Where what these digits call is remembered.
+fn place_of(digits: &[u8]) -> Option<usize> {
+    digits.last().map(|last| usize::from(*last) % CALLED)
 }
 
 /// Puts a list there. May jump.
