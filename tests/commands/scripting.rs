@@ -1,5 +1,7 @@
 //! What EVAL and kin answer, and what scripts can and cannot do.
 
+mod ending;
+
 use std::time::{Duration, Instant};
 
 use russet_testkit::{Client, Reply, Transcript};
@@ -263,48 +265,6 @@ fn a_script_wakes_who_waits_once_and_at_its_end() {
     t.check("EVAL \"redis.call('lpush', KEYS[1], 'y'); redis.call('lpush', KEYS[1], 'z'); return 1\" 1 list", "1");
     let reply = waiter.recv().expect("served");
     assert_eq!(text(&reply), "list z");
-}
-
-#[test]
-fn a_script_that_runs_for_ever_can_be_killed() {
-    let server = Server::with(&["--busy-reply-threshold", "50"]);
-    let mut t = Transcript::new(server.client());
-    for script in [
-        "while true do end",
-        "while true do pcall(function() while true do redis.call('ping') end end) end",
-    ] {
-        let mut runner = server.client();
-        runner.send(&["EVAL", script, "1", "held"]).expect("sent");
-        // Others go on; who needs the same shard is told.
-        let mut other = server.client();
-        eventually(|| text(&other.cmd(&["GET", "held"])).contains("BUSY"));
-        t.check("SET elsewhere 1", "OK");
-        t.check("PING", "PONG");
-        t.check("SCRIPT KILL", "OK");
-        let error = text(&runner.recv().expect("killed"));
-        assert!(error.contains("Script killed by user with SCRIPT KILL"), "{error}");
-        eventually(|| !text(&other.cmd(&["GET", "held"])).contains("BUSY"));
-    }
-    t.check("EVAL 'return 1' 0", "1");
-}
-
-#[test]
-fn a_script_that_has_written_ends_with_its_client_only() {
-    let server = Server::with(&["--busy-reply-threshold", "50"]);
-    let mut t = Transcript::new(server.client());
-    let mut runner = server.client();
-    let id = text(&runner.cmd(&["CLIENT", "ID"]));
-    let script = "redis.call('set', KEYS[1], 'written'); while true do end";
-    runner.send(&["EVAL", script, "1", "held"]).expect("sent");
-    let mut other = server.client();
-    eventually(|| text(&other.cmd(&["GET", "held"])).contains("BUSY"));
-    t.check("SCRIPT KILL", "-UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.");
-    t.check(
-        "FUNCTION KILL",
-        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-    );
-    t.check(&format!("CLIENT KILL ID {id}"), "1");
-    eventually(|| text(&other.cmd(&["GET", "held"])).contains("written"));
 }
 
 #[test]

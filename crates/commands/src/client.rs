@@ -293,7 +293,7 @@ fn kill(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if client.id == cx.session.client.id {
             cx.session.close();
         } else {
-            client.kill();
+            client.end();
         }
     }
     match (is_old_form, chosen.len()) {

@@ -17,6 +17,7 @@ use russet_journal::{Lsn, Record};
 use russet_resp::{Output, Span, Writer};
 use smallvec::SmallVec;
 
+pub use self::admit::refuse;
 use self::admit::{Verdict, abort, check, explain};
 pub use self::chunk::Chunk;
 use self::chunk::{Brevity, KeySet, Prepared, extent};

@@ -64,6 +64,7 @@ pub(crate) struct Mailbox {
     /// Whether there is something to look at: mail, or the end.
     has_mail: AtomicBool,
     is_killed: AtomicBool,
+    is_ended: AtomicBool,
     has_overflowed: AtomicBool,
     is_evicted: AtomicBool,
 }
@@ -111,6 +112,17 @@ impl Client {
         let waker = contents.waker.clone();
         drop(contents);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// As [`Client::kill`], since somebody has asked for that: a script that it runs ends too, even one that has written.
+    pub fn end(&self) {
+        self.mailbox.is_ended.store(true, Ordering::Release);
+        self.kill();
+    }
+
+    /// Whether somebody has asked for its end.
+    pub fn is_ended(&self) -> bool {
+        self.mailbox.is_ended.load(Ordering::Acquire)
     }
 
     /// As [`Client::kill`], since it lets more wait, or asks for more, than it may.

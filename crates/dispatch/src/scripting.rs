@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ThreadId;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -129,6 +130,10 @@ pub struct Running {
     pub command: Vec<Box<[u8]>>,
     /// Whether it is a script and no function.
     pub is_eval: bool,
+    /// The id of the client that runs it.
+    pub client: u64,
+    /// The thread that can do nothing else meanwhile, where other clients are served too; `None` on a worker.
+    pub thread: Option<ThreadId>,
     /// Since when.
     pub since: Instant,
     /// Which shards it holds; `None` for all.
@@ -307,6 +312,18 @@ impl Scripts {
     /// What runs, the longest first.
     pub fn running(&self) -> Vec<Arc<Running>> {
         self.running.lock().clone()
+    }
+
+    /// The threads that serve clients and cannot, since a script takes its time there.
+    pub fn held_threads(&self) -> Vec<ThreadId> {
+        self.running.lock().iter().filter_map(|one| one.thread).collect()
+    }
+
+    /// Ends what has run for `milliseconds` or longer, even if it has written.
+    pub fn end_overdue(&self, milliseconds: u64) {
+        let running = self.running.lock();
+        let overdue = running.iter().filter(|one| one.milliseconds() >= milliseconds);
+        overdue.for_each(|one| one.is_killed.store(true, Ordering::Release));
     }
 
     /// The script that has held a shard for `milliseconds` or longer.

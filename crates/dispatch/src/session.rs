@@ -171,6 +171,8 @@ pub struct Client {
     pub stranger_since_ms: AtomicU64,
     /// What it waits for.
     pub blocked: Mutex<Option<Arc<Blocked>>>,
+    /// Whether it waits for a reply that somebody else makes, or for a shard.
+    pub awaits: AtomicBool,
     /// Whether it waits because of CLIENT PAUSE.
     pub paused: AtomicBool,
     /// How many channels, patterns and shard channels it is subscribed to, in this order.
@@ -222,6 +224,7 @@ impl Client {
             authenticated: AtomicBool::new(false),
             stranger_since_ms: AtomicU64::new(now_ms),
             blocked: Mutex::new(None),
+            awaits: AtomicBool::default(),
             paused: AtomicBool::new(false),
             subscribed: Default::default(),
             subscribed_bytes: AtomicUsize::new(0),

@@ -132,6 +132,8 @@ impl Run {
             name: self.title.to_string(),
             command: std::mem::take(&mut self.command),
             is_eval: self.title.is_script(),
+            client: self.script.session.client.id,
+            thread: (!self.script.is_worker()).then(|| std::thread::current().id()),
             since: now.checked_sub(elapsed).unwrap_or(now),
             shards: self.script.shards(),
             has_written: self.script.has_written.into(),
@@ -163,6 +165,14 @@ impl Run {
         }
     }
 
+    /// Whether nobody wants it any more. One that has done something is not cut short for a timeout or a limit of its client, only
+    /// where somebody asks for the client's end.
+    fn is_left(&self) -> bool {
+        let client = &self.script.session.client;
+        let has_done = self.script.has_written || self.script.is_committed;
+        if has_done { client.is_ended() } else { client.is_killed() }
+    }
+
     /// Looks whether the script is to stop.
     pub(crate) fn tick(&mut self, lua: Option<&Lua>) {
         self.was_seen = true;
@@ -181,7 +191,7 @@ impl Run {
         let scripts = &self.script.state().scripts;
         if self.running.as_ref().is_some_and(is_killed)
             || scripts.is_closing.load(Ordering::Acquire)
-            || self.script.session.client.is_killed()
+            || self.is_left()
         {
             self.stopping = Some(Stopping::Killed(lua.and_then(raised::place)));
         }

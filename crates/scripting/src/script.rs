@@ -135,7 +135,8 @@ fn kill(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     end_running(cx, true)
 }
 
-/// Ends what runs of one kind: everything that has run for too long, or else what has run the longest. What has written is not ended.
+/// Ends what runs of one kind: everything that has run for too long, or else what has run the longest. What has written is not ended,
+/// unless its client has gone, which would be how to end it.
 pub(crate) fn end_running(cx: &mut Context<'_>, is_eval: bool) -> Outcome {
     let mut running = cx.state.scripts.running();
     if running.is_empty() {
@@ -145,7 +146,10 @@ pub(crate) fn end_running(cx: &mut Context<'_>, is_eval: bool) -> Outcome {
     if running.is_empty() {
         return Err(if is_eval { Error::BusyFunction } else { Error::Busy }.into());
     }
-    running.retain(|one| !one.has_written.load(Ordering::Acquire));
+    let is_free = |one: &Running| {
+        !one.has_written.load(Ordering::Acquire) || cx.state.clients.get(one.client).is_none()
+    };
+    running.retain(|one| is_free(one));
     let threshold = cx.state.tunables.busy_threshold.load(Ordering::Relaxed);
     let overdue: Vec<&Arc<Running>> =
         running.iter().filter(|one| one.milliseconds() >= threshold).collect();

@@ -24,10 +24,11 @@ use russet_commands::client::line_for_log;
 use russet_dispatch::aof::Leave;
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
+use russet_dispatch::execute::refuse;
 use russet_dispatch::request::Request;
 use russet_dispatch::session::{Session, mode};
-use russet_dispatch::{Chunk, Halt, State};
-use russet_resp::{Batch, Decoder, Limits, Writer};
+use russet_dispatch::{Chunk, Error, Halt, State};
+use russet_resp::{Batch, Decoder, Limits, Output, Writer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use self::outgoing::{Class, Outgoing};
@@ -72,6 +73,8 @@ pub(crate) struct Connection {
     waiting: Waiting,
     /// When the work began that is being waited for, by the clock that measures.
     working_since: u64,
+    /// The first request of `input` has been refused.
+    is_refused: bool,
     /// The connection closes once `output` has been sent.
     closing: bool,
     /// Whether the client knows how to wake this connection.
@@ -93,6 +96,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             waiting: Waiting::Nothing,
             working_since: 0,
+            is_refused: false,
             closing: false,
             is_listening: false,
             is_held: false,
@@ -373,7 +377,8 @@ impl Connection {
         let requests_max = if limits.authenticated { REQUESTS_PER_TURN } else { 1 };
         self.decoder.decode(input, &limits, requests_max, &mut batch);
         let total = batch.len();
-        let mut at = 0;
+        // Who was refused has its reply, and is passed.
+        let mut at = usize::from(std::mem::take(&mut self.is_refused)).min(total);
         while at < total && matches!(self.waiting, Waiting::Nothing) && !self.closing {
             let (next, halt) = self.run_chunk(io, input, &batch, at, total);
             at = next;
@@ -516,9 +521,7 @@ impl Connection {
                 let again = again(state, &blocked);
                 Waiting::Keys(blocked, Timers { timeout, again })
             }
-            Halt::Busy(shard) => {
-                Waiting::Work(Box::pin(shard_free(state, shard, self.session.protocol)))
-            }
+            Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
             Halt::All => unreachable!("the executor runs such a request again by itself"),
             Halt::Paused => {
                 Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client))))
@@ -544,6 +547,8 @@ impl Connection {
                 Waiting::Reply(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
             }
         };
+        let awaits = !matches!(self.waiting, Waiting::Keys(..));
+        self.session.client.awaits.store(awaits, Ordering::Relaxed);
     }
 
     /// A session for work that runs beside the connection: same client, database and protocol.
@@ -575,8 +580,14 @@ impl Connection {
             Waiting::Work(work) | Waiting::Reply(work) => {
                 if let Poll::Ready(done) = work.as_mut().poll(cx) {
                     self.waiting = Waiting::Nothing;
+                    self.session.client.active_ms.store(io.state.clock.now(), Ordering::Relaxed);
+                    self.session.client.awaits.store(false, Ordering::Relaxed);
                     self.has_more = !self.input.is_empty();
                     self.closing |= self.session.is_in_mode(mode::CLOSING);
+                    let done = match done {
+                        Done::Instead(error) => self.refuse(io, error),
+                        done => done,
+                    };
                     if let Done::Refused(_) = done {
                         self.count_refused(io);
                     }
@@ -602,6 +613,16 @@ impl Connection {
             }
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// A request that waited for a shard is answered with an error. It is the first one in the input.
+    fn refuse(&mut self, io: &IoThread, error: Error) -> Done {
+        self.is_refused = true;
+        let error = refuse(io.state, &mut self.session, error);
+        io.executor.borrow().thread.counters.error(&error.code());
+        let mut out = Output::default();
+        Writer { out: &mut out, protocol: self.session.protocol }.error(&error.text());
+        Done::Refused(out)
     }
 
     /// What somebody else has written shows at most everything up to now.

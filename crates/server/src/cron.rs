@@ -177,7 +177,9 @@ fn close_silent(state: &State) {
     let needs_password = state.tunables.needs_password.load(Ordering::Relaxed);
     for client in state.clients.all() {
         let silent = now.saturating_sub(client.active_ms.load(Ordering::Relaxed));
-        let is_patient = client.blocked.lock().is_some() || client.monitors.load(Ordering::Relaxed);
+        let is_patient = client.blocked.lock().is_some()
+            || client.monitors.load(Ordering::Relaxed)
+            || client.awaits.load(Ordering::Relaxed);
         let unknown = needs_password && !client.authenticated.load(Ordering::Relaxed);
         let unknown_for = now.saturating_sub(client.stranger_since_ms.load(Ordering::Relaxed));
         let limits = state.tunables.output(client.is_subscriber());

@@ -20,6 +20,7 @@ mod allocator;
 pub mod cli;
 pub mod clock;
 mod connection;
+mod crew;
 mod cron;
 pub mod daemon;
 mod gate;
@@ -51,6 +52,7 @@ use russet_persist::Saver;
 use russet_persist::aof::Log;
 use russet_persist::vfs::Vfs;
 
+use crate::crew::Crew;
 use crate::listener::{Door, Listeners};
 pub use crate::saving::promise;
 use crate::tasks::{Requests, Shell};
@@ -345,10 +347,8 @@ fn run_main(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default());
-    let threads =
-        (0..state.identity.io_threads).map(|nth| runtime::spawn(state, shell.clone(), nth));
-    let (runtime, threads) = match (runtime, threads.collect::<io::Result<Vec<_>>>()) {
-        (Ok(runtime), Ok(threads)) => (runtime, threads),
+    let (runtime, crew) = match (runtime, Crew::start(state, shell.clone())) {
+        (Ok(runtime), Ok(crew)) => (runtime, Rc::new(crew)),
         (Err(error), _) | (_, Err(error)) => {
             shell.stop();
             return drop(ready.send(Err(error.into())));
@@ -366,7 +366,6 @@ fn run_main(
     let saver = Saver::new(state, Arc::clone(&options.vfs), Arc::clone(&log));
     let saving = saving::spawn(&saver);
     state.set_rule(rule::LOADING, true);
-    let (mailboxes, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
     let unix_path = sockets.unix.as_ref().map(|(_, path)| path.clone());
     runtime.block_on(async {
         let mut metrics = metrics::Door::new(state);
@@ -375,7 +374,7 @@ fn run_main(
                 tracing::error!(%error, "metrics will not be served");
             }
         }
-        let listeners = accept(Door::new(state, mailboxes), sockets.tcp, sockets.unix);
+        let listeners = accept(Door::new(state, Rc::clone(&crew)), sockets.tcp, sockets.unix);
         tokio::task::spawn_local(cron::run(state));
         let doors = tasks::Doors { clients: listeners, metrics };
         let means = tasks::Means::new(state, shell.clone(), Arc::clone(&options.vfs), doors);
@@ -393,13 +392,10 @@ fn run_main(
         // The sender lives in `shell`, so this only ends when somebody says stop.
         drop(shell.stopping().wait_for(|stopping| *stopping).await);
     });
-    // A thread ends when its scripts have.
     state.scripts.is_closing.store(true, Ordering::Release);
     drop(runtime);
     saving::end(state, saving);
-    for thread in threads {
-        drop(thread.join());
-    }
+    crew.join();
     saving::end_log(&log, logging);
     if let Some(path) = unix_path {
         tracing::info!("Removing the unix socket file.");

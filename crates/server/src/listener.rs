@@ -1,6 +1,6 @@
 //! Listening, and who gets a new connection.
 //!
-//! One task per socket accepts and gives each connection to the I/O thread that has the fewest. When the process runs out of file
+//! One task per socket accepts and gives each connection to the I/O thread that has the fewest, as a rule. When the process runs out of file
 //! descriptors, accepting pauses instead of spinning.
 
 use std::io;
@@ -8,6 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
 
-use crate::runtime::{Mailbox, Socket};
+use crate::crew::Crew;
+use crate::runtime::Socket;
 
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
@@ -209,14 +211,14 @@ fn wanted(config: &Config) -> io::Result<Vec<Wanted>> {
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     state: &'static State,
-    threads: Arc<[Mailbox]>,
+    crew: Rc<Crew>,
     /// When the log last said that accepting rests, in milliseconds since 1970.
     warned_ms: Arc<AtomicU64>,
 }
 
 impl Door {
-    pub(crate) fn new(state: &'static State, threads: Vec<Mailbox>) -> Self {
-        Self { state, threads: threads.into(), warned_ms: Arc::default() }
+    pub(crate) fn new(state: &'static State, crew: Rc<Crew>) -> Self {
+        Self { state, crew, warned_ms: Arc::default() }
     }
 
     /// Accepts for ever. The socket is watched as a plain descriptor, so that what it gives is registered only once: with the
@@ -326,7 +328,7 @@ impl Door {
         let client = Arc::new(Client::new(state.clients.next_id(), peer, fd, state.clock.now()));
         state.clients.add(&client);
         state.stats.connected();
-        if let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load()) {
+        if let Some(thread) = self.crew.taker() {
             thread.give(socket, client);
         }
     }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ThreadId;
 
 use russet_dispatch::mailbox::Home;
 use russet_dispatch::session::{Client, Session};
@@ -117,6 +118,8 @@ impl IoThread {
 pub(crate) struct Mailbox {
     sockets: mpsc::UnboundedSender<(Socket, Arc<Client>)>,
     connections: Arc<AtomicUsize>,
+    /// Which it is.
+    pub(crate) thread: ThreadId,
 }
 
 impl Mailbox {
@@ -142,11 +145,12 @@ pub(crate) fn spawn(
 ) -> std::io::Result<(Mailbox, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
-    let mailbox = Mailbox { sockets: sender, connections: Arc::clone(&connections) };
+    let counted = Arc::clone(&connections);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?;
-    drop(runtime);
+    // Also from within another one, where it could not just be dropped.
+    runtime.shutdown_background();
     // Known from the start, so that INFO tells of it as soon as the server is ready.
     let own = state.thread(&name(nth));
     let work = move || {
@@ -158,6 +162,7 @@ pub(crate) fn spawn(
         runtime.block_on(serve_all(state, shell, receiver, connections, own));
     };
     let thread = std::thread::Builder::new().name(name(nth)).stack_size(STACK_BYTES).spawn(work)?;
+    let mailbox = Mailbox { sockets: sender, connections: counted, thread: thread.thread().id() };
     Ok((mailbox, thread))
 }
 

@@ -26,6 +26,9 @@ const RETRY_S: u64 = 5;
 /// Between two looks whether a snapshot is over.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Between two looks whether a script keeps the server from ending.
+const SCRIPT_LOOK: Duration = Duration::from_millis(20);
+
 /// Starts the thread that saves.
 pub(crate) fn spawn(saver: &Saver) -> Option<JoinHandle<()>> {
     let saver = saver.clone();
@@ -177,8 +180,16 @@ async fn save_at_the_end(state: &'static State) -> Result<(), String> {
     tracing::info!("Saving the final RDB snapshot before exiting.");
     state.pause(u64::MAX, true);
     // Whoever judged by the rules from before is through when every shard has been passed once.
-    let barrier = tokio::task::spawn_blocking(move || state.barrier());
-    barrier.await.map_err(|error| error.to_string())?;
+    let mut barrier = tokio::task::spawn_blocking(move || state.barrier());
+    loop {
+        tokio::select! {
+            passed = &mut barrier => break passed.map_err(|error| error.to_string())?,
+            () = tokio::time::sleep(SCRIPT_LOOK) => {
+                let threshold = state.tunables.busy_threshold.load(Ordering::Relaxed);
+                state.scripts.end_overdue(threshold);
+            }
+        }
+    }
     while !state.persistence.begin_saving() {
         state.persistence.cancel();
         tokio::time::sleep(PAUSE).await;

@@ -125,6 +125,11 @@ fn queue_of<'a>(session: &'a Session, row: &Row) -> &'a [Queued] {
     multi.map_or(&[], |multi| &multi.queue)
 }
 
+/// What a client is told whose request found its shards busy for too long. Of a transaction that can only be EXEC, which ends it.
+pub fn refuse(state: &State, session: &mut Session, error: Error) -> Error {
+    if session.multi.is_some() { abort(state, session, &error) } else { error }
+}
+
 /// An EXEC that is refused ends the transaction that it should have run, and all watches.
 pub(super) fn abort(state: &State, session: &mut Session, error: &Error) -> Error {
     drop(session.end_multi());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
-use russet_dispatch::execute::Walk;
+use russet_dispatch::execute::{Walk, refuse};
 use russet_dispatch::request::AwaitDisk;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Error, Executor, Halt, State};
@@ -78,13 +78,15 @@ pub(crate) enum Done {
     Reply(Output),
     /// Its reply, which is an error that nobody has counted for its command.
     Refused(Output),
+    /// An error instead of the same request again, which is still to be taken from the input.
+    Instead(Error),
 }
 
 /// How often somebody who waits for a shard looks whether a script has held it for too long.
 const OVERDUE_LOOK: Duration = Duration::from_millis(20);
 
 /// Waits until a shard may be free. If a script has held it for longer than `busy-reply-threshold`, the client is told that instead.
-pub(super) async fn shard_free(state: &'static State, shard: u32, protocol: Protocol) -> Done {
+pub(super) async fn shard_free(state: &'static State, shard: u32) -> Done {
     let mut free: Option<Arc<Free>> = None;
     let mut look = tokio::time::interval(OVERDUE_LOOK);
     look.reset();
@@ -101,7 +103,7 @@ pub(super) async fn shard_free(state: &'static State, shard: u32, protocol: Prot
             return Poll::Ready(Done::Again);
         }
         while look.poll_tick(cx).is_ready() {}
-        overdue(state, shard, protocol).map_or(Poll::Pending, Poll::Ready)
+        overdue(state, shard).map_or(Poll::Pending, |error| Poll::Ready(Done::Instead(error)))
     })
     .await
 }
@@ -120,13 +122,17 @@ impl Wake for Free {
 }
 
 /// What a client is told that has waited too long for a script.
-fn overdue(state: &State, shard: u32, protocol: Protocol) -> Option<Done> {
+fn overdue(state: &State, shard: u32) -> Option<Error> {
     let threshold = state.tunables.busy_threshold.load(Ordering::Relaxed);
     let running = state.scripts.overdue(shard, threshold).filter(|_| threshold > 0)?;
-    let error = if running.is_eval { Error::Busy } else { Error::BusyFunction };
+    Some(if running.is_eval { Error::Busy } else { Error::BusyFunction })
+}
+
+/// An error for a request that is no longer in the input.
+fn refused(error: &Error, protocol: Protocol) -> Done {
     let mut out = Output::default();
     Writer { out: &mut out, protocol }.error(&error.text());
-    Some(Done::Refused(out))
+    Done::Refused(out)
 }
 
 /// Waits until CLIENT PAUSE is over, or a snapshot has caught up. Woken by CLIENT UNPAUSE, through the client's own waker, and at the
@@ -194,9 +200,8 @@ pub(super) async fn walk_through(
                 Ok(true) => return Done::Reply(out),
                 Ok(false) => {}
                 Err(Halt::Busy(shard)) => {
-                    let done = shard_free(io.state, shard, session.protocol).await;
-                    if matches!(done, Done::Refused(_)) {
-                        return done;
+                    if let Done::Instead(error) = shard_free(io.state, shard).await {
+                        return refused(&error, session.protocol);
                     }
                 }
                 Err(_) => unreachable!("a walk is at most busy"),
@@ -222,22 +227,24 @@ pub(super) async fn on_worker(
     let work = move || {
         let mut executor = Executor::for_worker(state.worker());
         let mut out = Output::default();
-        let refused = loop {
+        let done = loop {
             match executor.run_owned(state, &mut session, &request, &mut out) {
                 Some(Halt::Busy(shard)) => {
-                    let refused = overdue(state, shard, protocol);
-                    if refused.is_some() || state.scripts.is_closing.load(Ordering::Acquire) {
-                        break refused;
+                    if let Some(error) = overdue(state, shard) {
+                        break refused(&refuse(state, &mut session, error), protocol);
+                    }
+                    if state.scripts.is_closing.load(Ordering::Acquire) {
+                        break Done::Reply(out);
                     }
                     std::thread::park_timeout(WORKER_REST);
                 }
                 Some(Halt::Again) => std::thread::yield_now(),
                 Some(Halt::Paused) => std::thread::park_timeout(PAUSE_REST),
-                _ => break None,
+                _ => break Done::Reply(out),
             }
         };
         state.give_back(executor.into_thread());
-        refused.unwrap_or(Done::Reply(out))
+        done
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         let mut out = Output::default();
