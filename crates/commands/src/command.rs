@@ -10,7 +10,7 @@ mod node;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{Access, NOT_KEY, VARIABLE_FLAGS, access_names, positions};
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Row};
-use russet_engine::glob;
+use russet_engine::glob::Glob;
 
 use crate::command::node::Node;
 use crate::help;
@@ -183,16 +183,16 @@ fn list(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 /// What COMMAND LIST lists.
-enum Choice<'a> {
+enum Choice {
     All,
     /// Nothing: there are no modules, or no such category.
     None,
     Category(Category),
-    Pattern(&'a [u8]),
+    Pattern(Glob),
 }
 
-impl<'a> Choice<'a> {
-    fn read(args: &mut Args<'a>) -> Result<Self, Error> {
+impl Choice {
+    fn read(args: &mut Args<'_>) -> Result<Self, Error> {
         if args.flag("MODULE") {
             args.next()?;
             return Ok(Self::None);
@@ -202,7 +202,11 @@ impl<'a> Choice<'a> {
             let named = |category: &Category| category.name().as_bytes().eq_ignore_ascii_case(name);
             return Ok(Category::ALL.into_iter().find(named).map_or(Self::None, Self::Category));
         }
-        if args.flag("PATTERN") { Ok(Self::Pattern(args.next()?)) } else { Err(Error::Syntax) }
+        if args.flag("PATTERN") {
+            Ok(Self::Pattern(Glob::nocase(args.next()?)))
+        } else {
+            Err(Error::Syntax)
+        }
     }
 
     fn takes(&self, row: &Row) -> bool {
@@ -210,7 +214,7 @@ impl<'a> Choice<'a> {
             Self::All => true,
             Self::None => false,
             Self::Category(category) => row.is_in(*category),
-            Self::Pattern(pattern) => glob::matches_nocase(pattern, row.full_name.as_bytes()),
+            Self::Pattern(glob) => glob.matches(row.full_name.as_bytes()),
         }
     }
 }

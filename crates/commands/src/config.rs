@@ -5,7 +5,7 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::request::{Change, Request};
 use russet_dispatch::state::rule;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Secret, Stop, tracking};
-use russet_engine::glob;
+use russet_engine::glob::Glob;
 
 use crate::help;
 
@@ -89,7 +89,11 @@ pub const COMMANDS: &[Command] = &[Command {
 
 fn get(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = args.by_ref().collect();
-    let found = cx.state.config.load().matching(&patterns, glob::matches);
+    let glob = |pattern: &[u8]| {
+        let glob = Glob::new(pattern);
+        move |name: &[u8]| glob.matches(name)
+    };
+    let found = cx.state.config.load().matching(&patterns, glob);
     cx.reply.map(found.len());
     for (name, value) in found {
         cx.reply.bulk(name.as_bytes());

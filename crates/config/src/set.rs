@@ -43,11 +43,11 @@ type Change<'a> = (Id, &'static str, &'a str);
 impl Config {
     /// What CONFIG GET answers: each parameter once by each of its names, in the order of the table.
     /// A name without `[`, `*` and `?` finds hidden ones too and comes back as it was typed.
-    /// `glob(pattern, name)` is given lower case on both sides.
-    pub fn matching(
+    /// `glob(pattern)` says which names match; it is given lower case on both sides.
+    pub fn matching<M: Fn(&[u8]) -> bool>(
         &self,
         patterns: &[&[u8]],
-        glob: impl Fn(&[u8], &[u8]) -> bool,
+        glob: impl Fn(&[u8]) -> M,
     ) -> Vec<(String, String)> {
         let mut found: Vec<(String, String)> = Vec::new();
         for pattern in patterns {
@@ -117,16 +117,19 @@ impl Config {
     }
 }
 
-fn names_matching(pattern: &[u8], glob: impl Fn(&[u8], &[u8]) -> bool) -> Vec<(Id, String)> {
+fn names_matching<M: Fn(&[u8]) -> bool>(
+    pattern: &[u8],
+    glob: impl Fn(&[u8]) -> M,
+) -> Vec<(Id, String)> {
     if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
         let typed = String::from_utf8_lossy(pattern);
         return find(&typed).map(|(id, _)| (id, typed.into_owned())).into_iter().collect();
     }
-    let pattern = pattern.to_ascii_lowercase();
+    let is_wanted = glob(&pattern.to_ascii_lowercase());
     let visible = Id::all().filter(|id| !id.parameter().hidden);
     let names = visible.flat_map(|id| {
         [Some(id.name()), id.parameter().alias].into_iter().flatten().map(move |name| (id, name))
     });
-    let matching = names.filter(|(_, name)| glob(&pattern, name.as_bytes()));
+    let matching = names.filter(|(_, name)| is_wanted(name.as_bytes()));
     matching.map(|(id, name)| (id, name.to_owned())).collect()
 }

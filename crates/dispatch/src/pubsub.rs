@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, RwLock};
-use russet_engine::glob;
+use russet_engine::glob::{self, Glob};
 use russet_journal::Lsn;
 use russet_resp::{Output, Protocol, Writer};
 
@@ -133,7 +133,8 @@ impl PubSub {
 
     /// Names of channels with subscribers, those that match a pattern if there is one. O(channels).
     pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
-        let is_wanted = |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        let pattern = pattern.map(Glob::new);
+        let is_wanted = |name: &[u8]| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
         let names = self.of(kind).by_name.iter().map(|entry| entry.key().clone());
         names.filter(|name| is_wanted(name)).collect()
     }

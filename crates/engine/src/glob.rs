@@ -26,6 +26,88 @@ pub fn matches_nocase(pattern: &[u8], text: &[u8]) -> bool {
     run::<true>(pattern, text)
 }
 
+/// A pattern that many texts are held against: what costs per text is bounded by the text, however long the pattern is.
+#[derive(Clone, Debug)]
+pub struct Glob {
+    pattern: Box<[u8]>,
+    is_nocase: bool,
+}
+
+/// Patterns longer than this are rewritten before many texts are held against them.
+const LONG: usize = 512;
+
+impl Glob {
+    /// For [`matches()`].
+    pub fn new(pattern: &[u8]) -> Self {
+        Self { pattern: shortened::<false>(pattern), is_nocase: false }
+    }
+
+    /// For [`matches_nocase()`].
+    pub fn nocase(pattern: &[u8]) -> Self {
+        Self { pattern: shortened::<true>(pattern), is_nocase: true }
+    }
+
+    /// Whether the whole of `text` is described.
+    #[inline]
+    pub fn matches(&self, text: &[u8]) -> bool {
+        if self.is_nocase {
+            run::<true>(&self.pattern, text)
+        } else {
+            run::<false>(&self.pattern, text)
+        }
+    }
+
+    /// As [`literal()`].
+    pub fn literal(&self) -> Option<Cow<'_, [u8]>> {
+        literal(&self.pattern)
+    }
+}
+
+/// The same pattern with each class spelled as at most 256 escaped bytes, and each run of stars as one.
+fn shortened<const FOLD: bool>(pattern: &[u8]) -> Box<[u8]> {
+    if pattern.len() <= LONG {
+        return pattern.into();
+    }
+    let mut short = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = pattern.get(at) {
+        match byte {
+            b'*' if short.ends_with(b"*") && !short.ends_with(b"\\*") => at += 1,
+            b'[' => at = shorten_class::<FOLD>(pattern, at + 1, &mut short),
+            b'\\' => {
+                short.extend(pattern[at..].iter().take(2));
+                at += 2;
+            }
+            plain => {
+                short.push(*plain);
+                at += 1;
+            }
+        }
+    }
+    short.into()
+}
+
+/// Writes a class whose opening bracket stands just before `at`; answers where the next item begins.
+fn shorten_class<const FOLD: bool>(pattern: &[u8], at: usize, short: &mut Vec<u8>) -> usize {
+    let mut accepted = [false; 256];
+    let negated = pattern.get(at) == Some(&b'^');
+    let mut members = Members { pattern, at: at + usize::from(negated) };
+    for member in &mut members {
+        match member {
+            Member::Exactly(byte) => accepted[usize::from(byte)] = true,
+            Member::Within(from, until) => (0..=255u8)
+                .filter(|byte| within::<FOLD>(from, until, *byte))
+                .for_each(|byte| accepted[usize::from(byte)] = true),
+        }
+    }
+    short.extend_from_slice(if negated { b"[^" } else { b"[" });
+    (0..=255u8)
+        .filter(|byte| accepted[usize::from(*byte)])
+        .for_each(|byte| short.extend([b'\\', byte]));
+    short.push(b']');
+    members.at
+}
+
 /// The only text that `pattern` matches, if it is of the kind that matches only one: a lookup instead of a walk.
 pub fn literal(pattern: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(first) = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
@@ -90,25 +172,48 @@ fn one<const FOLD: bool>(pattern: &[u8], item: usize, byte: u8) -> Option<usize>
 }
 
 /// As [`one`], for a class whose opening bracket stands just before `at`.
-fn class<const FOLD: bool>(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
+fn class<const FOLD: bool>(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
     let negated = pattern.get(at) == Some(&b'^');
-    at += usize::from(negated);
+    let mut members = Members { pattern, at: at + usize::from(negated) };
     let mut found = false;
-    loop {
-        let (hit, taken) = match pattern[at..] {
-            [] => break,
-            [b']', ..] => {
-                at += 1;
-                break;
-            }
-            [b'\\', escaped, ..] => (escaped == byte, 2),
-            [from, b'-', until, ..] => (within::<FOLD>(from, until, byte), 3),
-            [plain, ..] => (same::<FOLD>(plain, byte), 1),
+    for member in &mut members {
+        found |= match member {
+            Member::Exactly(member) => member == byte,
+            Member::Within(from, until) => within::<FOLD>(from, until, byte),
         };
-        found |= hit;
-        at += taken;
     }
-    (found != negated).then_some(at)
+    (found != negated).then_some(members.at)
+}
+
+/// What a class accepts.
+enum Member {
+    /// An escaped byte: this one, whatever the case.
+    Exactly(u8),
+    /// A range, or a plain byte as a range of one.
+    Within(u8, u8),
+}
+
+/// The members of a class, up to its end; afterwards `at` is where the next item begins.
+struct Members<'a> {
+    pattern: &'a [u8],
+    at: usize,
+}
+
+impl Iterator for Members<'_> {
+    type Item = Member;
+
+    #[inline]
+    fn next(&mut self) -> Option<Member> {
+        let (member, taken) = match self.pattern[self.at..] {
+            [] => (None, 0),
+            [b']', ..] => (None, 1),
+            [b'\\', escaped, ..] => (Some(Member::Exactly(escaped)), 2),
+            [from, b'-', until, ..] => (Some(Member::Within(from, until)), 3),
+            [plain, ..] => (Some(Member::Within(plain, plain)), 1),
+        };
+        self.at += taken;
+        member
+    }
 }
 
 /// Case is folded after the ends are put in order, as in Redis: `[Z-a]` then accepts nothing.
@@ -219,6 +324,14 @@ mod tests {
         assert!(!matches(&[b"*[", &vec![b'x'; 1_000_000][..]].concat(), &text));
     }
 
+    #[test]
+    fn a_long_class_costs_its_length_once() {
+        let open = Glob::new(&[&b"*["[..], &vec![b'a'; 1 << 20]].concat());
+        assert_eq!(&*open.pattern, b"*[\\a]");
+        assert!((0..100_000).all(|_| open.matches(b"banana")));
+        assert!(!open.matches(b"bananas"));
+    }
+
     /// The slow twin: items first, then every way to spread the text over them.
     enum Item {
         Star,
@@ -280,6 +393,10 @@ mod tests {
         fn agrees_with_the_slow_twin(pattern in r"[ab\-\]\[\^\\*?]{0,12}", text in r"[ab\-\]\^\\]{1,10}") {
             let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
             prop_assert_eq!(matches(pattern, text), slow(&items(pattern), text));
+            // Stars behind a star, and a second star, change nothing but the length.
+            let long = [pattern, b"*", &[b'*'; LONG]].concat();
+            prop_assert_eq!(Glob::new(&long).matches(text), matches(&long, text));
+            prop_assert_eq!(Glob::nocase(&long).matches(text), matches_nocase(&long, text));
             if let Some(only) = literal(pattern) {
                 prop_assert_eq!(matches(pattern, text), *only == *text);
             }

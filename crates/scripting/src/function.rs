@@ -4,7 +4,7 @@ use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, RO, RW, UPDATE, counted};
 use russet_dispatch::scripting::{FLAG_NAMES, Library, NO_WRITES};
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, State, Stop};
-use russet_engine::glob;
+use russet_engine::glob::Glob;
 
 use crate::eval::{self, Job, READS, RUNNER, WRITES, Words};
 use crate::library::{self, Policy};
@@ -265,7 +265,7 @@ fn list(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         if !with_code && args.flag("withcode") {
             with_code = true;
         } else if pattern.is_none() && args.flag("libraryname") {
-            pattern = Some(args.next().map_err(|_| Error::NoLibraryName)?);
+            pattern = Some(Glob::nocase(args.next().map_err(|_| Error::NoLibraryName)?));
         } else {
             let word = String::from_utf8_lossy(word);
             return Err(told(format!("Unknown argument {word}")).into());
@@ -273,7 +273,7 @@ fn list(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let libraries = cx.state.scripts.libraries();
     let is_asked = |library: &&std::sync::Arc<Library>| {
-        pattern.is_none_or(|pattern| glob::matches_nocase(pattern, library.name.as_bytes()))
+        pattern.as_ref().is_none_or(|pattern| pattern.matches(library.name.as_bytes()))
     };
     let asked: Vec<_> = libraries.values().filter(is_asked).collect();
     cx.reply.array(asked.len());

@@ -1,7 +1,7 @@
 //! The core without sockets: how it scales over threads, what taking all shards costs, and whether a growing table pauses.
 //!
 //! ```text
-//! cargo run --release -p russet-bench --bin core ["random keys" | "one shard" | scripts | "all shards" | growth]
+//! cargo run --release -p russet-bench --bin core ["reads alone" | "random keys" | "one shard" | scripts | "all shards" | growth]
 //! ```
 //!
 //! Each figure is a median of 25; threads run the same prepared batches of 16 requests through an [`Executor`] of their own.
@@ -25,6 +25,8 @@ const KEYS: u64 = 1_000_000;
 const BATCH: usize = 16;
 const BATCHES: usize = 40_000;
 const ROUNDS: usize = 25;
+const READ_CELLS: usize = 8 << 20;
+const READS: usize = 2_000_000;
 
 fn state(table: &'static Table) -> &'static State {
     let keyspace = Keyspace::new(1024, Seed(11, 13));
@@ -187,23 +189,44 @@ fn load_script(state: &'static State) {
     run(&mut executor, state, &mut session, &input, &batch, &mut Output::default());
 }
 
+/// What the machine itself gives: reads per second at random places of 64 MB of its own for each thread. Two threads of one processor
+/// core, or two guests of one host, share what they wait for; no program gains more from them than this.
+fn reads(threads: u64) -> f64 {
+    let barrier = Barrier::new(threads as usize);
+    let work = |seed: u64| {
+        let cells: Vec<u64> = (0..READ_CELLS as u64).collect();
+        barrier.wait();
+        let started = Instant::now();
+        let mut at = seed;
+        for _ in 0..READS {
+            at = at
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1 + cells[at as usize >> 13 & (READ_CELLS - 1)]);
+        }
+        std::hint::black_box(at);
+        started.elapsed()
+    };
+    let work = &work;
+    let slowest = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+        all.into_iter().map(|thread| thread.join().expect("no panic")).max().expect("at least one")
+    });
+    threads as f64 * READS as f64 / slowest.as_secs_f64()
+}
+
 /// Prints how much two threads do more than one.
 #[expect(clippy::print_stdout, reason = "this program is there to print")]
-fn compare(
-    state: &'static State,
-    what: &str,
-    request: impl Fn(usize, u64) -> String + Copy + Sync,
-) {
+fn compare(what: &str, unit: &str, rate: impl Fn(u64) -> f64) {
     let (mut ones, mut twos, mut times) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (one, two) = (throughput(state, 1, request), throughput(state, 2, request));
+        let (one, two) = (rate(1), rate(2));
         ones.push(one / 1e6);
         twos.push(two / 1e6);
         times.push(two / one);
     }
-    println!("{:24}{:.2} M commands/s", format!("{what}, 1 thread:"), median(ones));
+    println!("{:24}{:.2} M {unit}/s", format!("{what}, 1 thread:"), median(ones));
     println!(
-        "{:24}{:.2} M commands/s, {:.2} times one",
+        "{:24}{:.2} M {unit}/s, {:.2} times one",
         format!("{what}, 2 threads:"),
         median(twos),
         median(times)
@@ -219,16 +242,22 @@ fn main() {
     let shared = state(table);
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let is_wanted = |what: &str| what.contains(&wanted);
+    if is_wanted("reads alone") {
+        compare("reads alone", "reads", reads);
+    }
     throughput(shared, 1, |nth, n| plain(nth, &random(n)));
     if is_wanted("random keys") {
-        compare(shared, "random keys", |nth, n| plain(nth, &random(n)));
+        let rate = |threads| throughput(shared, threads, |nth, n| plain(nth, &random(n)));
+        compare("random keys", "commands", rate);
     }
     if is_wanted("one shard") {
-        compare(shared, "one shard", |nth, n| plain(nth, &tagged(n)));
+        let rate = |threads| throughput(shared, threads, |nth, n| plain(nth, &tagged(n)));
+        compare("one shard", "commands", rate);
     }
     if is_wanted("scripts") {
         load_script(shared);
-        compare(shared, "scripts", |nth, n| script(nth, &format!("num:{n:012}")));
+        let request = |nth: usize, n: u64| script(nth, &format!("num:{n:012}"));
+        compare("scripts", "commands", |threads| throughput(shared, threads, request));
     }
     if is_wanted("all shards") {
         let (median, worst) = lock_all(shared, |nth, n| plain(nth, &random(n)));

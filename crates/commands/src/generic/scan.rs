@@ -18,9 +18,10 @@ pub(crate) mod options;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::execute::Walk;
 use russet_dispatch::{Args, Category, Command, Context, Outcome, Stop};
+use russet_engine::glob::Glob;
 use russet_engine::shard::Database;
 use russet_engine::table::Table;
-use russet_engine::{Busy, Entry, Name, Shard, Type, glob};
+use russet_engine::{Busy, Entry, Name, Shard, Type};
 use russet_resp::Mark;
 
 use super::GENERIC;
@@ -87,7 +88,7 @@ struct Filter {
     db: u32,
     now: u64,
     /// `None` for any key, also the empty one, which no other pattern but the empty one matches.
-    pattern: Option<Box<[u8]>>,
+    pattern: Option<Glob>,
     kind: Option<Type>,
 }
 
@@ -97,7 +98,7 @@ impl Filter {
     }
 
     fn set_pattern(&mut self, pattern: &[u8]) {
-        self.pattern = (pattern != b"*").then(|| pattern.into());
+        self.pattern = (pattern != b"*").then(|| Glob::new(pattern));
     }
 
     fn wants(&self, entry: &Entry) -> bool {
@@ -106,14 +107,13 @@ impl Filter {
 
     /// Whether it would be wanted, had it not ended.
     fn fits(&self, entry: &Entry) -> bool {
-        let is_match = |pattern: &[u8]| glob::matches(pattern, entry.key());
         self.kind.is_none_or(|kind| entry.kind() == kind)
-            && self.pattern.as_deref().is_none_or(is_match)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 
     /// For a pattern that matches one key only: that key, if it is wanted.
     fn only_key(&self, cx: &Context<'_>) -> Result<Option<Vec<Box<[u8]>>>, Busy> {
-        let Some(key) = self.pattern.as_deref().and_then(glob::literal) else { return Ok(None) };
+        let Some(key) = self.pattern.as_ref().and_then(Glob::literal) else { return Ok(None) };
         let spot = cx.state.keyspace.locate(&key);
         let name = Name { db: self.db, key: &key, hash: spot.hash };
         let is_wanted = |shard: &Shard| shard.get(name).is_some_and(|entry| self.wants(entry));

@@ -1,14 +1,15 @@
 //! What stands behind a cursor: MATCH, COUNT, and what only one kind of scan takes.
 
 use russet_dispatch::{Args, Error};
+use russet_engine::Type;
+use russet_engine::glob::Glob;
 use russet_engine::number::parse_i64;
-use russet_engine::{Type, glob};
 
 /// The options of SCAN, SSCAN, HSCAN and ZSCAN.
 #[derive(Debug)]
 pub(crate) struct Options {
     /// `None` for any name, also the empty one, which no other pattern but the empty one matches.
-    pub(crate) pattern: Option<Box<[u8]>>,
+    pub(crate) pattern: Option<Glob>,
     /// How many are wanted, about; at least one.
     pub(crate) count: u64,
     /// What keys hold, for SCAN.
@@ -32,7 +33,7 @@ impl Options {
         match name {
             b"match" => {
                 let pattern = args.next()?;
-                self.pattern = (pattern != b"*").then(|| pattern.into());
+                self.pattern = (pattern != b"*").then(|| Glob::new(pattern));
             }
             b"count" => self.count = wanted(args.next()?)?,
             b"type" if within.is_none() => self.kind = Some(kind_of(args.next()?)?),
@@ -48,7 +49,7 @@ impl Options {
     /// Whether a name matches.
     #[inline]
     pub(crate) fn wants(&self, name: &[u8]) -> bool {
-        self.pattern.as_deref().is_none_or(|pattern| glob::matches(pattern, name))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
     }
 }
 
