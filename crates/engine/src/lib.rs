@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The invariants stand at the head of [`lock`], [`shard`], [`table`] and [`entry`]. `now` and dice are arguments everywhere. `unsafe`
-//! stands in `entry.rs` (one allocation per entry), `lock.rs` (the cell behind a lock) and `prefetch.rs`, nowhere else.
+//! stands in `entry.rs` (one allocation per entry), `listpack/buffer.rs` (a thin pointer), `lock.rs` (the cell behind a lock) and
+//! `prefetch.rs`, nowhere else.
 
 #![deny(unsafe_code)]
 

@@ -10,7 +10,7 @@ use russet_engine::collections::listpack::{Element, Listpack};
 fuzz_target!(|data: &[u8]| {
     let Some((&steps, rest)) = data.split_first() else { return };
     let (steps, bytes) = rest.split_at(usize::from(steps).min(rest.len()));
-    let Some(mut list) = Listpack::from_bytes(bytes.to_vec()) else { return };
+    let Some(mut list) = Listpack::from_bytes(bytes) else { return };
     let mut twin: Vec<Vec<u8>> = list.iter().map(Element::to_vec).collect();
     check(&list, &twin);
     for step in steps.chunks_exact(3) {
@@ -59,5 +59,5 @@ fn check(list: &Listpack, twin: &[Vec<u8>]) {
     assert_eq!(list.len(), twin.len());
     assert!(list.iter().map(Element::to_vec).eq(twin.iter().cloned()));
     assert!(list.iter().rev().map(Element::to_vec).eq(twin.iter().rev().cloned()));
-    assert_eq!(Listpack::from_bytes(list.as_bytes().to_vec()).as_ref(), Some(list));
+    assert_eq!(Listpack::from_bytes(list.as_bytes()).as_ref(), Some(list));
 }

@@ -22,14 +22,16 @@
 //! Invariants:
 //! * The buffer is a whole listpack: every entry is complete, its length behind agrees, and 0xff ends it.
 //! * The number of elements is right, or 65535, which says that nobody has counted.
-//! * The buffer's capacity is a size class of the allocator, the smallest that holds it.
+//! * The first four bytes are the length, which is what [`Buffer`] goes by.
 
+#[expect(unsafe_code, reason = "a pointer without length or capacity beside it")]
+mod buffer;
 mod element;
 pub(crate) mod encoding;
 
 pub use element::Element;
 
-use crate::size_class::usable;
+use buffer::{Buffer, LENGTH};
 use encoding::{Encoded, before, decode, decode_at, entry_size, skip, whole_entry};
 use std::iter::FusedIterator;
 
@@ -63,8 +65,8 @@ impl Position {
 }
 
 /// A short row of elements.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Listpack(Vec<u8>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listpack(Buffer);
 
 impl Default for Listpack {
     fn default() -> Self {
@@ -72,24 +74,14 @@ impl Default for Listpack {
     }
 }
 
-impl Clone for Listpack {
-    fn clone(&self) -> Self {
-        let mut buffer = Vec::with_capacity(usable(self.0.len()));
-        buffer.extend_from_slice(&self.0);
-        Self(buffer)
-    }
-}
-
 impl Listpack {
     /// A listpack without elements.
     pub fn new() -> Self {
-        let mut buffer = Vec::with_capacity(usable(EMPTY));
-        buffer.extend_from_slice(&[EMPTY as u8, 0, 0, 0, 0, 0, END]);
-        Self(buffer)
+        Self(Buffer::new(&[EMPTY as u8, 0, 0, 0, 0, 0, END]))
     }
 
     /// A listpack of these bytes, if they are one: every entry is looked at, whatever the header says. O(n).
-    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let total = u32::from_le_bytes(*bytes.first_chunk()?);
         let count = u16::from_le_bytes(*bytes.get(4..HEADER)?.first_chunk()?);
         if bytes.len() < EMPTY || total as usize != bytes.len() || *bytes.last()? != END {
@@ -100,10 +92,7 @@ impl Listpack {
             at += whole_entry(&bytes[at..bytes.len() - 1])?;
             entries += 1;
         }
-        let mut listpack =
-            (count == UNCOUNTED || count as usize == entries).then_some(Self(bytes))?;
-        listpack.fit();
-        Some(listpack)
+        (count == UNCOUNTED || count as usize == entries).then(|| Self(Buffer::new(bytes)))
     }
 
     /// The bytes, as files have them.
@@ -130,25 +119,13 @@ impl Listpack {
     /// Bytes on the heap, in the allocator's classes. O(1).
     #[inline]
     pub fn heap_bytes(&self) -> usize {
-        usable(self.0.capacity())
+        self.0.capacity()
     }
 
     /// Whether elements of `bytes` together may join: nobody may make a listpack of more than [`LISTPACK_MAX`].
     #[inline]
     pub fn has_room(&self, bytes: usize) -> bool {
         bytes <= LISTPACK_MAX && self.0.len() + bytes <= LISTPACK_MAX
-    }
-
-    /// Sets memory for `bytes` more aside, for one who adds many elements that together take about as much. [`Self::fit`] gives
-    /// back what was too much.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.reserve_class(self.0.len() + bytes);
-    }
-
-    /// Gives back what is free, if it is a size class or more.
-    pub fn fit(&mut self) {
-        self.0.shrink_to(usable(self.0.len()));
-        self.reserve_class(self.0.len());
     }
 
     /// Adds an element at the end. O(1) on the average.
@@ -322,21 +299,18 @@ impl Listpack {
         let (old, new) = (self.0.len(), self.0.len() - (until - from) + size);
         assert!(u32::try_from(new).is_ok(), "whoever adds asks has_room first");
         if new > old {
-            self.reserve_class(new);
-            self.0.resize(new, END);
+            self.0.resize(new);
         }
-        self.0.copy_within(until..old, from + size);
+        self.0.content_mut().copy_within(until - LENGTH..old - LENGTH, from + size - LENGTH);
         if new < old {
-            self.0.truncate(new);
-            self.shrink();
+            self.0.resize(new);
         }
-        self.0[..4].copy_from_slice(&(new as u32).to_le_bytes());
     }
 
     fn write_all(&mut self, from: usize, elements: &[Element<'_>]) {
-        let mut at = from;
+        let mut at = from - LENGTH;
         for element in elements {
-            at += Encoded::new(*element).write(&mut self.0[at..]);
+            at += Encoded::new(*element).write(&mut self.0.content_mut()[at..]);
         }
     }
 
@@ -347,22 +321,7 @@ impl Listpack {
             UNCOUNTED => UNCOUNTED,
             count => (count as usize - removed + added).min(UNCOUNTED as usize) as u16,
         };
-        self.0[4..HEADER].copy_from_slice(&count.to_le_bytes());
-    }
-
-    /// Grows to the class that holds `bytes`.
-    #[inline]
-    fn reserve_class(&mut self, bytes: usize) {
-        if usable(bytes) > self.0.capacity() {
-            self.0.reserve_exact(usable(bytes) - self.0.len());
-        }
-    }
-
-    #[inline]
-    fn shrink(&mut self) {
-        if usable(self.0.len()) < self.0.capacity() {
-            self.0.shrink_to(usable(self.0.len()));
-        }
+        self.0.content_mut()[..HEADER - LENGTH].copy_from_slice(&count.to_le_bytes());
     }
 }
 

@@ -34,6 +34,8 @@ enum Form {
     Big(Box<Big>),
 }
 
+const _: () = assert!(size_of::<Hash>() == 16);
+
 impl Default for Form {
     fn default() -> Self {
         Self::Small(Small::new())

@@ -29,7 +29,7 @@ enum Form {
     Big(Box<Big>),
 }
 
-const _: () = assert!(size_of::<SortedSet>() <= 32);
+const _: () = assert!(size_of::<SortedSet>() == 16);
 
 impl Default for SortedSet {
     fn default() -> Self {

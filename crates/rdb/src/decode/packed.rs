@@ -22,7 +22,7 @@ type Done = Result<(), DecodeError>;
 
 /// Shows each element of a listpack.
 pub(super) fn each_of_listpack(bytes: Cow<'_, [u8]>, mut each: impl FnMut(&[u8]) -> Done) -> Done {
-    let listpack = Listpack::from_bytes(bytes.into_owned()).ok_or(DecodeError::Malformed)?;
+    let listpack = Listpack::from_bytes(&bytes).ok_or(DecodeError::Malformed)?;
     listpack.iter().try_for_each(|element| element.with_bytes(&mut each))
 }
 

@@ -1,6 +1,7 @@
 //! Listpacks against the bytes of a Redis server, and against a slow twin.
 
 use super::*;
+use crate::size_class::usable;
 use proptest::prelude::*;
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -14,7 +15,7 @@ fn pack(elements: &[&[u8]]) -> Listpack {
 
 /// Everything the head of the file promises.
 fn check_invariants(listpack: &Listpack) {
-    assert_eq!(Listpack::from_bytes(listpack.as_bytes().to_vec()).as_ref(), Some(listpack));
+    assert_eq!(Listpack::from_bytes(listpack.as_bytes()).as_ref(), Some(listpack));
     assert_eq!(listpack.0.capacity(), usable(listpack.0.len()));
 }
 
@@ -35,7 +36,7 @@ fn bytes_are_those_of_redis() {
     let expected = unhex(NUMBERS);
     let listpack: Listpack = all.iter().map(|text| text.as_bytes()).collect();
     assert_eq!(listpack.as_bytes(), expected);
-    let read = Listpack::from_bytes(expected).expect("is one");
+    let read = Listpack::from_bytes(&expected).expect("is one");
     assert!(read.iter().map(Element::to_vec).eq(all.iter().map(|text| text.as_bytes().to_vec())));
 
     let words = pack(&[b"a", b"-1", b"hello", b"65", b"01", b"-0", b" 1"]);
@@ -67,7 +68,7 @@ fn long_elements_are_those_of_redis() {
 fn hostile_bytes_are_refused() {
     let good = unhex(NUMBERS);
     for len in 0..good.len() {
-        assert_eq!(Listpack::from_bytes(good[..len].to_vec()), None, "{len}");
+        assert_eq!(Listpack::from_bytes(&good[..len]), None, "{len}");
     }
     for text in [
         "07000000ffff00",
@@ -81,14 +82,14 @@ fn hostile_bytes_are_refused() {
         "0800000001007fff",
         "0900000001008202ff",
     ] {
-        assert_eq!(Listpack::from_bytes(unhex(&text.replace(' ', ""))), None, "{text}");
+        assert_eq!(Listpack::from_bytes(&unhex(&text.replace(' ', ""))), None, "{text}");
     }
 }
 
 #[test]
 fn what_a_file_spells_otherwise_is_found_too() {
     // "7" as bytes, and 7 as an integer of four bytes.
-    let read = Listpack::from_bytes(unhex("100000000200813702f30700000005ff")).expect("is one");
+    let read = Listpack::from_bytes(&unhex("100000000200813702f30700000005ff")).expect("is one");
     let first = read.first().expect("two elements");
     assert!(read.iter().all(|element| element.equals(b"7") && element.int() == Some(7)));
     assert_eq!(read.find(first, b"7", 0), Some(first));
@@ -240,12 +241,12 @@ proptest! {
         elements in proptest::collection::vec(element(), 0..10),
         changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4),
     ) {
-        let mut bytes = elements.iter().collect::<Listpack>().0;
+        let mut bytes = elements.iter().collect::<Listpack>().as_bytes().to_vec();
         for (at, byte) in changes {
             let at = at % bytes.len();
             bytes[at] = byte;
         }
-        if let Some(read) = Listpack::from_bytes(bytes) {
+        if let Some(read) = Listpack::from_bytes(&bytes) {
             prop_assert_eq!(read.iter().count(), read.iter().rev().count());
             prop_assert_eq!(read.len(), read.iter().count());
         }
