@@ -6,24 +6,33 @@
 //! The common case is decided with two tests: the session has no mode set, and the server no rule. Everything else is judged in `check`.
 
 mod admit;
+mod after;
 mod chunk;
+mod finish;
+mod locks;
+mod stop;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use russet_engine::{Busy, Held, Interest, Name, Patience, Shard, Spot, Waiter};
-use russet_journal::{Lsn, Record};
+use russet_engine::{Busy, Held, Name, Patience, Shard, Spot};
 use russet_resp::{Output, Span, Writer};
-use smallvec::SmallVec;
 
 pub use self::admit::refuse;
 use self::admit::{Verdict, abort, check, explain};
+use self::after::{after_unusual, silence};
+pub(crate) use self::after::{look_on, note_reading};
 pub use self::chunk::Chunk;
 use self::chunk::{Brevity, KeySet, Prepared, extent};
 pub(crate) use self::chunk::{find_row, gather};
+pub(crate) use self::finish::{append, finish};
+use self::finish::{finish_touched, stamp};
+use self::locks::{close_over_targets, sorted};
+use self::stop::stopped;
+pub(crate) use self::stop::{failed, no_wait};
 use crate::args::{Args, OwnedRequest, Spots};
-use crate::blocking::{Blocked, OnTimeout, Wait};
+use crate::blocking::Blocked;
 use crate::command::Flag;
 use crate::commandlog::Ran;
 use crate::context::{Context, Data};
@@ -33,11 +42,9 @@ use crate::eviction;
 use crate::meter::Late;
 use crate::monitor;
 use crate::request::Request;
-use crate::serve::{Served, serve};
 use crate::session::{Replies, Session, mode};
 use crate::state::{State, Thread, rule};
 use crate::table::{Locks, Row};
-use crate::tracking;
 use crate::transaction::{Multi, Queued};
 
 /// Requests of a pipeline that are prepared together.
@@ -572,47 +579,6 @@ impl Executor {
         Halt::Busy(shard)
     }
 
-    /// Takes the shards of a request's keys.
-    #[inline]
-    fn lock(
-        &self,
-        state: &'static State,
-        session: &Session,
-        row: &Row,
-        keys: KeySet,
-        patience: Patience,
-    ) -> Result<Held<'static, Shard>, Busy> {
-        match keys {
-            KeySet::One(_, spot) => {
-                let guard = state.keyspace.hold_one(spot.shard, patience)?;
-                let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
-                let held = Held::from(guard);
-                if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
-                    close_over_targets(state, held, patience)
-                } else {
-                    Ok(held)
-                }
-            }
-            KeySet::Many(start, end) => {
-                let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
-                let held = state.keyspace.hold(&shards, patience)?;
-                if row.flags & (Flag::Write.bit() | Flag::MayReplicate.bit()) != 0 {
-                    close_over_targets(state, held, patience)
-                } else {
-                    Ok(held)
-                }
-            }
-            KeySet::All(..) => state.keyspace.hold_all(patience),
-            KeySet::None => {
-                if row.locks != Locks::None {
-                    // A transaction may take long: nobody waits for their mail until it is over.
-                    self.thread.call();
-                }
-                lock_unkeyed(state, session, row, patience)
-            }
-        }
-    }
-
     /// Runs a request that was copied, on a worker or in slices; see [`Halt::Elsewhere`].
     pub fn run_owned(
         &mut self,
@@ -695,71 +661,6 @@ impl Executor {
     }
 }
 
-/// Takes a reply back, as CLIENT REPLY has ordered. One that comes later is the connection's to drop: see [`Session::drops_reply`].
-#[cold]
-fn silence(session: &mut Session, mark: russet_resp::Mark, halt: Option<&Halt>, out: &mut Output) {
-    if session.replies == Replies::SkipNext {
-        session.replies = Replies::Skip;
-        return;
-    }
-    if !session.is_in_mode(mode::PUSHED) {
-        out.truncate(mark);
-    }
-    // A waiter carries the order with it, and whatever else halts has not replied yet.
-    let is_over = matches!(halt, None | Some(Halt::Wait(_) | Halt::Close | Halt::Mail));
-    if is_over {
-        session.drops_reply();
-    }
-}
-
-/// What follows a command of a session that is not like most.
-#[cold]
-fn after_unusual(
-    session: &mut Session,
-    row: Option<&'static Row>,
-    halt: Option<Halt>,
-) -> Option<Halt> {
-    session.set_mode(mode::PUSHED, false);
-    if session.is_in_mode(mode::CACHING) && ends_caching(session, row, halt.as_ref()) {
-        session.end_caching();
-    }
-    if session.is_in_mode(mode::CLOSING) {
-        session.client.closing.store(true, Ordering::Release);
-        return halt.or(Some(Halt::Close));
-    }
-    let is_told = session.is_in_mode(mode::SUBSCRIBER | mode::TOLD);
-    let has_mail = is_told && session.client.has_mail();
-    if has_mail { halt.or(Some(Halt::Mail)) } else { halt }
-}
-
-/// Whether CLIENT CACHING, which is about the next command or transaction, is over: not before that has run, nor by CLIENT itself.
-fn ends_caching(session: &Session, row: Option<&'static Row>, halt: Option<&Halt>) -> bool {
-    let comes_again = halt.is_some_and(Halt::comes_again);
-    let is_client = row.is_some_and(|row| row.full_name.starts_with("client|"));
-    !comes_again && !is_client && session.multi.is_none()
-}
-
-/// What a command was that has run, for those who look on: who reads, and who monitors.
-#[inline]
-pub(crate) fn look_on(cx: &mut Context<'_>, args: &Args<'_>, rules: u32) {
-    note_reading(cx, args);
-    if rules & rule::MONITORED != 0 && !std::mem::take(&mut cx.session.is_shown) {
-        monitor::show(cx, args);
-    }
-}
-
-/// Remembers who has read what, if the client tracks.
-#[inline]
-pub(crate) fn note_reading(cx: &mut Context<'_>, args: &Args<'_>) {
-    // What a script reads, its commands read.
-    if cx.row.has(Flag::ReadOnly)
-        && !cx.row.has(Flag::RunsScript)
-        && let Some(reader) = cx.session.reads_as()
-    {
-        tracking::remember(&mut cx.data, reader, args.keys());
-    }
-}
-
 /// Puts a command into the queue of a transaction.
 fn enqueue(
     state: &'static State,
@@ -778,190 +679,4 @@ fn enqueue(
     session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
     Writer { out, protocol: session.protocol }.simple("QUEUED");
     None
-}
-
-fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
-    let mut shards: SmallVec<[u32; 16]> = shards.collect();
-    shards.sort_unstable();
-    shards.dedup();
-    shards
-}
-
-/// Commands without keys of their own: none, all, or what a transaction has queued.
-fn lock_unkeyed(
-    state: &'static State,
-    session: &Session,
-    row: &Row,
-    patience: Patience,
-) -> Result<Held<'static, Shard>, Busy> {
-    match row.locks {
-        Locks::All => state.keyspace.hold_all(patience),
-        Locks::Queue => match session.queued_shards() {
-            None => state.keyspace.hold_all(patience),
-            Some(shards) => {
-                let held = state.keyspace.hold(&sorted(shards.into_iter()), patience)?;
-                close_over_targets(state, held, patience)
-            }
-        },
-        _ => Ok(Held::none()),
-    }
-}
-
-/// Serving a waiter may change another shard than those of the command that serves it: those are taken too, before anything runs.
-fn close_over_targets(
-    state: &'static State,
-    held: Held<'static, Shard>,
-    patience: Patience,
-) -> Result<Held<'static, Shard>, Busy> {
-    if !held.iter().any(is_awaited) {
-        return Ok(held);
-    }
-    let mut held = held;
-    loop {
-        let targets = held.iter().filter_map(Shard::interest).flat_map(Interest::targets);
-        let all = sorted(held.indexes().chain(targets));
-        if all.len() == held.len() {
-            return Ok(held);
-        }
-        drop(held);
-        held = state.keyspace.hold(&all, patience)?;
-    }
-}
-
-/// A handler that did not reply.
-#[cold]
-fn stopped(
-    cx: &mut Context<'_>,
-    stop: Stop,
-    mark: russet_resp::Mark,
-    input: &[u8],
-    spans: &[Span],
-) -> Option<Halt> {
-    cx.reply.out.truncate(mark);
-    match stop {
-        Stop::Error(error) => {
-            failed(cx, &error);
-            None
-        }
-        Stop::Busy(Busy(shard)) => {
-            cx.session.retries += 1;
-            Some(Halt::Busy(shard))
-        }
-        Stop::Wait(wait) if cx.session.deny_blocking => {
-            no_wait(cx, wait.on_timeout);
-            None
-        }
-        Stop::Wait(mut wait) => {
-            let request = wait.request.take();
-            let request = request.unwrap_or_else(|| OwnedRequest::copy(input, spans));
-            Some(Halt::Wait(register(cx, *wait, request)))
-        }
-        Stop::Elsewhere => Some(Halt::Elsewhere),
-        Stop::All => Some(Halt::All),
-        Stop::Later(walk) => Some(Halt::Later(walk)),
-        Stop::Ask(request) => Some(Halt::Ask(*request)),
-    }
-}
-
-/// Writes and counts a handler's error.
-pub(crate) fn failed(cx: &mut Context<'_>, error: &Error) {
-    let counters = &cx.thread.counters;
-    counters.commands[cx.row.id].failed.add(1);
-    counters.error(&error.code());
-    cx.reply.error(&error.text());
-}
-
-/// A blocking command where waiting is not allowed answers as if its time were up.
-pub(crate) fn no_wait(cx: &mut Context<'_>, on_timeout: OnTimeout) {
-    match on_timeout {
-        OnTimeout::NullArray => cx.reply.null_array(),
-        OnTimeout::Null => cx.reply.null(),
-    }
-}
-
-/// Puts a waiter on the queues of all its keys, under the locks of all of them.
-fn register(cx: &mut Context<'_>, wait: Wait, request: OwnedRequest) -> Arc<Blocked> {
-    let session = &*cx.session;
-    let client = Arc::clone(&session.client);
-    let mut blocked =
-        Blocked::new(client, session.db, wait, request, cx.row, session.protocol, session.no_touch);
-    blocked.reads_as = session.reads_as().filter(|_| cx.row.has(Flag::ReadOnly));
-    blocked.is_silent = session.is_silent();
-    let blocked = Arc::new(blocked);
-    for (name, shard) in blocked.names() {
-        let shard =
-            cx.data.held.get_mut(shard).expect("a waiter waits for keys that its row declares");
-        let waiter: Arc<dyn Waiter> = Arc::<Blocked>::clone(&blocked);
-        shard.interest_mut().wait(name, waiter);
-    }
-    *session.client.blocked.lock() = Some(Arc::clone(&blocked));
-    session.client.blocked_bytes.store(blocked.request.heap_bytes(), Ordering::Relaxed);
-    blocked
-}
-
-/// Whether anybody waits for a name of a shard.
-fn is_awaited(shard: &Shard) -> bool {
-    shard.interest().is_some_and(Interest::is_awaited)
-}
-
-/// Ends a unit: serves whoever waited for what changed, appends the effects, tells who has read what changed, and marks the shards
-/// whole.
-#[inline]
-pub(crate) fn finish(data: &mut Data<'_>) {
-    if data.unit.has_touched() {
-        finish_touched(data);
-    }
-}
-
-/// As [`finish`], for a unit that may have something for others.
-fn finish_touched(data: &mut Data<'_>) {
-    let concerns = data.held.iter().any(|shard| shard.interest().is_some());
-    let served = if concerns { finish_for_others(data) } else { Vec::new() };
-    data.thread.counters.changes.add(data.unit.changes);
-    let record = &mut data.unit.record;
-    let lsn = (!record.is_empty()).then(|| append(data.state, record));
-    for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
-        if let Some(lsn) = lsn {
-            shard.lsn = lsn;
-        }
-        data.thread.keep_books(shard);
-        shard.finish();
-    }
-    let stamp = lsn.unwrap_or_default();
-    if !data.unit.notes.is_empty() {
-        data.publish_notes(stamp);
-    }
-    if !served.is_empty() {
-        served.into_iter().for_each(|served| served.post(stamp));
-    }
-    if !data.unit.stale.is_empty() {
-        // Behind the replies of those who were served: they may be about what the same clients hear of now.
-        tracking::tell(data.state, data.thread, &mut data.unit.stale, stamp);
-    }
-}
-
-/// Appends a unit's effects. Where that is more than is read in time, whoever may write is kept waiting from here on.
-pub(crate) fn append(state: &State, record: &mut Record) -> Lsn {
-    let lsn = state.journal.append(record);
-    if state.journal.is_full() {
-        state.set_rule(rule::LAGGING, true);
-    }
-    lsn
-}
-
-/// Serves whoever waited, and gathers what somebody has read.
-#[cold]
-fn finish_for_others(data: &mut Data<'_>) -> Vec<Served> {
-    let served = if data.held.iter().any(is_awaited) { serve(data) } else { Vec::new() };
-    data.gather_all_stale(data.client);
-    served
-}
-
-/// What a reply given under these locks shows, whatever it says: the last write to any of the shards, or, without a shard, to anything.
-fn stamp(data: &Data<'_>) -> Lsn {
-    data.held.iter().map(|shard| shard.lsn).max().unwrap_or_else(|| {
-        // While something is in doubt, who asks for no data is not to wait for it.
-        let rules = data.state.rules.load(Ordering::Relaxed);
-        if rules & rule::UNLOGGED == 0 { data.state.journal.end() } else { 0 }
-    })
 }

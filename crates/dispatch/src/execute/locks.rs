@@ -1,0 +1,108 @@
+//! Which shards a request holds while it runs: those of its keys, and those that serving a waiter may change.
+
+use russet_engine::{Busy, Held, Interest, Patience, Shard};
+use smallvec::SmallVec;
+
+use super::Executor;
+use super::chunk::KeySet;
+use crate::command::Flag;
+use crate::session::Session;
+use crate::state::State;
+use crate::table::{Locks, Row};
+
+impl Executor {
+    /// Takes the shards of a request's keys.
+    #[inline]
+    pub(super) fn lock(
+        &self,
+        state: &'static State,
+        session: &Session,
+        row: &Row,
+        keys: KeySet,
+        patience: Patience,
+    ) -> Result<Held<'static, Shard>, Busy> {
+        match keys {
+            KeySet::One(_, spot) => {
+                let guard = state.keyspace.hold_one(spot.shard, patience)?;
+                let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
+                let held = Held::from(guard);
+                if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
+                    close_over_targets(state, held, patience)
+                } else {
+                    Ok(held)
+                }
+            }
+            KeySet::Many(start, end) => {
+                let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
+                let held = state.keyspace.hold(&shards, patience)?;
+                if row.flags & (Flag::Write.bit() | Flag::MayReplicate.bit()) != 0 {
+                    close_over_targets(state, held, patience)
+                } else {
+                    Ok(held)
+                }
+            }
+            KeySet::All(..) => state.keyspace.hold_all(patience),
+            KeySet::None => {
+                if row.locks != Locks::None {
+                    // A transaction may take long: nobody waits for their mail until it is over.
+                    self.thread.call();
+                }
+                lock_unkeyed(state, session, row, patience)
+            }
+        }
+    }
+}
+
+/// Ascending, each once.
+pub(super) fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
+    let mut shards: SmallVec<[u32; 16]> = shards.collect();
+    shards.sort_unstable();
+    shards.dedup();
+    shards
+}
+
+/// Commands without keys of their own: none, all, or what a transaction has queued.
+fn lock_unkeyed(
+    state: &'static State,
+    session: &Session,
+    row: &Row,
+    patience: Patience,
+) -> Result<Held<'static, Shard>, Busy> {
+    match row.locks {
+        Locks::All => state.keyspace.hold_all(patience),
+        Locks::Queue => match session.queued_shards() {
+            None => state.keyspace.hold_all(patience),
+            Some(shards) => {
+                let held = state.keyspace.hold(&sorted(shards.into_iter()), patience)?;
+                close_over_targets(state, held, patience)
+            }
+        },
+        _ => Ok(Held::none()),
+    }
+}
+
+/// Serving a waiter may change another shard than those of the command that serves it: those are taken too, before anything runs.
+pub(super) fn close_over_targets(
+    state: &'static State,
+    held: Held<'static, Shard>,
+    patience: Patience,
+) -> Result<Held<'static, Shard>, Busy> {
+    if !held.iter().any(is_awaited) {
+        return Ok(held);
+    }
+    let mut held = held;
+    loop {
+        let targets = held.iter().filter_map(Shard::interest).flat_map(Interest::targets);
+        let all = sorted(held.indexes().chain(targets));
+        if all.len() == held.len() {
+            return Ok(held);
+        }
+        drop(held);
+        held = state.keyspace.hold(&all, patience)?;
+    }
+}
+
+/// Whether anybody waits for a name of a shard.
+pub(super) fn is_awaited(shard: &Shard) -> bool {
+    shard.interest().is_some_and(Interest::is_awaited)
+}
