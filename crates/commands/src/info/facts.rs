@@ -111,7 +111,7 @@ impl Walked {
         let count = self.databases.len().max(shard.databases() as usize);
         self.databases.resize(count, DatabaseFacts::default());
         for (db, facts) in self.databases.iter_mut().enumerate() {
-            let Some(database) = shard.database(db as u32) else { break };
+            let Some(database) = shard.database(db as u32) else { continue };
             facts.keys += database.table().len();
             facts.volatile += database.volatile();
             facts.deadlines += database.deadlines();

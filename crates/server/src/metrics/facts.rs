@@ -67,7 +67,7 @@ impl Facts {
             self.databases.resize(count, DatabaseFacts::default());
             let mut keys = 0;
             for (db, facts) in self.databases.iter_mut().enumerate() {
-                let Some(database) = shard.database(db as u32) else { break };
+                let Some(database) = shard.database(db as u32) else { continue };
                 facts.keys += database.table().len();
                 facts.volatile += database.volatile();
                 keys += database.table().len();
