@@ -337,3 +337,50 @@ fn fewer_clients_are_accepted_where_the_system_allows_no_more() {
     let log = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
     assert!(log.contains("maxclients has been reduced to"), "{log}");
 }
+
+#[test]
+fn a_supervisor_is_told_when_the_server_is_ready() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("notify");
+    let supervisor = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    supervisor.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("a timeout");
+    for kind in ["systemd", "auto"] {
+        let port = free_port().expect("a port").to_string();
+        let mut server = Command::new(RUSSET)
+            .args(["--port", &port, "--supervised", kind, "--save", ""])
+            .current_dir(dir.path())
+            .env("NOTIFY_SOCKET", &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut bytes = [0; 200];
+        let len = supervisor.recv(&mut bytes).expect("it is told");
+        server.kill().expect("it runs");
+        server.wait().expect("it ended");
+        let told = String::from_utf8_lossy(&bytes[..len]);
+        assert!(told.lines().any(|line| line == "READY=1"), "{told}");
+    }
+}
+
+#[test]
+fn the_kernel_is_told_what_to_end_first() {
+    let score = |process: &Process| {
+        let path = format!("/proc/{}/oom_score_adj", process.id());
+        std::fs::read_to_string(path).expect("a process").trim().parse::<i32>().expect("a number")
+    };
+    let server = Setup::new(RUSSET)
+        .args(["--oom-score-adj", "relative", "--oom-score-adj-values", "100", "200", "300"])
+        .start()
+        .expect("it starts");
+    let began_with = score(&server) - 100;
+    let mut t = transcript(&server);
+    for (line, expected) in [
+        ("CONFIG SET oom-score-adj-values '150 200 300'", began_with + 150),
+        ("CONFIG SET oom-score-adj absolute", 150),
+        ("CONFIG SET oom-score-adj relative oom-score-adj-values '2000 0 0'", 1000),
+        ("CONFIG SET oom-score-adj no", began_with),
+    ] {
+        t.check(line, "OK");
+        assert_eq!(score(&server), expected, "{line}");
+    }
+}

@@ -16,12 +16,14 @@ const CONFIG: Command = Command { group: Group::Server, file: file!(), ..Command
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
-const OF_THE_SHELL: [Id; 9] = [
+const OF_THE_SHELL: [Id; 11] = [
     id("appendonly"),
     id("bind"),
     id("dir"),
     id("loglevel"),
     id("maxclients"),
+    id("oom-score-adj"),
+    id("oom-score-adj-values"),
     id("metrics-bind"),
     id("metrics-port"),
     id("port"),

@@ -239,15 +239,14 @@ const PROCESS: &[Parameter] = &[
     choice("log-format", LOG_FORMAT, "text").fixed().doc("Write the log for people or as JSON."),
     yes_no("hide-user-data-from-log", "yes")
         .doc("Keep keys and values out of logs and crash reports."),
-    yes_no("crash-log-enabled", "yes").doc("Write a report when the server crashes."),
-    yes_no("syslog-enabled", "no").fixed().doc("Log to syslog as well."),
+    yes_no("crash-log-enabled", "yes").doc("Log where a thread panicked."),
+    yes_no("syslog-enabled", "no").fixed().doc("Log to /dev/log as well."),
     text("syslog-ident", Rule::Any, "redis").fixed().doc("Name in syslog."),
     choice("syslog-facility", FACILITY, "local0").fixed().doc("Facility in syslog."),
     choice("oom-score-adj", OOM_ADJUST, "no")
         .doc("Whether to tell the kernel what to kill first when memory runs out."),
     row("oom-score-adj-values", Kind::Scores, "0 200 800")
         .doc("Scores of a primary, a replica and a background process."),
-    yes_no("disable-thp", "yes").fixed().doc("Ask the kernel for no huge pages."),
 ];
 
 const ALLOWED: Names = &[("no", 0), ("yes", 1), ("local", 2)];
@@ -627,6 +626,10 @@ const INERT: &[Parameter] = &[
         .hidden()
         .inert()
         .doc("Replies are kept in one way only."),
+    yes_no("disable-thp", "yes")
+        .fixed()
+        .inert()
+        .doc("Snapshots do not copy the process, so huge pages do no harm."),
     yes_no("dynamic-hz", "yes").inert().doc("The housekeeping costs the same with many clients."),
     choice("enable-module-command", ALLOWED, "no")
         .fixed()

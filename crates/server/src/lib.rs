@@ -25,6 +25,7 @@ mod cron;
 pub mod daemon;
 mod gate;
 mod gauges;
+pub mod host;
 mod limits;
 mod listener;
 pub mod log;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -109,6 +110,86 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
+/// Where syslog listens.
+const SYSLOG: &str = "/dev/log";
+
+/// The way to syslog: a datagram a line. What it does not take at once is lost.
+#[derive(Debug)]
+struct Syslog(UnixDatagram);
+
+impl Syslog {
+    fn connect(path: &str) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket))
+    }
+}
+
+impl<'a> MakeWriter<'a> for Syslog {
+    type Writer = SyslogWriter<'a>;
+
+    fn make_writer(&'a self) -> SyslogWriter<'a> {
+        SyslogWriter(&self.0)
+    }
+}
+
+/// Sends what is written at once as one datagram.
+#[derive(Debug)]
+struct SyslogWriter<'a>(&'a UnixDatagram);
+
+impl Write for SyslogWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The log has another end; syslog that is busy or gone is no reason to fail.
+        drop(self.0.send(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Syslog's line: `<133>redis[12]: message field=value`. It notes the time by itself.
+#[derive(Debug)]
+struct SyslogLine {
+    facility: u8,
+    ident: String,
+    pid: u32,
+}
+
+impl SyslogLine {
+    fn new(config: &Config) -> Self {
+        Self {
+            facility: config.integer(const { id("syslog-facility") }) as u8,
+            ident: config.text(const { id("syslog-ident") }).to_owned(),
+            pid: std::process::id(),
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for SyslogLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        cx: &FmtContext<'_, S, N>,
+        mut writer: format::Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let severity = match *event.metadata().level() {
+            Level::ERROR | Level::WARN => 4,
+            Level::INFO => 5,
+            Level::DEBUG => 6,
+            Level::TRACE => 7,
+        };
+        write!(writer, "<{}>{}[{}]: ", self.facility + severity, self.ident, self.pid)?;
+        cx.format_fields(writer.by_ref(), event)
+    }
+}
+
 /// The filter of the process's log, to be exchanged by CONFIG SET.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
@@ -120,7 +201,16 @@ pub fn start(config: &Config, vfs: &dyn Vfs) -> io::Result<()> {
     };
     let (filter, handle) = reload::Layer::new(level(config));
     let lines = tracing_subscriber::fmt::layer().with_writer(sink).with_ansi(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let syslog = config.bool(const { id("syslog-enabled") }).then(|| Syslog::connect(SYSLOG));
+    let (syslog, failed) = match syslog.transpose() {
+        Ok(syslog) => (syslog, None),
+        Err(error) => (None, Some(error)),
+    };
+    let syslog = syslog.map(|way| {
+        let lines = tracing_subscriber::fmt::layer().with_writer(way).with_ansi(false);
+        lines.event_format(SyslogLine::new(config))
+    });
+    let registry = tracing_subscriber::registry().with(filter).with(syslog);
     let started = if config.choice(const { id("log-format") }) == "json" {
         set_global_default(registry.with(lines.json().flatten_event(true)))
     } else {
@@ -129,6 +219,9 @@ pub fn start(config: &Config, vfs: &dyn Vfs) -> io::Result<()> {
     // A second server in the same process logs where the first one does, and as much.
     if started.is_ok() {
         drop(LEVEL.set(handle));
+    }
+    if let Some(error) = failed {
+        tracing::warn!("nothing is logged to {SYSLOG}: {error}");
     }
     Ok(())
 }
@@ -155,6 +248,33 @@ pub(crate) fn set_level(config: &Config) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::{Syslog, SyslogLine};
+
+    #[test]
+    fn syslog_gets_a_datagram_for_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let listener = UnixDatagram::bind(&path).unwrap();
+        let way = Syslog::connect(path.to_str().unwrap()).unwrap();
+        let line = SyslogLine { facility: 128, ident: "redis".to_owned(), pid: 12 };
+        let lines = tracing_subscriber::fmt::layer().with_writer(way).with_ansi(false);
+        let log = tracing_subscriber::registry().with(lines.event_format(line));
+        tracing::subscriber::with_default(log, || {
+            tracing::info!(n = 3, "Ready");
+            tracing::error!("a\nb");
+        });
+        let mut bytes = [0; 100];
+        for expected in ["<133>redis[12]: Ready n=3", "<132>redis[12]: a"] {
+            let len = listener.recv(&mut bytes).unwrap();
+            let line = String::from_utf8_lossy(&bytes[..len]);
+            assert!(line.starts_with(expected), "{line}");
+        }
+    }
+
     #[test]
     fn dates_are_right_around_leap_days() {
         assert_eq!(super::date(0), "01 Jan 1970 00:00:00.000");

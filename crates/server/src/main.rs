@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use russet_config::{Config, id};
+use russet_dispatch::State;
 use russet_persist::file::Files;
 use russet_persist::vfs::Vfs;
 use russet_server::cli::{self, Serve, Wish};
-use russet_server::{Options, VERSION, daemon, log, start};
+use russet_server::{Options, VERSION, daemon, host, log, start};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args().skip(1).collect(), &Files) {
@@ -68,6 +69,9 @@ fn serve(wish: Serve) -> ExitCode {
     }
     banner(&config, &config_file);
     let pid_file = write_pid_file(&config, in_background);
+    if let Err(error) = host::adjust_score(&config) {
+        tracing::warn!("Unable to write oom_score_adj: {error}");
+    }
     let unix_socket = config.text(const { id("unixsocket") }).to_owned();
     let options =
         Options { on_free_port: false, config_file, vfs: Arc::new(Files), with_signals: true };
@@ -83,6 +87,10 @@ fn serve(wish: Serve) -> ExitCode {
             if !unix_socket.is_empty() {
                 tracing::info!("Ready to accept connections unix");
             }
+            log_panics(server.state);
+            if let Err(error) = host::tell_ready(&server.state.config.load()) {
+                tracing::warn!("the supervisor was not told that the server is ready: {error}");
+            }
             server.join();
             remove_pid_file(pid_file.as_deref());
             tracing::warn!("Russet is now ready to exit, bye bye...");
@@ -94,6 +102,17 @@ fn serve(wish: Serve) -> ExitCode {
             fail(&error.to_string())
         }
     }
+}
+
+/// Panics stand in the log too: of a server in the background nobody reads the standard error.
+fn log_panics(state: &'static State) {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if state.config.load().bool(const { id("crash-log-enabled") }) {
+            tracing::error!("{panic}");
+        }
+        before(panic);
+    }));
 }
 
 /// Goes to `dir` and writes it down as an absolute path, as CONFIG GET answers it.

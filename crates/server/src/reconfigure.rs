@@ -9,6 +9,7 @@ use russet_config::{Config, Id, SetError, id};
 use russet_dispatch::State;
 use russet_dispatch::request::Change;
 
+use crate::host;
 use crate::limits::{self, TooMany};
 use crate::listener::Listeners;
 use crate::log;
@@ -21,6 +22,8 @@ const APPEND_ONLY: Id = id("appendonly");
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
 const PORT: Id = id("port");
+const SCORE: Id = id("oom-score-adj");
+const SCORES: Id = id("oom-score-adj-values");
 const METRICS_BIND: Id = id("metrics-bind");
 const METRICS_PORT: Id = id("metrics-port");
 
@@ -83,6 +86,14 @@ fn apply_to_process(next: &Config, changed: &[Id]) -> Result<(), SetError> {
             let reason =
                 format!("The operating system is not able to handle the specified number of clients, try with {room}");
             SetError::failed(MAX_CLIENTS.name(), reason)
+        })?;
+    }
+    if changed.contains(&SCORE) || changed.contains(&SCORES) {
+        host::adjust_score(next).map_err(|error| {
+            tracing::warn!(%error, "Unable to write oom_score_adj");
+            let name = if changed.contains(&SCORE) { SCORE } else { SCORES };
+            let reason = "Failed to apply new oom_score_adj configuration, check server logs.";
+            SetError::failed(name.name(), reason)
         })?;
     }
     if changed.contains(&DIR) {
