@@ -133,13 +133,24 @@ pub struct Ran<'a> {
 impl Ran<'_> {
     /// Bytes of the request as it came: words with their lengths.
     pub fn request_bytes(&self) -> usize {
-        /// What stands around a word: `$`, its length, and two ends of line.
-        const AROUND: usize = 5;
         let digits = |len: usize| len.max(1).ilog10() as usize + 1;
         let words: usize = self.spans.iter().map(|span| AROUND + digits(span.len) + span.len).sum();
         3 + digits(self.spans.len()) + words
     }
+
+    /// No fewer bytes than that, without a look at every word: they lie one behind the other. O(1).
+    fn request_bytes_max(&self) -> usize {
+        let from = self.spans.first().map_or(0, |first| first.start);
+        let to = self.spans.last().map_or(0, |last| last.start + last.len);
+        3 + DIGITS_MAX + to - from + self.spans.len() * (AROUND + DIGITS_MAX)
+    }
 }
+
+/// What stands around a word: `$`, its length, and two ends of line.
+const AROUND: usize = 5;
+
+/// Digits of any length.
+const DIGITS_MAX: usize = 20;
 
 impl CommandLogs {
     /// One of the logs.
@@ -153,12 +164,14 @@ impl CommandLogs {
             return;
         }
         for cost in Cost::ALL {
+            let parameters = &self.of(cost).parameters;
             let amount = match cost {
                 Cost::Time => microseconds,
+                Cost::Request if !parameters.wants(ran.request_bytes_max() as u64) => continue,
                 Cost::Request => ran.request_bytes() as u64,
                 Cost::Reply => ran.reply_bytes as u64,
             };
-            if self.of(cost).parameters.wants(amount) {
+            if parameters.wants(amount) {
                 self.of(cost).push(entry(ran, amount, now_ms));
             }
         }
