@@ -1,6 +1,7 @@
 //! What EVAL and kin answer, and what scripts can and cannot do.
 
 mod ending;
+mod garbage;
 
 use std::time::{Duration, Instant};
 
