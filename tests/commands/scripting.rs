@@ -757,3 +757,20 @@ fn info_tells_what_interpreters_and_sources_take() {
     assert!(field(client, "used_memory_scripts_eval") >= before + 1000);
     assert_eq!(field(client, "used_memory_functions"), 0);
 }
+
+#[test]
+fn scripts_that_were_evicted_are_counted_until_the_counts_are_reset() {
+    let server = server();
+    let mut client = server.client();
+    let evicted = |client: &mut Client| {
+        let info = text(&client.cmd(&["INFO", "stats"]));
+        let line = info.lines().find_map(|line| line.strip_prefix("evicted_scripts:"));
+        line.expect("a field").to_owned()
+    };
+    for n in 0..502 {
+        assert_eq!(eval(&mut client, &format!("return {n}")), n.to_string());
+    }
+    assert_eq!(evicted(&mut client), "2");
+    assert_eq!(text(&client.cmd(&["CONFIG", "RESETSTAT"])), "OK");
+    assert_eq!(evicted(&mut client), "0");
+}

@@ -146,6 +146,7 @@ fn reset_stat(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     cx.state.burden.reset();
     cx.state.ceiling.reset();
     cx.state.keyspace.trash().reset();
+    cx.state.scripts.evicted.store(0, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }
