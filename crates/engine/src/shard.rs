@@ -492,6 +492,11 @@ impl Shard {
     /// Takes an entry out, for another name or database.
     pub fn take(&mut self, name: Name<'_>) -> Option<Entry> {
         self.touch(name);
+        self.detach(name)
+    }
+
+    /// Takes an entry out without telling anybody.
+    fn detach(&mut self, name: Name<'_>) -> Option<Entry> {
         let seed = self.common.seed;
         let database = self.databases.get_mut(name.db)?;
         let before = database.table.heap_bytes();
@@ -507,6 +512,9 @@ impl Shard {
 
     /// Removes an entry; a large value goes to the bin. Says whether there was one.
     pub fn remove(&mut self, name: Name<'_>) -> bool {
+        if self.is_saving && self.hand_over(name) {
+            return true;
+        }
         let Some(entry) = self.take(name) else { return false };
         if let Some(large) = entry.into_large() {
             self.common.trash.throw(large);

@@ -12,7 +12,8 @@
 //!
 //! Large strings are pinned, which is one reference. Large collections are written in pieces by the walk; who wants to change one
 //! meanwhile is told to come again ([`Shard::is_closed`](crate::Shard::is_closed)) and the collection is written next. Whoever does not
-//! ask and changes it all the same has it written to its end first, however long that takes.
+//! ask and changes it all the same has it written to its end first, however long that takes. One that is removed unasked, since it has
+//! ended, goes to the snapshot as it is.
 //!
 //! FLUSHALL gives its tables to the snapshot. SWAPDB takes the snapshot's numbers of databases along. RENAME and MOVE go through the door
 //! under the old name, and what they put in is new.

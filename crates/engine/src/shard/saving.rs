@@ -6,7 +6,7 @@ use super::{Name, Shard};
 use crate::entry::Entry;
 use crate::snapshot::{Epoch, Part, Pen, Place, is_large};
 use crate::table::Table;
-use crate::value::View;
+use crate::value::{Told, View};
 
 /// Images go from the shard to the snapshot when there are so many bytes of them.
 const IMAGES_BYTES: usize = 8 << 10;
@@ -200,6 +200,30 @@ impl Shard {
         }
         // Not before it is written: a pen that panics leaves it to the walk.
         entry.set_mark(mark);
+    }
+
+    /// A large collection that goes away before it is saved is given to the snapshot as it is: to write it first would take long. Says
+    /// whether that was done.
+    #[cold]
+    pub(super) fn hand_over(&mut self, name: Name<'_>) -> bool {
+        let mark = self.mark;
+        let is_meant =
+            |entry: &Entry| entry.mark() != mark && entry.object().is_some() && is_large(entry);
+        if !self.get(name).is_some_and(is_meant) {
+            return false;
+        }
+        let saving = self.saving();
+        if saving.is_partial(name.db, name.key) || saving.epoch.is_mute() {
+            return false;
+        }
+        let db = saving.origin(name.db);
+        self.notify(name, Told::All);
+        let Some(entry) = self.detach(name) else { return false };
+        let (mut table, seed) = (Table::default(), self.common.seed);
+        table.insert(name.hash, entry, &|key| seed.hash(key));
+        let part = Part::Table { db, table: Box::new(table), mark };
+        self.saving().epoch.push(part);
+        true
     }
 
     /// Whether a key holds a large collection that is not saved yet: who wants to change it waits until it is, and it is written next.
