@@ -4,9 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crc::{Digest, Table};
 use russet_rdb::file;
-use russet_rdb::primitives::CHECKSUM;
+use russet_rdb::primitives::Checksum;
 
 use crate::vfs::{Vfs, VfsFile, directory_of};
 
@@ -27,7 +26,7 @@ pub(crate) struct Writer {
     temporary: PathBuf,
     buffer: Vec<u8>,
     /// The checksum so far, if there is to be one.
-    digest: Option<Digest<'static, u64, Table<16>>>,
+    digest: Option<Checksum>,
     sizes: Vec<Size>,
     selected: Option<u32>,
     written: u64,
@@ -56,7 +55,7 @@ impl Writer {
             file: opened,
             temporary,
             buffer,
-            digest: with_checksum.then(|| CHECKSUM.digest()),
+            digest: with_checksum.then(Checksum::default),
             sizes,
             selected: None,
             written: 0,
@@ -118,7 +117,7 @@ impl Writer {
     pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
         file::end(&mut self.buffer);
         self.flush()?;
-        let checksum = self.digest.take().map_or(0, Digest::<'static, u64, Table<16>>::finalize);
+        let checksum = self.digest.as_ref().map_or(0, Checksum::value);
         self.write(&checksum.to_le_bytes())?;
         self.file.sync()?;
         self.vfs.rename(&self.temporary, path)?;

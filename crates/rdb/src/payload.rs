@@ -8,7 +8,7 @@ use russet_engine::View;
 
 use crate::decode::{Content, Rules, decode};
 use crate::encode::{Style, encode};
-use crate::primitives::{CHECKSUM, DecodeError, Source};
+use crate::primitives::{DecodeError, Source, crc64};
 
 /// The newest version of Redis' format that is read.
 const VERSION_MAX: u16 = 12;
@@ -38,7 +38,7 @@ pub fn pack(value: View<'_>, style: Style) -> Vec<u8> {
 /// Adds the version and the checksum to a type and its contents, whatever they are.
 pub fn seal(body: &mut Vec<u8>, version: u16) {
     body.extend_from_slice(&version.to_le_bytes());
-    let checksum = CHECKSUM.checksum(body);
+    let checksum = crc64(body);
     body.extend_from_slice(&checksum.to_le_bytes());
 }
 
@@ -48,7 +48,7 @@ pub fn unpack<'a>(payload: &'a [u8], rules: &Rules) -> Result<Content<'a>, Paylo
     let (contents, version) = checked.split_last_chunk::<2>().ok_or(PayloadError::Footer)?;
     let version = u16::from_le_bytes(*version);
     let is_known = version <= VERSION_MAX || version == VERSION_VALKEY;
-    if !is_known || CHECKSUM.checksum(checked) != u64::from_le_bytes(*checksum) {
+    if !is_known || crc64(checked) != u64::from_le_bytes(*checksum) {
         return Err(PayloadError::Footer);
     }
     Ok(decode(&mut Source::new(contents), version, rules)?)

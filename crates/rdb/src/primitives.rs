@@ -11,14 +11,38 @@
 
 use std::borrow::Cow;
 
-use crc::{CRC_64_REDIS, Crc, Table};
+use crc_fast::CrcAlgorithm::Crc64Redis;
 use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 
 use crate::lzf;
 pub use crate::lzf::Packer;
 
 /// The checksum of dumps and snapshots: CRC-64 as Redis computes it.
-pub static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+pub fn crc64(bytes: &[u8]) -> u64 {
+    crc_fast::checksum(Crc64Redis, bytes)
+}
+
+/// The checksum of bytes that come in pieces.
+#[derive(Clone, Debug)]
+pub struct Checksum(crc_fast::Digest);
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self(crc_fast::Digest::new(Crc64Redis))
+    }
+}
+
+impl Checksum {
+    /// Adds a piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Of all pieces so far.
+    pub fn value(&self) -> u64 {
+        self.0.finalize()
+    }
+}
 
 pub(crate) const LENGTH_14: u8 = 0x40;
 pub(crate) const LENGTH_32: u8 = 0x80;
@@ -292,7 +316,29 @@ mod tests {
 
     #[test]
     fn the_checksum_is_redis() {
-        assert_eq!(CHECKSUM.checksum(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+        assert_eq!(crc64(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+    }
+
+    /// As the definition has it.
+    fn bit_by_bit(bytes: &[u8]) -> u64 {
+        const REFLECTED: u64 = 0x95ac_9329_ac4b_c9b5;
+        let step = |crc: u64, _| (crc >> 1) ^ if crc & 1 == 1 { REFLECTED } else { 0 };
+        bytes.iter().fold(0, |crc, byte| (0..8).fold(crc ^ u64::from(*byte), step))
+    }
+
+    proptest! {
+        #[test]
+        fn the_checksum_is_the_same_however_the_bytes_come(
+            bytes in proptest::collection::vec(any::<u8>(), 0..3000),
+            cut in any::<proptest::sample::Index>(),
+        ) {
+            let (one, other) = bytes.split_at(cut.index(bytes.len().saturating_add(1)));
+            let mut pieces = Checksum::default();
+            pieces.update(one);
+            pieces.update(other);
+            prop_assert_eq!(pieces.value(), bit_by_bit(&bytes));
+            prop_assert_eq!(crc64(&bytes), bit_by_bit(&bytes));
+        }
     }
 
     #[test]

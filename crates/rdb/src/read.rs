@@ -7,12 +7,10 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use crc::{Digest, Table};
-
 use crate::file::{self, Usage};
 use crate::kind;
 use crate::primitives::{
-    CHECKSUM, COMPRESSED, DecodeError, ENCODED, KIND_MASK, LENGTH_14, LENGTH_32, LENGTH_64,
+    COMPRESSED, Checksum, DecodeError, ENCODED, KIND_MASK, LENGTH_14, LENGTH_32, LENGTH_64,
     LOW_MASK, Source,
 };
 
@@ -117,7 +115,7 @@ pub struct Reader<R> {
     unread: Option<u64>,
     /// Bytes before `buffer[at]`.
     offset: u64,
-    digest: Digest<'static, u64, Table<16>>,
+    digest: Checksum,
     /// Up to where the buffer is in the digest.
     digested: usize,
     version: u16,
@@ -156,7 +154,7 @@ impl<R: Read> Reader<R> {
             filled: 0,
             unread: len,
             offset: 0,
-            digest: CHECKSUM.digest(),
+            digest: Checksum::default(),
             digested: 0,
             version: 0,
             checks,
@@ -268,7 +266,7 @@ impl<R: Read> Reader<R> {
             return Ok(Ok(Item::End { is_checked: false }));
         }
         self.digest();
-        let found = std::mem::replace(&mut self.digest, CHECKSUM.digest()).finalize();
+        let found = self.digest.value();
         let expected = u64::from_le_bytes(self.array()?);
         let is_checked = self.checks && expected != 0;
         if is_checked && expected != found {

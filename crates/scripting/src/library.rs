@@ -9,7 +9,7 @@ use std::sync::Arc;
 use russet_dispatch::State;
 use russet_dispatch::scripting::{Function, Libraries, Library, Manners};
 use russet_rdb::Source;
-use russet_rdb::primitives::{CHECKSUM, write_string};
+use russet_rdb::primitives::{crc64, write_string};
 
 use crate::registering::Registered;
 use crate::{raised, shebang, vm};
@@ -160,7 +160,7 @@ pub fn sections(state: &State) -> Vec<u8> {
 pub fn dump(state: &State) -> Vec<u8> {
     let mut out = sections(state);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    let checksum = CHECKSUM.checksum(&out);
+    let checksum = crc64(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
 }
@@ -218,7 +218,7 @@ fn verified(payload: &[u8]) -> Option<&[u8]> {
     let (sections, version) = checked.split_last_chunk::<2>()?;
     let version = u16::from_le_bytes(*version);
     let is_known = version <= VERSION_MAX || version == VERSION_VALKEY;
-    (is_known && CHECKSUM.checksum(checked) == u64::from_le_bytes(*checksum)).then_some(sections)
+    (is_known && crc64(checked) == u64::from_le_bytes(*checksum)).then_some(sections)
 }
 
 fn next(state: &'static State, source: &mut Source<'_>) -> Result<Loaded, String> {

@@ -10,7 +10,7 @@
 //! line that is damaged itself says nothing. A block of no bytes says that everything before it is durable: an increment begins with one,
 //! and gets one when nobody has written for a while.
 
-use russet_rdb::primitives::CHECKSUM;
+use russet_rdb::primitives::crc64;
 
 /// How such a line begins.
 pub(crate) const MARK: &[u8] = b"#BLOCK:v1;";
@@ -63,7 +63,7 @@ impl Header {
 
 /// Half a checksum is enough for a line.
 fn check(bytes: &[u8]) -> u32 {
-    (CHECKSUM.checksum(bytes) >> 32) as u32
+    (crc64(bytes) >> 32) as u32
 }
 
 #[cfg(test)]

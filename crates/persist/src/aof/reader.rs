@@ -11,7 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use russet_rdb::primitives::CHECKSUM;
+use russet_rdb::primitives::crc64;
 use russet_resp::Span;
 
 use super::block::{self, Header};
@@ -38,7 +38,7 @@ pub enum LogError {
         error: io::Error,
     },
     /// It ends in the middle of something.
-    #[error("{}: it ends in the middle of something; whole up to byte {whole}", path.display())]
+    #[error("{}: Unexpected end of file reading the append only file: it ends in the middle of something; whole up to byte {whole}", path.display())]
     Torn {
         /// Which file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum LogError {
         whole: u64,
     },
     /// It makes no sense.
-    #[error("{}: {reason} at byte {offset}; whole up to byte {whole}", path.display())]
+    #[error("{}: Bad file format reading the append only file: {reason} at byte {offset}; whole up to byte {whole}", path.display())]
     Damaged {
         /// Which file.
         path: PathBuf,
@@ -285,7 +285,7 @@ impl<'a> LogReader<'a> {
     fn check_block(&mut self, header: Header) -> Result<(), Bad> {
         let len = usize::try_from(header.len).map_err(|_| Bad::Short)?;
         self.need(len)?;
-        if CHECKSUM.checksum(&self.buffer[self.at..self.at + len]) != header.checksum && len > 0 {
+        if crc64(&self.buffer[self.at..self.at + len]) != header.checksum && len > 0 {
             return Err(Bad::Damaged("the checksum of a block is wrong"));
         }
         self.blocks += 1;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use russet_journal::{Lsn, Reader};
-use russet_rdb::primitives::CHECKSUM;
+use russet_rdb::primitives::Checksum;
 
 use super::block::Header;
 use crate::vfs::{Vfs, VfsFile};
@@ -118,12 +118,12 @@ impl Increment {
         self.noted_s = style.now_s.unwrap_or(0);
         room.clear();
         if style.with_header {
-            let mut digest = CHECKSUM.digest();
+            let mut digest = Checksum::default();
             digest.update(note.as_bytes());
             pieces.iter().for_each(|piece| digest.update(piece));
             let len = note.len() + pieces.iter().map(Bytes::len).sum::<usize>();
             let header =
-                Header { len: len as u64, checksum: digest.finalize(), durable: self.durable };
+                Header { len: len as u64, checksum: digest.value(), durable: self.durable };
             room.extend_from_slice(header.line().as_bytes());
         }
         room.extend_from_slice(note.as_bytes());

@@ -9,7 +9,7 @@
 use super::*;
 use crate::encode::{Style, encode};
 use crate::payload::{PayloadError, pack, unpack};
-use crate::primitives::{CHECKSUM, write_length, write_string};
+use crate::primitives::{crc64, write_length, write_string};
 use proptest::prelude::*;
 use russet_engine::collections::listpack::Listpack;
 use russet_engine::types::hash::Hash;
@@ -31,7 +31,7 @@ fn rules() -> Rules {
 fn sealed(contents: &[u8], version: u16) -> Vec<u8> {
     let mut out = contents.to_vec();
     out.extend_from_slice(&version.to_le_bytes());
-    let checksum = CHECKSUM.checksum(&out);
+    let checksum = crc64(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
 }

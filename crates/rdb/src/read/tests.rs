@@ -10,7 +10,7 @@ use russet_engine::View;
 /// With its checksum.
 fn whole(mut bytes: Vec<u8>) -> Vec<u8> {
     end(&mut bytes);
-    let checksum = CHECKSUM.checksum(&bytes);
+    let checksum = crate::primitives::crc64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes
 }
