@@ -1,7 +1,7 @@
 //! A cursor over the arguments of one request.
 
 use russet_engine::Spot;
-use russet_engine::number::parse_i64;
+use russet_engine::number::{digits, parse_i64};
 use russet_resp::Span;
 use russet_resp::number::parse_double;
 
@@ -62,6 +62,12 @@ impl<'a> Spots<'a> {
     }
 }
 
+/// A number of one digit, as text.
+#[inline]
+fn digit(number: usize) -> Option<u8> {
+    u8::try_from(number).ok().filter(|number| *number < 10).map(|number| b'0' + number)
+}
+
 /// The arguments of a request behind the command's name, read from left to right.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
@@ -94,6 +100,34 @@ impl<'a> Args<'a> {
     pub fn words(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let input = self.input;
         self.spans.iter().map(move |span| span.of(input))
+    }
+
+    /// The request as it came over the wire, if it came as every client library writes it: without a zero or a sign before a length.
+    #[inline]
+    pub fn wire(&self) -> Option<&'a [u8]> {
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        // `*3\r\n$3\r\n`: with more digits the long way is no loss.
+        let (argc, len) = (digit(self.spans.len())?, digit(first.len)?);
+        let head = [b'*', argc, b'\r', b'\n', b'$', len, b'\r', b'\n'];
+        let (start, end) = (first.start.checked_sub(head.len())?, last.start + last.len);
+        if self.input.get(start..first.start)? != head || !self.is_break(end) {
+            return None;
+        }
+        let is_next = |pair: &[Span]| {
+            let (end, next) = (pair[0].start + pair[0].len, pair[1]);
+            // The decoder has read a length between `$` and the break: with as many digits as it has it is written so.
+            end + 3 + digits(next.len as i64) + 2 == next.start
+                && self.is_break(end)
+                && self.input[end + 2] == b'$'
+                && self.is_break(next.start - 2)
+        };
+        let is_whole = self.spans.windows(2).all(is_next);
+        is_whole.then(|| self.input.get(start..end + 2)).flatten()
+    }
+
+    #[inline]
+    fn is_break(&self, at: usize) -> bool {
+        self.input.get(at..at + 2) == Some(b"\r\n")
     }
 
     /// All keys.
@@ -239,5 +273,44 @@ impl OwnedRequest {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.bytes.len() + size_of_val::<[Span]>(&self.spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use russet_resp::{Batch, Decoder, Limits};
+
+    /// What stands in the journal for a request, by the short way, if it may take that; the long way says the same.
+    fn wire(input: &[u8]) -> Option<Vec<u8>> {
+        let (mut input, mut batch) = (input.to_vec(), Batch::default());
+        Decoder::default().decode(&mut input, &Limits::DEFAULT, 8, &mut batch);
+        let spans = batch.request(batch.len() - 1);
+        let args = Args::new(&input, spans, 1, Spots::None);
+        let mut record = Vec::new();
+        russet_journal::encode_command(&mut record, args.words());
+        let wire = args.wire();
+        assert!(wire.is_none_or(|wire| wire == record), "{}", record.escape_ascii());
+        wire.map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_request_is_recorded_as_it_came_if_it_came_as_it_would_be_written() {
+        let set = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n\r\n$1\r\n\r\nabcde\r\n";
+        assert_eq!(wire(set).as_deref(), Some(&set[..]));
+        let behind = [b"*1\r\n$4\r\nPING\r\n", &set[..]].concat();
+        assert_eq!(wire(&behind).as_deref(), Some(&set[..]));
+        for other in [
+            &b"*2\r\n$03\r\nDEL\r\n$1\r\nk\r\n"[..],
+            b"*2\r\n$3\r\nDEL\r\n$01\r\nk\r\n",
+            b"*02\r\n$3\r\nDEL\r\n$1\r\nk\r\n",
+            b"DEL k\r\n",
+            b"DEL      k\r\n",
+            b"*11\r\n$3\r\nDEL\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n",
+        ] {
+            assert_eq!(wire(other), None, "{}", other.escape_ascii());
+        }
+        let owned = OwnedRequest::of_words([&b"*2\r\n$3\r\n"[..], b"DEL", b"k"].into_iter());
+        assert_eq!(Args::new(owned.input(), &owned.spans()[1..], 1, Spots::None).wire(), None);
     }
 }

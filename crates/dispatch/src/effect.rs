@@ -5,6 +5,7 @@
 
 use russet_journal::Record;
 
+use crate::args::Args;
 use crate::notify::Note;
 use crate::tracking::Changes;
 
@@ -140,13 +141,12 @@ impl Unit {
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.
     #[inline]
-    pub(crate) fn end_command<'a>(
-        &mut self,
-        db: u32,
-        words: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) {
+    pub(crate) fn end_command(&mut self, db: u32, args: &Args<'_>) {
         if self.is_followed && self.has_changed && !self.is_explicit {
-            self.record.push(db, words);
+            match args.wire() {
+                Some(wire) => self.record.push_wire(db, wire),
+                None => self.record.push(db, args.words()),
+            }
         }
         // EXEC ends after the last command that it ran: that one's changes are not recorded twice.
         self.begin_command();

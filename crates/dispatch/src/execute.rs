@@ -418,7 +418,7 @@ impl Executor {
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
         let has_run = !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere | Halt::All));
-        cx.data.unit.end_command(cx.session.db, args.words());
+        cx.data.unit.end_command(cx.session.db, &args);
         if has_run && (cx.session.is_in_mode(mode::READER) || rules & rule::MONITORED != 0) {
             look_on(&mut cx, &args, rules);
         }

@@ -25,7 +25,9 @@ use crate::table::{Locks, Row};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// There is no such command, or it does not take so many words.
-    #[error("there is no command '{0}' that takes so many words")]
+    #[error(
+        "Unknown command '{0}' reading the append only file: there is none that takes so many words"
+    )]
     Unknown(String),
     /// It was refused.
     #[error("'{name}' was refused: {error}")]
@@ -125,7 +127,7 @@ impl Replay {
         let reply = Writer { out: &mut self.out, protocol: session.protocol };
         let mut cx = Context { data, reply, session, state, thread, row, is_worker: true };
         let result = (row.command.run)(&mut cx, &mut args);
-        cx.data.unit.end_command(cx.session.db, args.words());
+        cx.data.unit.end_command(cx.session.db, &args);
         finish(&mut cx.data);
         result
     }

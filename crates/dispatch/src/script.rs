@@ -445,7 +445,7 @@ impl Script {
                 }
             }
         }
-        cx.data.unit.end_command(db, args.words());
+        cx.data.unit.end_command(db, &args);
         note_reading(&mut cx, &args);
         if state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0 {
             monitor::show_scripted(&cx, &args);

@@ -161,7 +161,7 @@ fn rerun(data: &mut Data<'_>, blocked: &Blocked, session: &mut Session, out: &mu
     let Context { data: lent, .. } = cx;
     data.held = lent.held;
     if served {
-        data.unit.end_command(blocked.db, args.words());
+        data.unit.end_command(blocked.db, &args);
         if let Some(reader) = blocked.reads_as {
             crate::tracking::remember(data, reader, args.keys());
         }

@@ -214,6 +214,6 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
             }
         }
     }
-    cx.data.unit.end_command(cx.data.db, args.words());
+    cx.data.unit.end_command(cx.data.db, &args);
     look_on(cx, &args, cx.state.rules.load(Ordering::Relaxed));
 }

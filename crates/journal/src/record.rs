@@ -39,6 +39,13 @@ impl Record {
         encode(&mut self.bytes, argv);
     }
 
+    /// Adds a command as it came over the wire, which is as [`encode`] writes it.
+    #[inline]
+    pub fn push_wire(&mut self, db: u32, wire: &[u8]) {
+        self.commands.push((self.bytes.len(), db));
+        self.bytes.extend_from_slice(wire);
+    }
+
     /// The databases of the first command and of the last.
     pub(crate) fn databases(&self) -> Option<(u32, u32)> {
         Some((self.commands.first()?.1, self.commands.last()?.1))
