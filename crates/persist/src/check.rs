@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::snapshot::{Found, check};
 
+pub(crate) use self::snapshot::rules;
+
 use crate::aof::LogError;
 use crate::aof::manifest::{Manifest, ManifestError};
 use crate::aof::reader::LogReader;
@@ -88,14 +90,32 @@ pub fn check_all(
     fixes: bool,
     say: &mut dyn FnMut(&Path, &dyn fmt::Display),
 ) -> Result<(), CheckError> {
+    match manifest_of(vfs, path)? {
+        Some(manifest) => check_parts(vfs, &manifest, fixes, say),
+        None => check_file(vfs, path, fixes, say),
+    }
+}
+
+/// The manifest of a directory, or the path itself if it is one.
+pub(crate) fn manifest_of(vfs: &dyn Vfs, path: &Path) -> Result<Option<PathBuf>, CheckError> {
     let manifest = match vfs.list(path) {
         Ok(names) => path.join(only_manifest(path, &names)?),
         Err(_) => path.to_owned(),
     };
-    if manifest.extension().is_some_and(|extension| extension == "manifest") {
-        return check_parts(vfs, &manifest, fixes, say);
-    }
-    check_file(vfs, path, fixes, say)
+    Ok(Some(manifest).filter(|it| it.extension().is_some_and(|it| it == "manifest")))
+}
+
+/// The files of a manifest that hold data, in their order.
+pub(crate) fn parts_of(vfs: &dyn Vfs, path: &Path) -> Result<Vec<PathBuf>, CheckError> {
+    let manifest = read_manifest(vfs, path)?;
+    let parts = manifest.base.iter().chain(&manifest.increments);
+    Ok(parts.map(|part| path.with_file_name(&part.name)).collect())
+}
+
+fn read_manifest(vfs: &dyn Vfs, path: &Path) -> Result<Manifest, CheckError> {
+    let text = vfs.read(path).map_err(|error| CheckError::Io { path: path.to_owned(), error })?;
+    let manifest = Manifest::parse(&String::from_utf8_lossy(&text));
+    manifest.map_err(|error| CheckError::Manifest { path: path.to_owned(), error })
 }
 
 fn only_manifest<'n>(path: &Path, names: &'n [PathBuf]) -> Result<&'n Path, CheckError> {
@@ -113,15 +133,11 @@ fn check_parts(
     fixes: bool,
     say: &mut dyn FnMut(&Path, &dyn fmt::Display),
 ) -> Result<(), CheckError> {
-    let text = vfs.read(path).map_err(|error| CheckError::Io { path: path.to_owned(), error })?;
-    let manifest = Manifest::parse(&String::from_utf8_lossy(&text));
-    let manifest =
-        manifest.map_err(|error| CheckError::Manifest { path: path.to_owned(), error })?;
-    say(path, &manifest.text());
-    let parts: Vec<_> = manifest.base.iter().chain(&manifest.increments).collect();
+    say(path, &read_manifest(vfs, path)?.text());
+    let parts = parts_of(vfs, path)?;
     for (nth, part) in parts.iter().enumerate() {
         let is_last = nth + 1 == parts.len();
-        check_file(vfs, &path.with_file_name(&part.name), fixes && is_last, say)?;
+        check_file(vfs, part, fixes && is_last, say)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 pub mod aof;
 pub mod check;
 pub mod file;
+pub mod inspect;
 pub mod load;
 mod pen;
 pub mod saver;

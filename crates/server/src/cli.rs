@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 use russet_config::{CommandLine, Config, FileError, id};
+use russet_persist::inspect;
 use russet_persist::vfs::Vfs;
 
 /// What the command line asks for.
@@ -24,6 +25,15 @@ pub enum Wish {
         path: PathBuf,
         /// Cut what is torn or damaged at the end.
         fixes: bool,
+    },
+    /// Say which keys files hold.
+    Inspect {
+        /// A file, or the directory of an append-only file.
+        path: PathBuf,
+        /// How they are counted.
+        how: inspect::Wish,
+        /// As JSON.
+        as_json: bool,
     },
 }
 
@@ -55,10 +65,40 @@ fn command() -> Command {
     Command::new("russet")
         .version(crate::VERSION)
         .about("A drop-in Redis: the same protocol, commands, configuration and files, in one memory-safe, multi-threaded binary.")
-        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]\n       russet check [--fix] FILE|DIR")
+        .override_usage("russet [/path/to/redis.conf | /path/to/russet.toml] [--name value ...] [-]\n       russet healthcheck [--host HOST] [--port PORT]\n       russet check [--fix] FILE|DIR\n       russet inspect [--json] [--separator TEXT] [--depth N] [--top N] FILE|DIR")
         .after_help("Every parameter of docs/configuration.md can be given as --name value, as redis-server takes it.\nExamples:\n  russet\n  russet /etc/redis.conf --port 7777 --loglevel verbose\n  echo 'maxmemory 128mb' | russet -")
         .subcommand(Command::new("healthcheck").about("Exits with 0 if a server answers PING").arg(host).arg(port))
-        .subcommand(Command::new("check").about("Says what data files hold, and exits with 0 if all of it can be read").arg(path).arg(fix))
+        .subcommand(Command::new("check").about("Says what data files hold, and exits with 0 if all of it can be read").arg(path.clone()).arg(fix))
+        .subcommand(of_inspect().arg(path))
+}
+
+/// `russet inspect`.
+fn of_inspect() -> Command {
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("As one JSON object");
+    let separator = Arg::new("separator")
+        .long("separator")
+        .default_value(":")
+        .help("What the parts of a key end with");
+    let number = |name: &'static str, default: &'static str, help: &'static str| {
+        let parser = clap::value_parser!(u16).range(1..);
+        Arg::new(name).long(name).default_value(default).value_parser(parser).help(help)
+    };
+    let depth = number("depth", "1", "How many parts make a prefix");
+    let top = number("top", "20", "How many prefixes and keys are shown, the largest first");
+    let about = "Says which keys data files hold: types, sizes in memory, prefixes, the largest";
+    Command::new("inspect").about(about).arg(json).arg(separator).arg(depth).arg(top)
+}
+
+fn inspect_wish(matches: &clap::ArgMatches) -> Wish {
+    let number = |name| usize::from(*matches.get_one::<u16>(name).expect("it has a default"));
+    let separator = matches.get_one::<String>("separator").expect("it has a default");
+    let separator = separator.as_bytes().into();
+    let path = matches.get_one::<String>("path").expect("it is required");
+    Wish::Inspect {
+        path: PathBuf::from(path),
+        how: inspect::Wish { separator, depth: number("depth"), top: number("top") },
+        as_json: matches.get_flag("json"),
+    }
 }
 
 /// Reads the command line. Prints and exits for `--help` and `--version`, as clap does.
@@ -70,7 +110,8 @@ pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
     ) {
         arguments.remove(0);
     }
-    let is_ours = ["healthcheck", "check", "--help", "-h", "--version", "-v", "-V", "help"];
+    let is_ours =
+        ["healthcheck", "check", "inspect", "--help", "-h", "--version", "-v", "-V", "help"];
     if arguments.first().is_some_and(|first| is_ours.contains(&first.as_str())) {
         let first =
             if arguments[0] == "-v" { "--version".to_owned() } else { arguments[0].clone() };
@@ -81,6 +122,9 @@ pub fn parse(arguments: Vec<String>, vfs: &dyn Vfs) -> Result<Wish, FileError> {
             let host = check.get_one::<String>("host").expect("it has a default").clone();
             let port = *check.get_one::<u16>("port").expect("it has a default");
             return Ok(Wish::HealthCheck { host, port });
+        }
+        if let Some(inspect) = matches.subcommand_matches("inspect") {
+            return Ok(inspect_wish(inspect));
         }
         if let Some(check) = matches.subcommand_matches("check") {
             let path = check.get_one::<String>("path").expect("it is required");

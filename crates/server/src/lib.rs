@@ -189,6 +189,19 @@ fn table_of(config: &Config) -> Result<&'static Table, StartError> {
         .map_err(|(nth, reason)| StartError::Config(lines[nth].error(reason)))
 }
 
+/// A server without threads, sockets or data, for a log to be done again in: with more databases than any log has.
+///
+/// # Panics
+/// If the system gives no random numbers.
+pub fn state_for_reading() -> &'static State {
+    const DATABASES: &str = "1000000";
+    let mut config = Config::new().with_cores(cli::cores());
+    config.assign(const { id("databases") }, DATABASES).expect("a value that the parameter takes");
+    let state = make_state(config, &Options::default(), table()).expect("random numbers");
+    empty_trash(state);
+    state
+}
+
 /// Starts a server: everything is bound before anything runs, so that a failure leaves nothing behind.
 pub fn start(config: Config, options: Options) -> Result<Handle, StartError> {
     let mut config = config;
@@ -383,6 +396,7 @@ fn run_main(
         if options.with_signals {
             tokio::task::spawn_local(saving::obey_signals(Rc::clone(&means)));
         }
+        tracing::info!("Server initialized");
         let loaded = saving::load(&saver, shell.stopping()).await;
         if loaded.is_err() {
             shell.stop();

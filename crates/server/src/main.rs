@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Ok(Wish::Serve(wish)) => serve(*wish),
         Ok(Wish::HealthCheck { host, port }) => health(&host, port),
         Ok(Wish::Check { path, fixes }) => check(&path, fixes),
+        Ok(Wish::Inspect { path, how, as_json }) => inspect(&path, how, as_json),
         Err(error) => fail(&error.to_string()),
     }
 }
@@ -47,6 +48,17 @@ fn check(path: &Path, fixes: bool) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }
+}
+
+/// Says which keys files hold.
+#[expect(clippy::print_stdout, reason = "what the files hold is what was asked for")]
+fn inspect(path: &Path, how: russet_persist::inspect::Wish, as_json: bool) -> ExitCode {
+    match russet_persist::inspect::inspect(&Files, path, how, russet_server::state_for_reading) {
+        Ok(found) if as_json => print!("{}", found.json()),
+        Ok(found) => print!("{found}"),
+        Err(error) => return fail(&error.to_string()),
+    }
+    ExitCode::SUCCESS
 }
 
 fn serve(wish: Serve) -> ExitCode {
@@ -80,7 +92,6 @@ fn serve(wish: Serve) -> ExitCode {
             for address in &server.addresses {
                 tracing::debug!(%address, "listening");
             }
-            tracing::info!("Server initialized");
             if !server.addresses.is_empty() {
                 tracing::info!("Ready to accept connections tcp");
             }

@@ -119,7 +119,7 @@ fn type_of(
 }
 
 /// The usual thresholds: nothing is kept.
-fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     let (max, seed) = (SmallMax { entries: 128, bytes: 64 }, Seed(0, 0));
     Rules {
         list: ListMax::of(-2),
