@@ -197,7 +197,7 @@ fn small_tools_do_what_they_say() {
     let sizes = t.run("DEBUG HTSTATS 0").to_string();
     assert!(sizes.contains("number of elements: 1"), "{sizes}");
     t.check("DEBUG HTSTATS 99", "-ERR Out of range database");
-    t.check("DEBUG LOADAOF", "-ERR DEBUG LOADAOF needs an append-only file...");
+    t.check("DEBUG LOADAOF", "-ERR Error trying to load the AOF files, check server logs.");
     let unknown =
         "-ERR unknown subcommand or wrong number of arguments for 'SEGFAULT'. Try DEBUG HELP.";
     t.check("DEBUG SEGFAULT", unknown);

@@ -249,7 +249,8 @@ fn whatever_happens_during_a_snapshot_it_tells_of_its_moment() {
         ],
     ];
     for changes in changes {
-        let server = server();
+        // Without rules, or FLUSHALL would save.
+        let server = Server::with(&["--save", "", "--enable-debug-command", "yes"]);
         let mut client = server.client();
         fill_for_the_walk(&mut client);
         let before = run(&mut client, "DEBUG DIGEST");

@@ -15,9 +15,11 @@ const CONFIG: Command = Command { group: Group::Server, file: file!(), ..Command
 /// What clients of a cluster do with CONFIG SET and kin: ask every node.
 const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
+const APPEND_ONLY: Id = id("appendonly");
+
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
 const OF_THE_SHELL: [Id; 11] = [
-    id("appendonly"),
+    APPEND_ONLY,
     id("bind"),
     id("dir"),
     id("loglevel"),
@@ -111,10 +113,13 @@ fn set(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let change = read_change(cx, args)?;
     let mut trial = Config::clone(&cx.state.config.load());
     let changed = trial.set(&change.pairs(), change.caller).map_err(|error| refused(&error))?;
-    if changed.iter().any(|id| OF_THE_SHELL.contains(id)) {
+    // A transaction does not wait: what a log needs, somebody else does soon after.
+    let is_prompt = |id: &Id| *id == APPEND_ONLY && cx.session.deny_blocking;
+    if changed.iter().any(|id| OF_THE_SHELL.contains(id) && !is_prompt(id)) {
         return Err(Stop::Ask(Box::new(Request::Reconfigure(change))));
     }
     cx.state.reconfigure(&change, |_, _| Ok(())).map_err(|error| refused(&error))?;
+    cx.state.switch_log();
     if !cx.session.deny_blocking {
         // A lower limit of what is tracked holds at once, unless a transaction holds shards.
         tracking::tend(cx.state, cx.thread);

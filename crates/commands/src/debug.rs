@@ -240,10 +240,6 @@ fn rewrite_all(_: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn load_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    let aof = &cx.state.aof;
-    if !aof.is_enabled.load(Ordering::Relaxed) || aof.needs_base.load(Ordering::Relaxed) {
-        return Err(Error::NeedsAof.into());
-    }
     if cx.session.deny_blocking {
         return Err(Error::NotInMulti.into());
     }

@@ -88,7 +88,9 @@ fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
         return Err(Error::IsRewriting.into());
     }
     cx.state.persistence.ask(Wish::Rewrite(None));
-    let begins = if cx.state.persistence.is_saving() { "scheduled" } else { "started" };
+    // A transaction holds what the rewrite needs to begin.
+    let waits = cx.state.persistence.is_saving() || cx.session.deny_blocking;
+    let begins = if waits { "scheduled" } else { "started" };
     cx.reply.simple(&format!("Background append only file rewriting {begins}"));
     Ok(())
 }

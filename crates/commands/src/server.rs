@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::monitor::MATCH_BYTES_MAX;
-use russet_dispatch::request::Request;
+use russet_dispatch::request::{Emptied, Request};
+use russet_dispatch::state::rule;
 use russet_dispatch::{Args, Category, Command, Context, Error, Group, Outcome, Stop};
 
 use crate::generic::dump::RESTORE;
@@ -130,16 +131,22 @@ fn flushdb(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     flush(cx, args, Some(db))
 }
 
-/// Empties one database or all. Freeing happens in the background; SYNC waits for that, where waiting is allowed.
+/// Empties one database or all. Freeing happens in the background; SYNC waits for that, where waiting is allowed. All databases are saved
+/// empty at once where there are rules that save: what is gone does not come back.
 fn flush(cx: &mut Context<'_>, args: &mut Args<'_>, db: Option<u32>) -> Outcome {
-    let waits = args.flag("sync");
-    if !waits {
+    let frees = args.flag("sync");
+    if !frees {
         args.flag("async");
     }
     args.end()?;
     cx.data.clear(db);
-    if waits && !cx.session.deny_blocking {
-        return Err(Stop::Ask(Box::new(Request::EmptyTrash)));
+    let is_loading = cx.state.rules.load(Ordering::Relaxed) & rule::LOADING != 0;
+    let saves = db.is_none() && !is_loading && !cx.state.config.load().save_rules().is_empty();
+    if cx.session.deny_blocking {
+        // Whatever else the transaction does is in it, too.
+        saves.then(|| cx.state.persistence.save_anew(None));
+    } else if saves || frees {
+        return Err(Stop::Ask(Box::new(Request::Emptied(Emptied { saves, frees }))));
     }
     cx.reply.ok();
     Ok(())

@@ -11,7 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use russet_config::id;
 use russet_journal::Lsn;
+
+use crate::persistence::Wish;
+use crate::state::{State, rule};
 
 /// What replies wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +50,16 @@ pub struct Aof {
     doubted: AtomicU64,
     /// Whoever waits, once for each thread.
     waiting: Mutex<Vec<(Lsn, Waker)>>,
+    /// Who waits for the disk, whatever replies wait for.
+    waiting_for_disk: Mutex<Vec<(Lsn, Waker)>>,
     /// Why the last write or sync failed; empty if it did not.
     failure: Mutex<String>,
     /// `appendonly`.
     pub is_enabled: AtomicBool,
     /// Whether it is of no use until a new base is on the disk.
     pub needs_base: AtomicBool,
+    /// Whether whoever writes it is to end it in order.
+    pub is_closing: AtomicBool,
     is_rewriting: AtomicBool,
     /// The rewrite under way is to be given up.
     pub is_cancelled: AtomicBool,
@@ -83,9 +91,11 @@ impl Default for Aof {
             synced: AtomicU64::new(0),
             doubted: AtomicU64::new(0),
             waiting: Mutex::default(),
+            waiting_for_disk: Mutex::default(),
             failure: Mutex::default(),
             is_enabled: AtomicBool::new(false),
             needs_base: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
             is_rewriting: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
             is_rewrite_ok: AtomicBool::new(true),
@@ -141,18 +151,27 @@ impl Aof {
         true
     }
 
+    /// Wakes when the disk has everything up to a position, or nothing is written any more; `false` if that is so already.
+    pub fn wait_for_disk(&self, lsn: Lsn, waker: &Waker) -> bool {
+        let mut waiting = self.waiting_for_disk.lock();
+        let waits = self.is_awaiting_disk(lsn);
+        if waits {
+            waiting.retain(|(_, known)| !known.will_wake(waker));
+            waiting.push((lsn, waker.clone()));
+        }
+        waits
+    }
+
+    fn is_awaiting_disk(&self, lsn: Lsn) -> bool {
+        self.is_enabled.load(Ordering::Relaxed) && !self.has(lsn)
+    }
+
     fn wake(&self) {
-        let mut waiting = self.waiting.lock();
-        let mut woken = Vec::new();
-        waiting.retain(|(stamp, waker)| {
-            let stays = self.judge(*stamp) == Leave::Later;
-            if !stays {
-                woken.push(waker.clone());
-            }
-            stays
-        });
-        drop(waiting);
-        woken.into_iter().for_each(Waker::wake);
+        wake_if(&self.waiting, |stamp| self.judge(stamp) != Leave::Later);
+    }
+
+    fn wake_disk(&self) {
+        wake_if(&self.waiting_for_disk, |lsn| !self.is_awaiting_disk(lsn));
     }
 
     /// Everything up to a position has been written.
@@ -166,6 +185,7 @@ impl Aof {
         self.written.fetch_max(lsn, Ordering::AcqRel);
         self.synced.fetch_max(lsn, Ordering::AcqRel);
         self.wake();
+        self.wake_disk();
     }
 
     /// How far it has been written.
@@ -216,6 +236,24 @@ impl Aof {
     pub fn trust(&self) {
         self.doubted.store(0, Ordering::Release);
         self.wake();
+        self.wake_disk();
+    }
+
+    /// There is to be one: a base is written first. Replies wait when it is there.
+    pub fn enable(&self) {
+        self.needs_base.store(true, Ordering::Relaxed);
+        self.is_enabled.store(true, Ordering::Relaxed);
+    }
+
+    /// There is to be none any more: what was written stays as it is.
+    fn disable(&self) {
+        self.is_enabled.store(false, Ordering::Relaxed);
+        self.needs_base.store(false, Ordering::Relaxed);
+        self.is_cancelled.store(true, Ordering::Release);
+        self.set_failure("");
+        self.set_awaited(Awaited::Nothing);
+        self.trust();
+        self.is_closing.store(true, Ordering::Release);
     }
 
     /// Whether the last write and sync succeeded.
@@ -251,6 +289,38 @@ impl Aof {
     pub fn end_rewriting(&self) {
         self.began_ms.store(0, Ordering::Relaxed);
         self.is_rewriting.store(false, Ordering::Release);
+    }
+}
+
+/// Wakes, under no lock, those who need not wait any more.
+fn wake_if(waiting: &Mutex<Vec<(Lsn, Waker)>>, is_over: impl Fn(Lsn) -> bool) {
+    let mut waiting = waiting.lock();
+    let over: Vec<_> = waiting.extract_if(.., |(lsn, _)| is_over(*lsn)).collect();
+    drop(waiting);
+    over.into_iter().for_each(|(_, waker)| waker.wake());
+}
+
+impl State {
+    /// Begins an append-only file, or ends it, if `appendonly` has come to say so.
+    pub fn switch_log(&self) {
+        let is_wanted = self.config.load().bool(const { id("appendonly") });
+        if is_wanted == self.aof.is_enabled.load(Ordering::Relaxed) {
+            return;
+        }
+        if !is_wanted {
+            self.aof.disable();
+            self.set_rule(rule::UNLOGGED, false);
+            return;
+        }
+        self.aof.enable();
+        self.rewrite_log();
+    }
+
+    /// Leaves the wish for a new base of the append-only file, unless there is one.
+    pub fn rewrite_log(&self) {
+        if self.aof.begin_rewriting() {
+            self.persistence.ask(Wish::Rewrite(None));
+        }
     }
 }
 

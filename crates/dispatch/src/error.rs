@@ -478,8 +478,6 @@ errors! {
     NoShutdown = "ERR No shutdown in progress.",
     /// REPLICAOF another server.
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
-    /// DEBUG LOADAOF.
-    NeedsAof = "ERR DEBUG LOADAOF needs an append-only file: appendonly is no",
     /// DEBUG LOADAOF failed.
     LoadAofFailed = "ERR Error trying to load the AOF files, check server logs.",
     /// HIMPORT PREPARE with a field that was named already.

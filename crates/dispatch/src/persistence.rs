@@ -13,8 +13,10 @@ pub type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// What the saving thread can be asked for.
 pub enum Wish {
-    /// A snapshot. Whoever wishes it has set [`Persistence::begin_saving`].
+    /// A snapshot. Whoever wishes it has set [`Persistence::begin_saving`], and hears of a failure or has it noted for others.
     Save(Option<Answer>),
+    /// The same, by [`Persistence::save_anew`]; a failure is noted for others.
+    SaveAnew(Option<Answer>),
     /// The data written to a file and read back, while nobody else sees it: DEBUG RELOAD.
     Reload(Reload, Answer),
     /// A new base of the append-only file. Whoever wishes it has called [`crate::aof::Aof::begin_rewriting`].
@@ -29,6 +31,7 @@ impl fmt::Debug for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Save(_) => "Save",
+            Self::SaveAnew(_) => "SaveAnew",
             Self::Reload(..) => "Reload",
             Self::Rewrite(_) => "Rewrite",
             Self::LoadAof(_) => "LoadAof",
@@ -163,6 +166,14 @@ impl Persistence {
             self.is_cancelled.store(false, Ordering::Release);
         }
         begins
+    }
+
+    /// Asks for a snapshot of what is there now. One that is under way, or about to be, is given up.
+    pub fn save_anew(&self, answer: Option<Answer>) {
+        if self.is_saving() {
+            self.cancel();
+        }
+        self.ask(Wish::SaveAnew(answer));
     }
 
     /// The snapshot is over.

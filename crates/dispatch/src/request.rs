@@ -31,8 +31,8 @@ pub enum Request {
         /// When.
         milliseconds: u64,
     },
-    /// Wait until nothing is left in the bin, for FLUSHALL SYNC.
-    EmptyTrash,
+    /// What goes with databases that have been emptied.
+    Emptied(Emptied),
     /// Save, and answer when it is done. Whoever asks has said so in [`crate::persistence::Persistence::begin_saving`].
     Save,
     /// Save everything and read it back.
@@ -41,6 +41,15 @@ pub enum Request {
     LoadAof,
     /// Wait until the client's writes are on the disk, for WAITAOF; the reply is two numbers.
     AwaitDisk(AwaitDisk),
+}
+
+/// What a client waits for that has emptied databases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emptied {
+    /// A snapshot without what was there.
+    pub saves: bool,
+    /// Nothing is left in the bin.
+    pub frees: bool,
 }
 
 /// What WAITAOF waits for.

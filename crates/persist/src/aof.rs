@@ -80,7 +80,6 @@ struct Desk {
     failure: Option<io::Error>,
     /// The tail that has failed. It goes on following the journal until nobody writes any more: what is not recorded is not waited for.
     broken: Option<Tail>,
-    is_closing: bool,
     is_ending: bool,
 }
 
@@ -193,8 +192,8 @@ impl Log {
         }
     }
 
-    /// Calls the thread.
-    fn call(&self) {
+    /// Calls the thread: there is something to sync, or to close.
+    pub fn call(&self) {
         if !self.is_called.swap(true, Ordering::SeqCst) {
             // Under the lock, or the thread could be about to wait.
             drop(self.desk.lock());
@@ -231,11 +230,14 @@ impl Log {
                 self.fail(&error);
                 continue;
             }
-            if desk.is_closing || desk.is_ending {
+            let is_closing = &self.state.aof.is_closing;
+            if desk.is_ending || is_closing.load(Ordering::Acquire) {
                 let is_ending = desk.is_ending;
                 drop(desk);
                 self.close();
-                self.desk.lock().is_closing = false;
+                let desk = self.desk.lock();
+                is_closing.store(false, Ordering::Release);
+                drop(desk);
                 self.changed.notify_all();
                 if is_ending {
                     return;
@@ -349,26 +351,6 @@ impl Log {
         self.desk.lock().stop = None;
     }
 
-    /// `appendonly yes`, while the server runs: a base is written first. Replies wait when it is there.
-    pub fn enable(&self) {
-        self.state.aof.needs_base.store(true, Ordering::Relaxed);
-        self.state.aof.is_enabled.store(true, Ordering::Relaxed);
-    }
-
-    /// `appendonly no`: what was written stays as it is.
-    pub fn disable(&self) {
-        let aof = &self.state.aof;
-        aof.is_enabled.store(false, Ordering::Relaxed);
-        aof.needs_base.store(false, Ordering::Relaxed);
-        aof.is_cancelled.store(true, Ordering::Release);
-        aof.set_failure("");
-        self.state.set_rule(rule::UNLOGGED, false);
-        aof.set_awaited(Awaited::Nothing);
-        aof.trust();
-        self.desk.lock().is_closing = true;
-        self.call();
-    }
-
     /// The process ends: everything is written and synced, then [`Log::run`] ends.
     pub fn end(&self) {
         self.desk.lock().is_ending = true;
@@ -377,8 +359,9 @@ impl Log {
 
     /// Waits until a file that is being closed is.
     fn await_closed(&self) {
+        self.call();
         let mut desk = self.desk.lock();
-        while desk.is_closing && !desk.is_ending {
+        while self.state.aof.is_closing.load(Ordering::Acquire) && !desk.is_ending {
             self.changed.wait(&mut desk);
         }
     }

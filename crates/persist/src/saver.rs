@@ -59,7 +59,11 @@ impl Saver {
     pub fn run(&self) {
         loop {
             match self.state.persistence.next_wish() {
-                Wish::Save(answer) => self.save(answer),
+                Wish::Save(answer) => {
+                    let is_told = answer.is_some();
+                    self.save(answer, is_told);
+                }
+                Wish::SaveAnew(answer) => self.save(answer, false),
                 Wish::Reload(how, answer) => {
                     let reload = catch_unwind(AssertUnwindSafe(|| self.reload(how)));
                     answer(reload.unwrap_or_else(|_| Err(SaveError::Panicked.to_string())));
@@ -104,8 +108,11 @@ impl Saver {
         Ok(())
     }
 
-    fn save(&self, answer: Option<Answer>) {
+    /// Saves. A failure that somebody is told of does not make others wait for a snapshot that succeeds.
+    fn save(&self, answer: Option<Answer>, is_told: bool) {
         let persistence = &self.state.persistence;
+        // As a rule whoever wishes it has said so.
+        persistence.begin_saving();
         persistence.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         persistence.tried_s.store(self.state.clock.now() / 1000, Ordering::Relaxed);
         let began = Instant::now();
@@ -119,7 +126,7 @@ impl Saver {
         });
         let took_s = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
         persistence.took_s.store(took_s, Ordering::Relaxed);
-        let result = self.note(result);
+        let result = self.note(result, is_told);
         persistence.end_saving();
         if let Some(answer) = answer {
             answer(result);
@@ -127,7 +134,7 @@ impl Saver {
     }
 
     /// Writes down how a snapshot came out.
-    fn note(&self, result: Result<Report, SaveError>) -> Result<(), String> {
+    fn note(&self, result: Result<Report, SaveError>, is_told: bool) -> Result<(), String> {
         let persistence = &self.state.persistence;
         let result = match result {
             Ok(report) => {
@@ -151,7 +158,9 @@ impl Saver {
             }
             Err(error) => {
                 tracing::warn!(%error, "Background saving error");
-                persistence.is_ok.store(false, Ordering::Relaxed);
+                if !is_told {
+                    persistence.is_ok.store(false, Ordering::Relaxed);
+                }
                 Err(error.to_string())
             }
         };
@@ -171,11 +180,11 @@ impl Saver {
         });
         aof.took_s
             .store(i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX), Ordering::Relaxed);
-        aof.is_rewrite_ok.store(result.is_ok(), Ordering::Relaxed);
         match &result {
             Ok(report) => {
                 aof.rewrites.fetch_add(1, Ordering::Relaxed);
                 aof.failed_rewrites.store(0, Ordering::Relaxed);
+                aof.is_rewrite_ok.store(true, Ordering::Relaxed);
                 tracing::info!(
                     "Background AOF rewrite finished successfully: {} keys in {} bytes, all shards stopped for {} us",
                     report.keys,
@@ -183,7 +192,12 @@ impl Saver {
                     report.stopped.as_micros()
                 );
             }
+            // As with a snapshot: nothing has failed. There is no child; the words are those that somebody may look for.
+            Err(SaveError::Cancelled) => {
+                tracing::info!("Killing running AOF rewrite child: it is given up");
+            }
             Err(error) => {
+                aof.is_rewrite_ok.store(false, Ordering::Relaxed);
                 aof.failed_rewrites.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%error, "Background AOF rewrite terminated with error");
             }
@@ -192,8 +206,13 @@ impl Saver {
         result.map(drop).map_err(|error| error.to_string())
     }
 
-    /// DEBUG LOADAOF: nobody sees anything before all of it is there. What the journal still has is written first.
+    /// DEBUG LOADAOF: nobody sees anything before all of it is there. What the journal still has is written first. Without a log to load
+    /// the data stays as it is.
     fn load_aof(&self) -> Result<(), String> {
+        let manifest = self.log.to_load_again().map_err(|error| {
+            tracing::error!(%error, "DEBUG LOADAOF found nothing to load");
+            error.to_string()
+        })?;
         self.state.set_rule(rule::LOADING, true);
         self.state.barrier();
         self.log.flush();
@@ -202,7 +221,7 @@ impl Saver {
         held.iter_mut().for_each(Shard::finish);
         drop(held);
         self.forget_libraries();
-        self.log.load_again().map_err(|error| {
+        self.log.load_again(&manifest).map_err(|error| {
             // What is in memory is not what is in the files: nobody is to be served, and nothing saved, before the next start.
             tracing::error!(%error, "DEBUG LOADAOF could not load the files");
             error.to_string()
@@ -223,7 +242,7 @@ impl Saver {
         let path = self.path();
         if !how.no_save {
             let saved = save_held(self.state, &held, &self.vfs, &path);
-            self.note(saved)?;
+            self.note(saved, true)?;
         }
         if !how.no_flush {
             clear(&mut held);

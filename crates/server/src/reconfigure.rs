@@ -4,6 +4,8 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use russet_config::{Config, Id, SetError, id};
 use russet_dispatch::State;
@@ -14,11 +16,9 @@ use crate::limits::{self, TooMany};
 use crate::listener::Listeners;
 use crate::log;
 use crate::metrics;
-use crate::saving;
 use crate::tasks::{Answer, Doors, Means};
 use crate::unbuilt::{self, TLS, TLS_PORT};
 
-const APPEND_ONLY: Id = id("appendonly");
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
 const PORT: Id = id("port");
@@ -27,11 +27,13 @@ const SCORES: Id = id("oom-score-adj-values");
 const METRICS_BIND: Id = id("metrics-bind");
 const METRICS_PORT: Id = id("metrics-port");
 
+/// Between two looks whether a log that was switched off has been written to its end.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Carries a change out. The lock keeps changes of this kind apart; others may come between.
 pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
     let state = means.state;
     let mut doors = means.doors.lock().await;
-    let was_logged = state.config.load().bool(APPEND_ONLY);
     let mut next = Config::clone(&state.config.load());
     let changed = next.set(&change.pairs(), change.caller).map_err(text)?;
     let before = std::env::current_dir();
@@ -43,20 +45,12 @@ pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
     }
     state.reconfigure(change, note_directory).map_err(text)?;
     log::set_level(&state.config.load());
-    switch_log(means, was_logged);
-    Ok(())
-}
-
-/// Begins an append-only file, or ends it. Replies wait for it when its first base is there.
-fn switch_log(means: &Means, was_logged: bool) {
-    let state = means.state;
-    let is_logged = state.config.load().bool(APPEND_ONLY);
-    if is_logged && !was_logged {
-        means.shell.log.enable();
-        saving::rewrite(state);
-    } else if was_logged && !is_logged {
-        means.shell.log.disable();
+    state.switch_log();
+    means.shell.log.call();
+    while state.aof.is_closing.load(Ordering::Acquire) {
+        tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
 }
 
 fn text(error: SetError) -> String {

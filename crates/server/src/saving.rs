@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use russet_config::{Config, Id, id};
 use russet_dispatch::persistence::{Answer, Wish};
-use russet_dispatch::request::Shutdown;
+use russet_dispatch::request::{Emptied, Shutdown};
 use russet_dispatch::state::rule;
 use russet_dispatch::{Error, State};
 use russet_persist::Saver;
@@ -83,13 +83,6 @@ pub(crate) async fn load(
     })
 }
 
-/// Leaves the wish for a new base of the append-only file, unless there is one.
-pub(crate) fn rewrite(state: &State) {
-    if state.aof.begin_rewriting() {
-        state.persistence.ask(Wish::Rewrite(None));
-    }
-}
-
 /// After a failure a new base is tried so often, in milliseconds.
 const REPAIR_MS: u64 = 2_000;
 
@@ -107,7 +100,7 @@ pub(crate) fn rewrite_if_due(state: &State) {
     let since_ms = state.clock.now().saturating_sub(aof.tried_ms.load(Ordering::Relaxed));
     if aof.needs_base.load(Ordering::Relaxed) {
         if since_ms >= REPAIR_MS {
-            rewrite(state);
+            state.rewrite_log();
         }
         return;
     }
@@ -124,7 +117,7 @@ pub(crate) fn rewrite_if_due(state: &State) {
     };
     if percentage > 0 && is_large && growth >= percentage && since_ms >= delay * 60_000 {
         tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
-        rewrite(state);
+        state.rewrite_log();
     }
 }
 
@@ -159,12 +152,37 @@ pub(crate) async fn wish(state: &State, make: impl FnOnce(Answer) -> Wish) -> Re
     receiver.await.unwrap_or_else(|_| Err("the server ends".to_owned()))
 }
 
+/// Saves databases that have been emptied, and waits until what was in them is freed, as far as that is wished. They are empty even if
+/// the snapshot fails: that is for the next write to tell.
+pub(crate) async fn follow_emptying(state: &State, what: Emptied) {
+    if what.saves {
+        let (sender, receiver) = oneshot::channel();
+        // As in `wish`.
+        state.persistence.save_anew(Some(Box::new(move |result| drop(sender.send(result)))));
+        drop(receiver.await);
+    }
+    while what.frees && state.keyspace.trash().pending() > 0 {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Ends the server, after saving if that is wished. Nothing that is acknowledged from the moment of the last snapshot on is lost: clients
 /// wait, and wait until the connection ends. An answer means that the server goes on.
 pub(crate) async fn shut_down(means: &Means, how: Shutdown) -> Result<(), String> {
     let state = means.state;
     let saves = how.save.unwrap_or_else(|| !state.config.load().save_rules().is_empty());
     tracing::info!("User requested shutdown...");
+    let aof = &state.aof;
+    if aof.is_rewriting()
+        && aof.is_enabled.load(Ordering::Relaxed)
+        && aof.needs_base.load(Ordering::Relaxed)
+    {
+        if !how.force {
+            tracing::warn!("Writing initial AOF, can't exit.");
+            return Err(Error::ShutdownFailed.text().into_owned());
+        }
+        tracing::warn!("Writing initial AOF. Exit anyway.");
+    }
     if saves && let Err(error) = save_at_the_end(state).await {
         tracing::warn!(error, "Error trying to save the DB, can't exit.");
         if !how.force {

@@ -133,10 +133,8 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             Some(Err(error.text().into_owned()))
         }
-        Request::EmptyTrash => {
-            while means.state.keyspace.trash().pending() > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+        Request::Emptied(what) => {
+            saving::follow_emptying(means.state, what).await;
             Some(Ok(()))
         }
         Request::RewriteConfig { force } => {

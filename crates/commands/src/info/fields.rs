@@ -153,12 +153,8 @@ pub(super) const PERSISTENCE: &[Field] = &[
     ("rdb_last_load_keys_loaded", |f| count(&f.state.persistence.loading.keys)),
     ("rdb_last_stop_usec", |f| count(&f.state.persistence.stopped_us)),
     ("aof_enabled", |f| flag(f.state.aof.is_enabled.load(Ordering::Relaxed))),
-    ("aof_rewrite_in_progress", |f| {
-        flag(f.state.aof.is_rewriting() && f.state.aof.began_ms.load(Ordering::Relaxed) != 0)
-    }),
-    ("aof_rewrite_scheduled", |f| {
-        flag(f.state.aof.is_rewriting() && f.state.aof.began_ms.load(Ordering::Relaxed) == 0)
-    }),
+    ("aof_rewrite_in_progress", |f| flag(f.state.aof.is_rewriting() && !is_scheduled(f))),
+    ("aof_rewrite_scheduled", |f| flag(is_scheduled(f))),
     ("aof_last_rewrite_time_sec", |f| f.state.aof.took_s.load(Ordering::Relaxed).to_string()),
     ("aof_current_rewrite_time_sec", |f| since(f, &f.state.aof.began_ms)),
     ("aof_last_bgrewrite_status", |f| status(f.state.aof.is_rewrite_ok.load(Ordering::Relaxed))),
@@ -167,6 +163,13 @@ pub(super) const PERSISTENCE: &[Field] = &[
     ("aof_last_write_status", |f| status(f.state.aof.is_ok())),
     ("aof_last_cow_size", |_| "0".to_owned()),
 ];
+
+/// Whether a rewrite waits for a snapshot to end.
+fn is_scheduled(f: &Facts) -> bool {
+    let aof = &f.state.aof;
+    let waits = aof.is_rewriting() && aof.began_ms.load(Ordering::Relaxed) == 0;
+    waits && f.state.persistence.is_saving()
+}
 
 /// While there is an append-only file, how large it is and what is still to be done.
 pub(super) const AOF: &[Field] = &[

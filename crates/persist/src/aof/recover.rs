@@ -56,7 +56,7 @@ pub enum RecoverError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// A file ends in the middle of something, and `aof-load-truncated` is off.
-    #[error("{}: it ends in the middle of something; aof-load-truncated yes would cut it to its first {whole} bytes", path.display())]
+    #[error("{}: Unexpected end of file reading the append only file: it ends in the middle of something; aof-load-truncated yes would cut it to its first {whole} bytes", path.display())]
     Truncated {
         /// Which.
         path: PathBuf,
@@ -66,6 +66,9 @@ pub enum RecoverError {
     /// The first base cannot be written.
     #[error("the first base could not be written: {0}")]
     Begin(#[from] SaveError),
+    /// There is none.
+    #[error("there is no append-only file")]
+    Absent,
     /// The server ends.
     #[error("it was given up")]
     Cancelled,
@@ -93,18 +96,29 @@ impl Log {
                         .map_err(|error| RecoverError::Base { path: snapshot.to_owned(), error })?;
                     tracing::info!("there is no append-only file: the snapshot was loaded");
                 }
-                self.enable();
+                self.state.aof.enable();
                 self.rewrite()?;
                 Ok(())
             }
         }
     }
 
-    /// DEBUG LOADAOF: reads all files again, into shards that are empty. The caller keeps everybody away.
-    pub(crate) fn load_again(&self) -> Result<(), RecoverError> {
-        let place = Place::new(self.state);
-        let manifest = self.files.lock().manifest.clone();
-        self.load(&place, &manifest)
+    /// What DEBUG LOADAOF is to read: the log that is in use or, where none is, the one that lies there.
+    pub(crate) fn to_load_again(&self) -> Result<Manifest, RecoverError> {
+        let aof = &self.state.aof;
+        if aof.is_enabled.load(Ordering::Relaxed) {
+            let is_there = !aof.needs_base.load(Ordering::Relaxed);
+            return is_there
+                .then(|| self.files.lock().manifest.clone())
+                .ok_or(RecoverError::Absent);
+        }
+        self.await_closed();
+        self.find(&Place::new(self.state))?.ok_or(RecoverError::Absent)
+    }
+
+    /// Reads all files again, into shards that are empty. The caller keeps everybody away.
+    pub(crate) fn load_again(&self, manifest: &Manifest) -> Result<(), RecoverError> {
+        self.load(&Place::new(self.state), manifest)
     }
 
     /// The manifest of the log that is there, if one is.

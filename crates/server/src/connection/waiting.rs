@@ -152,14 +152,24 @@ pub(super) async fn pause_over(state: &'static State, client: Arc<Client>) -> Do
     Done::Again
 }
 
+/// How often somebody who waits for replicas looks whether there still is a log.
+const LOG_LOOK: Duration = Duration::from_millis(20);
+
 /// Waits until the disk has what a client has written, or for as long as it wants to wait.
 pub(super) async fn on_disk(state: &'static State, shell: Shell, what: AwaitDisk) -> Done {
-    let is_there = || state.aof.has(what.lsn) || !what.is_local;
     let is_off = || what.is_local && !state.aof.is_enabled.load(Ordering::Relaxed);
     let wanted = async {
-        while !(is_off() || is_there() && what.replicas == 0) {
-            shell.log.push();
-            tokio::time::sleep(DISK_LOOK).await;
+        shell.log.push();
+        if what.is_local {
+            let poll = |cx: &mut Context<'_>| {
+                let waits = state.aof.wait_for_disk(what.lsn, cx.waker());
+                if waits { Poll::Pending } else { Poll::Ready(()) }
+            };
+            poll_fn(poll).await;
+        }
+        // There are no replicas: only the time or the end of the log ends this.
+        while what.replicas > 0 && !is_off() {
+            tokio::time::sleep(LOG_LOOK).await;
         }
     };
     if what.timeout_ms == 0 {
@@ -180,9 +190,6 @@ pub(super) async fn on_disk(state: &'static State, shell: Shell, what: AwaitDisk
     reply.integer(0);
     Done::Reply(out)
 }
-
-/// How often WAITAOF looks.
-const DISK_LOOK: Duration = Duration::from_millis(1);
 
 /// Runs a walk in slices of a millisecond.
 pub(super) async fn walk_through(
