@@ -51,8 +51,11 @@ mod differential;
 /// What survives the end of the process.
 mod durability {
     mod aof;
+    mod crashes;
+    mod inspect;
     mod interop;
     mod snapshot;
+    mod switching;
 }
 mod events;
 /// What happens when memory is full.

@@ -24,11 +24,11 @@ use crate::durability::snapshot::{LIBRARY, figure, ok, process, run, times, unti
 /// Where the parts are, within the directory of a server.
 const PARTS: &str = "appendonlydir";
 
-fn logged(fsync: &str) -> Process {
+pub(super) fn logged(fsync: &str) -> Process {
     process(&["--save", "", "--appendonly", "yes", "--appendfsync", fsync])
 }
 
-fn digest(client: &mut Client) -> String {
+pub(super) fn digest(client: &mut Client) -> String {
     run(client, "DEBUG DIGEST")
 }
 
@@ -292,20 +292,24 @@ fn dur_4_a_kill_loses_nothing_under_everysec_either() {
 
 #[test]
 fn dur_15_counts_are_right_through_a_rewrite() {
+    (0..times("RUSSET_RACES", 1)).for_each(|_| race_with_rewrites());
+}
+
+fn race_with_rewrites() {
     const CLIENTS: usize = 20;
     const EACH: usize = 1000;
     let mut server = logged("everysec");
-    let mut client = server.client().unwrap();
+    let mut client = server.client().expect("no error");
     for n in 0..2000 {
         client.cmd(&["SET", &format!("ballast-{n}"), &"v".repeat(500)]);
     }
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
-            let mut client = server.client().unwrap();
+            let mut client = server.client().expect("no error");
             scope.spawn(move || {
                 for _ in 0..EACH / 20 {
-                    (0..20).for_each(|_| client.send(&["INCR", "count"]).unwrap());
-                    (0..20).for_each(|_| drop(client.recv().unwrap()));
+                    (0..20).for_each(|_| client.send(&["INCR", "count"]).expect("no error"));
+                    (0..20).for_each(|_| drop(client.recv().expect("no error")));
                 }
             });
         }
@@ -316,9 +320,9 @@ fn dur_15_counts_are_right_through_a_rewrite() {
     });
     assert_eq!(run(&mut client, "GET count"), (CLIENTS * EACH).to_string());
     let before = digest(&mut client);
-    server.kill().unwrap();
-    server.restart().unwrap();
-    let mut client = server.client().unwrap();
+    server.kill().expect("no error");
+    server.restart().expect("no error");
+    let mut client = server.client().expect("no error");
     assert_eq!(run(&mut client, "GET count"), (CLIENTS * EACH).to_string());
     assert_eq!(digest(&mut client), before);
 }

@@ -8,7 +8,8 @@ use russet_testkit::{Client, Process, Setup};
 
 use crate::commands::dump::fill;
 use crate::durability::aof::await_rewritten;
-use crate::durability::snapshot::LIBRARY;
+use crate::durability::crashes::scribble;
+use crate::durability::snapshot::{LIBRARY, times};
 
 const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
 
@@ -218,6 +219,40 @@ fn dur_7_logs_travel_to_redis_and_back() {
 #[test]
 fn dur_7_logs_travel_to_valkey_and_back() {
     logs_travel("valkey-server", "valkey-check-aof");
+}
+
+/// Data that seeds make, from one to the other and back, as logs and as snapshots.
+fn data_sets_travel(program: &str, tool: &str) {
+    if !installed(program) {
+        return;
+    }
+    for seed in 0..times("RUSSET_DATA_SETS", 2) {
+        let (mut ours, mut theirs) = (logging(RUSSET, &[]), logging(program, &[]));
+        let mut client = ours.client().expect("it serves");
+        client.cmd(&["FUNCTION", "LOAD", "REPLACE", LIBRARY]);
+        scribble(&mut client, 600, 2 * seed);
+        passes(tool, &ours);
+        carry_log(&mut ours, &mut theirs);
+        scribble(&mut theirs.client().expect("it serves"), 600, 2 * seed + 1);
+        carry_log(&mut theirs, &mut ours);
+        scribble(&mut ours.client().expect("it serves"), 600, 2 * seed);
+        let before = digest(&mut ours.client().expect("it serves"));
+        let (mut theirs, mut others) = (start(program), start(RUSSET));
+        carry_file(&ours, &mut theirs);
+        assert_eq!(digest(&mut theirs.client().expect("it serves")), before, "seed {seed}");
+        carry_file(&theirs, &mut others);
+        assert_eq!(digest(&mut others.client().expect("it serves")), before, "seed {seed}");
+    }
+}
+
+#[test]
+fn dur_7_data_sets_travel_to_redis_and_back() {
+    data_sets_travel("redis-server", "redis-check-aof");
+}
+
+#[test]
+fn dur_7_data_sets_travel_to_valkey_and_back() {
+    data_sets_travel("valkey-server", "valkey-check-aof");
 }
 
 #[test]
