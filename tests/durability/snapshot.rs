@@ -193,10 +193,10 @@ fn fill_for_the_walk(client: &mut Client) {
 fn whatever_happens_during_a_snapshot_it_tells_of_its_moment() {
     let changes: &[&[&str]] = &[
         &[],
-        &["FLUSHALL"],
+        &["FLUSHDB"],
         &["FLUSHDB", "SET text again"],
         &["SWAPDB 0 3", "SET k5 w", "DEL text", "SELECT 3", "DEL list", "SET text w"],
-        &["SWAPDB 0 3", "FLUSHALL", "SWAPDB 3 0"],
+        &["SWAPDB 0 3", "FLUSHDB", "SELECT 3", "FLUSHDB", "SWAPDB 3 0"],
         &[
             "RENAME text other",
             "RENAME huge-list long-list",
@@ -249,8 +249,7 @@ fn whatever_happens_during_a_snapshot_it_tells_of_its_moment() {
         ],
     ];
     for changes in changes {
-        // Without rules, or FLUSHALL would save.
-        let server = Server::with(&["--save", "", "--enable-debug-command", "yes"]);
+        let server = server();
         let mut client = server.client();
         fill_for_the_walk(&mut client);
         let before = run(&mut client, "DEBUG DIGEST");

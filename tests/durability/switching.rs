@@ -45,6 +45,25 @@ fn flushall_gives_up_the_snapshot_under_way_also_in_a_transaction() {
 }
 
 #[test]
+fn flushall_ends_a_snapshot_in_the_background_and_none_that_a_client_waits_for() {
+    let server = process(&["--save", ""]);
+    let (mut client, mut other) = (server.client().unwrap(), server.client().unwrap());
+    for (line, status) in [("BGSAVE", "ok"), ("SAVE", "ok")] {
+        (0..40).for_each(|n| ok(&mut client, &format!("SET {n} v")));
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 20000");
+        other.send(&[line]).unwrap();
+        until("it saves", || figure(&mut client, "rdb_bgsave_in_progress") == "1");
+        let saves = figure(&mut client, "rdb_saves");
+        ok(&mut client, "FLUSHALL");
+        let answer = other.recv().unwrap().to_string();
+        until("it is over", || figure(&mut client, "rdb_bgsave_in_progress") == "0");
+        assert_eq!(figure(&mut client, "rdb_last_bgsave_status"), status);
+        assert_eq!(figure(&mut client, "rdb_saves") != saves, line == "SAVE", "{answer}");
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 0");
+    }
+}
+
+#[test]
 fn flushall_without_rules_leaves_the_file_and_the_count() {
     let server = process(&["--save", ""]);
     let mut client = server.client().unwrap();

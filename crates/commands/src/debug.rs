@@ -54,6 +54,13 @@ const MANY: usize = usize::MAX;
 /// Everything DEBUG can do.
 const TOPICS: &[Topic] = &[
     Topic {
+        name: "aof-flush-sleep",
+        syntax: "<microsec>",
+        summary: "Makes each write of the append-only file under `appendfsync always` come so much later.",
+        words: 1..=1,
+        run: aof_flush_sleep,
+    },
+    Topic {
         name: "change-repl-id",
         syntax: "",
         summary: "Gives the history of the data a new name.",
@@ -300,6 +307,13 @@ fn set_active_expire(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn set_disable_deny_scripts(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     cx.state.scripts.is_unrestricted.store(is_on(args)?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn aof_flush_sleep(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let microseconds = args.int()?.max(0).unsigned_abs();
+    cx.state.aof.sleep_us.store(microseconds, Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

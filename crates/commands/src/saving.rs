@@ -74,7 +74,7 @@ fn bgsave(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if is_rewriting && !may_wait && !persistence.is_saving() {
         return Err(Error::RewritesAof.into());
     }
-    if !persistence.begin_saving() {
+    if !persistence.begin_saving(false) {
         return Err(Error::IsSaving.into());
     }
     persistence.ask(Wish::Save(None));
@@ -96,7 +96,7 @@ fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn save(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    if !cx.state.persistence.begin_saving() {
+    if !cx.state.persistence.begin_saving(true) {
         return Err(Error::IsSaving.into());
     }
     Err(Stop::Ask(Box::new(Request::Save)))

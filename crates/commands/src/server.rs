@@ -131,8 +131,8 @@ fn flushdb(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     flush(cx, args, Some(db))
 }
 
-/// Empties one database or all. Freeing happens in the background; SYNC waits for that, where waiting is allowed. All databases are saved
-/// empty at once where there are rules that save: what is gone does not come back.
+/// Empties one database or all. Freeing happens in the background; SYNC waits for that, where waiting is allowed. If it is all, a snapshot
+/// in the background is given up, and where there are rules that save, another one is made at once: what is gone does not come back.
 fn flush(cx: &mut Context<'_>, args: &mut Args<'_>, db: Option<u32>) -> Outcome {
     let frees = args.flag("sync");
     if !frees {
@@ -140,6 +140,9 @@ fn flush(cx: &mut Context<'_>, args: &mut Args<'_>, db: Option<u32>) -> Outcome 
     }
     args.end()?;
     cx.data.clear(db);
+    if db.is_none() {
+        cx.state.persistence.give_up();
+    }
     let is_loading = cx.state.rules.load(Ordering::Relaxed) & rule::LOADING != 0;
     let saves = db.is_none() && !is_loading && !cx.state.config.load().save_rules().is_empty();
     if cx.session.deny_blocking {

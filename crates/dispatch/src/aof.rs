@@ -81,6 +81,8 @@ pub struct Aof {
     pub base_bytes: AtomicU64,
     /// Syncs that took longer than the time between two.
     pub delayed: AtomicU64,
+    /// How much later whoever writes and syncs is to write, in microseconds; DEBUG AOF-FLUSH-SLEEP.
+    pub sleep_us: AtomicU64,
 }
 
 impl Default for Aof {
@@ -107,6 +109,7 @@ impl Default for Aof {
             bytes: AtomicU64::new(0),
             base_bytes: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
+            sleep_us: AtomicU64::new(0),
         }
     }
 }

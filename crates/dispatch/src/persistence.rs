@@ -58,6 +58,8 @@ pub struct Persistence {
     called: Condvar,
     is_saving: AtomicBool,
     is_cancelled: AtomicBool,
+    /// Whether a client waits for the snapshot.
+    is_awaited: AtomicBool,
     /// When the last snapshot that succeeded was finished, in seconds since 1970; at first, when the server started.
     pub saved_s: AtomicU64,
     /// When a snapshot was tried last, in seconds since 1970.
@@ -126,6 +128,7 @@ impl Persistence {
             called: Condvar::new(),
             is_saving: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
             saved_s: AtomicU64::new(now_ms / 1000),
             tried_s: AtomicU64::new(0),
             is_ok: AtomicBool::new(true),
@@ -159,21 +162,26 @@ impl Persistence {
         self.is_saving.load(Ordering::Acquire)
     }
 
-    /// Says that a snapshot is wished; `false` if one is under way.
-    pub fn begin_saving(&self) -> bool {
+    /// Says that a snapshot is wished, by a client that waits for it or in the background; `false` if one is under way.
+    pub fn begin_saving(&self, is_awaited: bool) -> bool {
         let begins = !self.is_saving.swap(true, Ordering::AcqRel);
         if begins {
             self.is_cancelled.store(false, Ordering::Release);
+            self.is_awaited.store(is_awaited, Ordering::Release);
         }
         begins
     }
 
-    /// Asks for a snapshot of what is there now. One that is under way, or about to be, is given up.
+    /// Asks for a snapshot of what is there now.
     pub fn save_anew(&self, answer: Option<Answer>) {
-        if self.is_saving() {
+        self.ask(Wish::SaveAnew(answer));
+    }
+
+    /// Ends a snapshot in the background, under way or about to be, without a result: it would tell of what is gone.
+    pub fn give_up(&self) {
+        if self.is_saving() && !self.is_awaited.load(Ordering::Acquire) {
             self.cancel();
         }
-        self.ask(Wish::SaveAnew(answer));
     }
 
     /// The snapshot is over.

@@ -222,6 +222,7 @@ impl Log {
             self.is_called.store(false, Ordering::SeqCst);
             let policy = self.policy();
             self.settle(policy);
+            self.rest(policy);
             self.write(&mut self.tail.lock());
             self.sync_if_due(policy);
             let mut desk = self.desk.lock();
@@ -250,6 +251,14 @@ impl Log {
             let is_idle = desk.stop.is_none();
             let time = if is_idle { Duration::from_hours(1) } else { LOOK };
             self.changed.wait_for(&mut desk, time);
+        }
+    }
+
+    /// Does nothing for a while, as a test has asked.
+    fn rest(&self, policy: Policy) {
+        let time = Duration::from_micros(self.state.aof.sleep_us.load(Ordering::Relaxed));
+        if policy == Policy::Always && !time.is_zero() {
+            std::thread::park_timeout(time);
         }
     }
 

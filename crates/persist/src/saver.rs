@@ -112,7 +112,7 @@ impl Saver {
     fn save(&self, answer: Option<Answer>, is_told: bool) {
         let persistence = &self.state.persistence;
         // As a rule whoever wishes it has said so.
-        persistence.begin_saving();
+        persistence.begin_saving(is_told);
         persistence.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         persistence.tried_s.store(self.state.clock.now() / 1000, Ordering::Relaxed);
         let began = Instant::now();

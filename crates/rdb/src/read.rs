@@ -54,7 +54,7 @@ pub enum ReadError {
         module: String,
     },
     /// The checksum is not that of the bytes before.
-    #[error("the checksum says {expected:016x}, the contents {found:016x}")]
+    #[error("RDB CRC error: the checksum says {expected:016x}, the contents {found:016x}")]
     Checksum {
         /// What stands at the end.
         expected: u64,

@@ -137,7 +137,7 @@ pub(crate) fn save_if_due(state: &State) {
         changes >= rule.changes.unsigned_abs() && since_s > rule.seconds.unsigned_abs()
     });
     if let Some(rule) = due.filter(|_| may_try)
-        && persistence.begin_saving()
+        && persistence.begin_saving(false)
     {
         tracing::info!("{} changes in {} seconds. Saving...", rule.changes, rule.seconds);
         persistence.ask(Wish::Save(None));
@@ -208,7 +208,7 @@ async fn save_at_the_end(state: &'static State) -> Result<(), String> {
             }
         }
     }
-    while !state.persistence.begin_saving() {
+    while !state.persistence.begin_saving(true) {
         state.persistence.cancel();
         tokio::time::sleep(PAUSE).await;
     }
