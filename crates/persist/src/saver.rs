@@ -178,6 +178,10 @@ impl Saver {
             self.log.give_up();
             Err(SaveError::Panicked)
         });
+        // Who ends the log makes whatever step is under way fail.
+        let is_cancelled = aof.is_cancelled.load(Ordering::Acquire);
+        let result =
+            result.map_err(|error| if is_cancelled { SaveError::Cancelled } else { error });
         aof.took_s
             .store(i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX), Ordering::Relaxed);
         match &result {
