@@ -277,3 +277,22 @@ fn the_one_file_of_a_server_before_redis_7_becomes_the_base() {
         }
     }
 }
+
+#[test]
+fn the_one_file_of_a_server_before_redis_7_is_not_taken_twice() {
+    let commands = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+    let mut ours = logging(RUSSET, &[]);
+    ours.kill().expect("it runs");
+    let parts = ours.dir().join("appendonlydir");
+    fs::remove_dir_all(&parts).expect("no error");
+    fs::create_dir(&parts).expect("no error");
+    fs::write(parts.join("appendonly.aof.manifest"), "file appendonly.aof seq 1 type b\n")
+        .expect("no error");
+    fs::write(parts.join("appendonly.aof"), commands).expect("no error");
+    // Another one, which has nothing to do with the log.
+    let other = ours.dir().join("appendonly.aof");
+    fs::write(&other, "*1\r\n$8\r\nFLUSHALL\r\n").expect("no error");
+    ours.restart().expect("it loads the file");
+    assert_eq!(ours.client().expect("it serves").cmd(&["GET", "k"]).to_string(), "v");
+    assert!(other.exists());
+}

@@ -18,7 +18,9 @@ const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_s
 const APPEND_ONLY: Id = id("appendonly");
 
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
-const OF_THE_SHELL: [Id; 11] = [
+const OF_THE_SHELL: [Id; 12] = [
+    id("aof-disable-auto-gc"),
+    APPEND_ONLY,
     APPEND_ONLY,
     id("bind"),
     id("dir"),

@@ -360,6 +360,12 @@ impl Log {
         self.desk.lock().stop = None;
     }
 
+    /// Removes what is no longer needed, if it may.
+    pub fn collect(&self) {
+        let mut files = self.files.lock();
+        self.forget_history(&Place::new(self.state), &mut files);
+    }
+
     /// The process ends: everything is written and synced, then [`Log::run`] ends.
     pub fn end(&self) {
         self.desk.lock().is_ending = true;

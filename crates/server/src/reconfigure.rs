@@ -19,6 +19,8 @@ use crate::metrics;
 use crate::tasks::{Answer, Doors, Means};
 use crate::unbuilt::{self, TLS, TLS_PORT};
 
+const APPEND_ONLY: Id = id("appendonly");
+const KEEPS_HISTORY: Id = id("aof-disable-auto-gc");
 const BIND: Id = id("bind");
 const DIR: Id = id("dir");
 const PORT: Id = id("port");
@@ -47,8 +49,16 @@ pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
     log::set_level(&state.config.load());
     state.switch_log();
     means.shell.log.call();
-    while state.aof.is_closing.load(Ordering::Acquire) {
-        tokio::time::sleep(PAUSE).await;
+    if !next.bool(APPEND_ONLY) {
+        // What was begun for it is given up, and what was written is on the disk, before anybody is told.
+        while state.aof.is_closing.load(Ordering::Acquire)
+            || state.aof.is_rewriting() && state.aof.is_cancelled.load(Ordering::Acquire)
+        {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    if changed.contains(&KEEPS_HISTORY) {
+        means.shell.log.collect();
     }
     Ok(())
 }

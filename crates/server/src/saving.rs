@@ -77,10 +77,7 @@ pub(crate) async fn load(
         loaded = receiver => loaded.unwrap_or_else(|_| cancelled()),
         _ = stopping.wait_for(|stopping| *stopping) => cancelled(),
     };
-    loaded.map_err(|error| {
-        tracing::error!(%error, "the data could not be loaded");
-        StartError::Load(error)
-    })
+    loaded.map_err(StartError::Load)
 }
 
 /// After a failure a new base is tried so often, in milliseconds.

@@ -73,6 +73,9 @@ pub struct Manifest {
     pub history: Vec<Part>,
 }
 
+/// A line is none of three pairs or more. The words are Redis'.
+const MALFORMED: &str = "Invalid AOF manifest file format";
+
 /// Longer lines are none of a manifest.
 const LINE_MAX: usize = 1024;
 
@@ -85,13 +88,13 @@ impl Manifest {
             if line.starts_with('#') {
                 continue;
             }
-            if line.is_empty() || line.len() > LINE_MAX {
-                return Err(fail("it is empty or too long"));
+            if line.len() > LINE_MAX {
+                return Err(fail("The AOF manifest file contains too long line"));
             }
             manifest.add(part(line).map_err(fail)?).map_err(fail)?;
         }
         if manifest == Self::default() {
-            return Err(ManifestError { line: 1, reason: "there is no file in it" });
+            return Err(ManifestError { line: 1, reason: "Found an empty AOF manifest" });
         }
         Ok(manifest)
     }
@@ -101,11 +104,13 @@ impl Manifest {
             return Err("a file stands twice");
         }
         match part.role {
-            Role::Base if self.base.is_some() => return Err("there is a base already"),
+            Role::Base if self.base.is_some() => {
+                return Err("Found duplicate base file information");
+            }
             Role::Base => self.base = Some(part),
             Role::Increment => {
                 if self.increments.last().is_some_and(|last| last.seq >= part.seq) {
-                    return Err("the numbers of increments do not ascend");
+                    return Err("Found a non-monotonic sequence number");
                 }
                 self.increments.push(part);
             }
@@ -147,11 +152,11 @@ fn quoted(name: &str) -> String {
 
 /// One line: pairs of a key and a value.
 fn part(line: &str) -> Result<Part, &'static str> {
-    let words = russet_config::split_arguments(line).map_err(|_| "its quotes do not match")?;
+    let words = russet_config::split_arguments(line).map_err(|_| MALFORMED)?;
     let (mut name, mut seq, mut role) = (None, None, None);
     let (pairs, rest) = words.as_chunks::<2>();
     if !rest.is_empty() || pairs.len() < 3 {
-        return Err("it does not consist of pairs");
+        return Err(MALFORMED);
     }
     for [key, value] in pairs {
         match key.to_ascii_lowercase().as_str() {
@@ -162,17 +167,17 @@ fn part(line: &str) -> Result<Part, &'static str> {
                     "b" => Some(Role::Base),
                     "i" => Some(Role::Increment),
                     "h" => Some(Role::History),
-                    _ => None,
+                    _ => return Err("Unknown AOF file type"),
                 }
             }
             _ => {}
         }
     }
-    let name = name.ok_or("it names no file")?;
+    let name = name.ok_or(MALFORMED)?;
     if name.is_empty() || name.contains('/') {
         return Err("its file is not in the log's directory");
     }
-    Ok(Part { name, seq: seq.ok_or("it has no number")?, role: role.ok_or("it has no type")? })
+    Ok(Part { name, seq: seq.ok_or(MALFORMED)?, role: role.ok_or(MALFORMED)? })
 }
 
 #[cfg(test)]

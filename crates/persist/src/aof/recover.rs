@@ -29,7 +29,7 @@ use crate::vfs::{Vfs, directory_of};
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     /// The system refused something.
-    #[error("{}: {error}", path.display())]
+    #[error("{} cannot be read: {error}", path.display())]
     Io {
         /// About which file.
         path: PathBuf,
@@ -148,7 +148,12 @@ impl Log {
                 let manifest = place.manifest();
                 self.vfs.replace(&manifest, upgraded.text().as_bytes()).map_err(of(&manifest))?;
             }
-            Some(manifest) if manifest == upgraded => {}
+            Some(manifest) if manifest == upgraded => {
+                if exists(&self.vfs, &place.file(&base)).map_err(of(&former))? {
+                    // It was moved before. What lies in the old place now is another one.
+                    return Ok(());
+                }
+            }
             // A file of this name that has nothing to do with the log.
             Some(_) => return Ok(()),
         }
