@@ -21,7 +21,6 @@ const APPEND_ONLY: Id = id("appendonly");
 const OF_THE_SHELL: [Id; 12] = [
     id("aof-disable-auto-gc"),
     APPEND_ONLY,
-    APPEND_ONLY,
     id("bind"),
     id("dir"),
     id("loglevel"),
