@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_request_is_recorded_as_it_came_if_it_came_as_it_would_be_written() {
-        let set = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$12\r\n\r\n$1\r\n\r\nabcde\r\n";
+        let set = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$13\r\n\r\n$1\r\n\r\nabcde\r\n";
         assert_eq!(wire(set).as_deref(), Some(&set[..]));
         let behind = [b"*1\r\n$4\r\nPING\r\n", &set[..]].concat();
         assert_eq!(wire(&behind).as_deref(), Some(&set[..]));
