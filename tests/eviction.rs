@@ -72,9 +72,9 @@ fn is_oom(reply: &Reply) -> bool {
 }
 
 #[test]
-fn the_limit_holds_under_every_policy() {
+fn res_10_the_limit_holds_under_every_policy() {
     let mut server = Alone::start(&["--maxmemory-clients", "0"]);
-    let policies = ["lru", "lfu", "lrm", "random"];
+    let policies = ["lru", "lfu", "lrm", "random", "s3fifo", "sieve", "tinylfu"];
     let all = policies.iter().flat_map(|p| [format!("allkeys-{p}"), format!("volatile-{p}")]);
     for policy in all.chain(["volatile-ttl".to_owned()]) {
         server.set("maxmemory", "0");
@@ -100,14 +100,47 @@ fn the_limit_holds_under_every_policy() {
 }
 
 #[test]
+fn res_10_the_process_takes_little_more_than_the_limit() {
+    let mut server = Alone::start(&["--maxmemory", "24mb", "--maxmemory-policy", "allkeys-s3fifo"]);
+    let mut random = Random::new(9);
+    for _ in 0..400 {
+        let keys: Vec<String> = (0..50).map(|_| random.below(1 << 20).to_string()).collect();
+        let value = "x".repeat(random.below(4_000) as usize);
+        let mut words = vec!["MSET"];
+        keys.iter().for_each(|key| words.extend([key.as_str(), &value]));
+        assert_eq!(server.client.cmd(&words).to_string(), "OK");
+    }
+    assert!(server.info("evicted_keys") > 0);
+    let rss = server.process.rss_bytes().expect("the server runs");
+    assert!(rss < (24 + 64) << 20, "{rss} resident bytes");
+}
+
+#[test]
+fn res_12_most_of_what_is_used_is_values() {
+    let mut server = Alone::start(&[]);
+    for (size, percent) in [(32, 15), (64, 25), (128, 35), (1024, 75)] {
+        server.client.cmd(&["FLUSHALL", "SYNC"]);
+        let before = server.info("used_memory");
+        let (count, value) = (4_000_000 / size, "x".repeat(size));
+        for first in (0..count).step_by(50) {
+            let keys: Vec<String> = (first..first + 50).map(|nth| format!("key_{nth}")).collect();
+            let words = keys.iter().flat_map(|key| [key.as_str(), &value]);
+            server.client.cmd(&std::iter::once("MSET").chain(words).collect::<Vec<_>>());
+        }
+        let used = server.info("used_memory") - before;
+        let written = server.keys() * size as i64;
+        assert!(written * 100 > used * percent, "{written} of {used} at {size} bytes");
+    }
+}
+
+#[test]
 fn only_what_ends_goes_under_a_volatile_policy() {
     let mut server = Alone::start(&["--maxmemory-clients", "0"]);
-    for policy in
-        ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "volatile-lrm"]
-    {
+    let policies = ["lru", "lfu", "random", "ttl", "lrm", "s3fifo", "sieve", "tinylfu"];
+    for policy in policies.map(|policy| format!("volatile-{policy}")) {
         server.set("maxmemory", "0");
         server.client.cmd(&["FLUSHALL", "SYNC"]);
-        server.set("maxmemory-policy", policy);
+        server.set("maxmemory-policy", &policy);
         for nth in 0..300 {
             server.client.cmd(&["SET", &format!("stays{nth}"), "x"]);
         }
@@ -140,6 +173,31 @@ fn who_ends_first_goes_first() {
     assert!((100..1_500).contains(&evicted), "{evicted}");
     let early = (0..evicted).filter(|n| exists(&mut server.client, &format!("k{n}"))).count();
     assert!(early as i64 * 5 < evicted, "{early} of the first {evicted} are still there");
+}
+
+#[test]
+fn what_was_just_written_is_there_under_every_new_policy() {
+    let mut server =
+        Alone::start(&["--maxmemory-clients", "0", "--maxmemory-policy", "allkeys-lru"]);
+    let limit = server.leave_room(1_000_000);
+    let mut random = Random::new(5);
+    // From one policy to the next while memory is full: the bits of the one mean something else to the other.
+    for policy in ["allkeys-s3fifo", "allkeys-sieve", "allkeys-tinylfu", "allkeys-s3fifo"] {
+        server.set("maxmemory-policy", policy);
+        let mut lost = 0;
+        for _ in 0..8_000 {
+            let key = random.bits().to_string();
+            server.client.cmd(&["SET", &key, &"x".repeat(100)]);
+            lost += i64::from(!exists(&mut server.client, &key));
+        }
+        assert!(lost < 5, "{policy}: {lost} of 8000 were gone at once");
+        let over = server.info("used_memory") - limit;
+        assert!(over < TOLERANCE, "{policy}: {over} over");
+        assert!(server.keys() > 2_000, "{policy} keeps {}", server.keys());
+    }
+    server.set("maxmemory-policy", "noeviction");
+    server.set("maxmemory", "0");
+    server.client.cmd(&["FLUSHALL", "SYNC"]);
 }
 
 fn exists(client: &mut Client, key: &str) -> bool {

@@ -306,6 +306,12 @@ const EVICTION: Names = &[
     ("allkeys-lfu", 6),
     ("allkeys-random", 7),
     ("allkeys-lrm", 9),
+    ("volatile-s3fifo", 10),
+    ("volatile-sieve", 11),
+    ("volatile-tinylfu", 12),
+    ("allkeys-s3fifo", 13),
+    ("allkeys-sieve", 14),
+    ("allkeys-tinylfu", 15),
     ("noeviction", 0),
 ];
 

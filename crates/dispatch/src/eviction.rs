@@ -21,7 +21,10 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use russet_config::{Config, id};
-use russet_engine::eviction::{Candidate, Order, Pool, Weights, Wish};
+use russet_engine::access::Access;
+use russet_engine::eviction::queue::Nominee;
+use russet_engine::eviction::{Candidate, Pool, Weights, Wish};
+use russet_engine::policy::{NEWEST, Source};
 use russet_engine::shard::Database;
 use russet_engine::{Entry, Name, Patience, Shard, prefetch};
 use russet_journal::Record;
@@ -52,6 +55,9 @@ const PER_LOOK: u32 = 16;
 /// How often a victim is looked for before shards are counted anew.
 const ATTEMPTS: usize = 16;
 
+/// How often as many entries as there are go in an epoch.
+const EPOCH_ROUNDS: u64 = 24;
+
 /// What lies in the bin may take so much, or a sixteenth of the limit, before nobody adds to it.
 const TRASH_MAX: i64 = 64 << 20;
 
@@ -73,6 +79,8 @@ pub struct Ceiling {
     exceeded_since_us: AtomicU64,
     /// For how long it was, before.
     exceeded_us: AtomicU64,
+    /// Entries evicted in this epoch.
+    evicted: AtomicU64,
 }
 
 impl Default for Ceiling {
@@ -86,6 +94,7 @@ impl Default for Ceiling {
             beside: Mutex::default(),
             exceeded_since_us: AtomicU64::new(0),
             exceeded_us: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 }
@@ -99,7 +108,7 @@ const BY_CHANCE: u32 = 3;
 /// The bits of a policy.
 fn policy_bits(name: &str) -> u32 {
     let order = match name.rsplit('-').next() {
-        Some("lru" | "lfu" | "lrm") => BY_USE,
+        Some("lru" | "lfu" | "lrm" | "s3fifo" | "sieve" | "tinylfu") => BY_USE,
         Some("ttl") => BY_DEADLINE,
         Some("random") => BY_CHANCE,
         _ => return 0,
@@ -183,6 +192,7 @@ impl State {
         // Whoever changes shards and serves nobody, as when a file is loaded, leaves the counting to this.
         for shard in 0..self.keyspace.shards() {
             if let Ok(mut shard) = self.keyspace.hold_one(shard, Patience::NONE) {
+                shard.drop_idle_queues();
                 thread.keep_books(&mut shard);
             }
         }
@@ -245,13 +255,14 @@ impl State {
     /// What is wished of a victim; nothing where none may go.
     fn wish(&self) -> Option<Wish> {
         let policy = self.ceiling.policy.load(Ordering::Relaxed);
-        let order = match policy & !VOLATILE {
-            BY_USE => Order::Use(self.tunables.access(self.clock.now())),
-            BY_DEADLINE => Order::Deadline,
-            BY_CHANCE => Order::Random,
+        let now = self.clock.now();
+        let by = match policy & !VOLATILE {
+            BY_USE => self.tunables.access(now),
+            BY_DEADLINE => Access::deadline(now),
+            BY_CHANCE => Access::random(now),
             _ => return None,
         };
-        Some(Wish { only_volatile: policy & VOLATILE != 0, order })
+        Some(Wish { only_volatile: policy & VOLATILE != 0, policy: by })
     }
 
     /// Writes down what came of making room, for the next commands.
@@ -349,10 +360,14 @@ fn make_room(state: &State, thread: &Thread) -> Room {
     }
     let Some(wish) = state.wish() else { return Room::Never };
     let started = state.clock.ticks();
+    state.keyspace.keep_queues(wish.policy.kind());
     let mut pool = thread.pool.borrow_mut();
     pool.begin(&wish);
     let samples = state.ceiling.samples.load(Ordering::Relaxed) as usize;
-    let room = Evictor { state, thread, wish, samples, pool: &mut pool }.run(started);
+    let mut evictor =
+        Evictor { state, thread, wish, samples, pool: &mut pool, evicted: 0, takes_newest: false };
+    let room = evictor.run(started);
+    evictor.grow_older();
     thread.took(state, Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
     room
 }
@@ -364,6 +379,10 @@ struct Evictor<'a> {
     wish: Wish,
     samples: usize,
     pool: &'a mut Pool,
+    /// Entries removed.
+    evicted: u64,
+    /// Nobody else was found.
+    takes_newest: bool,
 }
 
 /// Why no victim was found.
@@ -393,7 +412,10 @@ impl Evictor<'_> {
                 break;
             }
             match self.evict() {
-                Ok(freed) => left -= freed,
+                Ok(freed) => {
+                    left -= freed;
+                    self.evicted += 1;
+                }
                 Err(Miss::Nobody) => return verdict(Room::Never),
                 Err(Miss::Busy) => return verdict(Room::NotYet),
             }
@@ -407,6 +429,25 @@ impl Evictor<'_> {
         Room::Made
     }
 
+    /// Counts what was removed: after as many entries as there are shards are weighed anew, and after many times that an epoch ends.
+    fn grow_older(&self) {
+        let ceiling = &self.state.ceiling;
+        let before = ceiling.evicted.fetch_add(self.evicted, Ordering::Relaxed);
+        let (after, total) = (before + self.evicted, ceiling.weights.load().total().max(1));
+        if before / total != after / total {
+            self.weigh();
+        }
+        let is_over = after > total * EPOCH_ROUNDS;
+        let is_mine = || {
+            let swapped =
+                ceiling.evicted.compare_exchange(after, 0, Ordering::Relaxed, Ordering::Relaxed);
+            swapped.is_ok()
+        };
+        if is_over && is_mine() {
+            self.state.tunables.begin_epoch();
+        }
+    }
+
     /// Removes one entry. Answers how many bytes that freed.
     fn evict(&mut self) -> Result<i64, Miss> {
         for is_counted_anew in [false, true] {
@@ -416,6 +457,7 @@ impl Evictor<'_> {
             if self.state.ceiling.weights.load().total() == 0 {
                 return Err(Miss::Nobody);
             }
+            self.takes_newest = is_counted_anew;
             if let Some(freed) = (0..ATTEMPTS).find_map(|_| self.attempt()) {
                 return Ok(freed);
             }
@@ -446,7 +488,15 @@ impl Evictor<'_> {
     }
 
     fn attempt(&mut self) -> Option<i64> {
-        let wanted = if self.wish.order == Order::Random { 1 } else { self.samples };
+        let source = self.wish.policy.kind().plan().source;
+        let has_hand = source == Source::Hand && !self.takes_newest;
+        if has_hand && let Some(freed) = self.remove_best() {
+            return Some(freed);
+        }
+        if self.nominate() && has_hand {
+            return self.remove_best();
+        }
+        let wanted = if source == Source::Anybody { 1 } else { self.samples };
         let mut left = wanted;
         for _ in 0..wanted {
             left = left.saturating_sub(self.sample(left));
@@ -454,12 +504,51 @@ impl Evictor<'_> {
                 break;
             }
         }
+        self.remove_best()
+    }
+
+    fn remove_best(&mut self) -> Option<i64> {
         while let Some(candidate) = self.pool.pop() {
             if let Some(freed) = self.remove(candidate) {
                 return Some(freed);
             }
         }
         None
+    }
+
+    /// Asks the queue of some shard whose turn it is, where the policy keeps queues. Says whether there is one that knows.
+    fn nominate(&mut self) -> bool {
+        let plan = self.wish.policy.kind().plan();
+        if !plan.has_queue() {
+            return false;
+        }
+        let Some(index) = self.state.ceiling.weights.load().pick(self.thread.random()) else {
+            return false;
+        };
+        let Ok(mut shard) = self.state.keyspace.hold_one(index, Patience::NONE) else {
+            return false;
+        };
+        let total: u64 = self.eligible(&shard).map(|(_, count)| count).sum();
+        let Some(db) = self.database_of(&shard, self.thread.random_below(total)) else {
+            return false;
+        };
+        let (wish, pool) = (self.wish, &mut *self.pool);
+        let knows = shard.nominate(db, &wish, |nominee| {
+            let Nominee { rank, hash, bits } = nominee;
+            pool.offer(Candidate { rank, db, shard: index, hash, bits });
+        });
+        self.thread.keep_books(&mut shard);
+        knows
+    }
+
+    /// The database that the `nth` of those that may go is in.
+    fn database_of(&self, shard: &Shard, mut nth: u64) -> Option<u32> {
+        let is_here = |(_, count): &(u32, u64)| {
+            let is_here = nth < *count;
+            nth = nth.saturating_sub(*count);
+            is_here
+        };
+        self.eligible(shard).find(is_here).map(|(db, _)| db)
     }
 
     /// Offers the pool up to so many entries of some shard. Answers how many.
@@ -477,6 +566,9 @@ impl Evictor<'_> {
         found.iter().for_each(|(_, entry)| prefetch(entry.address()));
         let seed = self.state.keyspace.seed();
         for (db, entry) in &found {
+            if !self.takes_newest && self.is_newest(entry) {
+                continue;
+            }
             let rank = self.wish.rank(entry);
             if self.pool.wants(rank) {
                 let (hash, bits) = (seed.hash(entry.key()), entry.access());
@@ -487,15 +579,11 @@ impl Evictor<'_> {
     }
 
     /// An entry of the database that the `nth` of those that may go is in.
-    fn nth<'s>(&self, shard: &'s Shard, mut nth: u64) -> Option<(u32, &'s Entry)> {
-        let (db, _) = self.eligible(shard).find(|(_, count)| {
-            let is_here = nth < *count;
-            nth = nth.saturating_sub(*count);
-            is_here
-        })?;
+    fn nth<'s>(&self, shard: &'s Shard, nth: u64) -> Option<(u32, &'s Entry)> {
+        let db = self.database_of(shard, nth)?;
         let database = shard.database(db)?;
-        let entry = match self.wish.order {
-            Order::Deadline => database.first_to_end()?,
+        let entry = match self.wish.policy.kind().plan().source {
+            Source::Soonest => database.first_to_end()?,
             _ => database.sample(self.wish.only_volatile, &mut || self.thread.random())?,
         };
         Some((db, entry))
@@ -511,6 +599,7 @@ impl Evictor<'_> {
         if !self.may_go(entry, candidate) {
             return None;
         }
+        let memory = self.wish.policy.memory(entry.access());
         let key: SmallVec<[u8; 64]> = entry.key().into();
         let name = Name { db, key: &key, hash };
         if shard.is_saving() && shard.is_closed(name) {
@@ -520,6 +609,7 @@ impl Evictor<'_> {
         let before = self.thread.data_bytes();
         let started = state.clock.ticks();
         shard.remove(name);
+        shard.remember(db, hash, memory);
         self.tell(&mut shard, db, &key);
         self.thread.keep_books(&mut shard);
         shard.finish();
@@ -530,12 +620,17 @@ impl Evictor<'_> {
         Some(before - self.thread.data_bytes())
     }
 
+    /// Whether it came so lately that it is spared, as the value of a command is that has not been answered yet.
+    fn is_newest(&self, entry: &Entry) -> bool {
+        self.wish.policy.kind().plan().has_queue() && entry.access() & NEWEST != 0
+    }
+
     /// Whether nothing has become of an entry that would keep it.
     fn may_go(&self, entry: &Entry, candidate: Candidate) -> bool {
-        let is_as_before = match self.wish.order {
-            Order::Use(_) => entry.access() == candidate.bits,
-            Order::Deadline => self.wish.rank(entry) == candidate.rank,
-            Order::Random => true,
+        let is_as_before = match self.wish.policy.kind().plan().source {
+            Source::Samples | Source::Hand => entry.access() == candidate.bits,
+            Source::Soonest => self.wish.rank(entry) == candidate.rank,
+            Source::Anybody => true,
         };
         is_as_before && self.wish.takes(entry)
     }
@@ -568,6 +663,7 @@ mod tests {
         assert_eq!(policy_bits("allkeys-lrm"), BY_USE);
         assert_eq!(policy_bits("volatile-ttl"), BY_DEADLINE | VOLATILE);
         assert_eq!(policy_bits("allkeys-random"), BY_CHANCE);
+        assert_eq!(policy_bits("volatile-s3fifo"), BY_USE | VOLATILE);
     }
 
     #[test]

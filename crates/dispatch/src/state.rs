@@ -10,6 +10,9 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use russet_config::{Config, Id, OutputBufferLimit, SetError, event, id};
 use russet_engine::eviction::Pool;
+use russet_engine::policy::s3fifo::S3Fifo;
+use russet_engine::policy::sieve::Sieve;
+use russet_engine::policy::tinylfu::TinyLfu;
 use russet_engine::random::Random;
 use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
@@ -229,8 +232,8 @@ pub struct Tunables {
     pub clients_max: AtomicUsize,
     /// `maxmemory`.
     pub memory_max: AtomicU64,
-    /// How uses of keys are noted: zero by recency, or [`IS_LRM`], or [`IS_LFU`] with `lfu-log-factor` from bit 31 on, `lfu-decay-time`
-    /// below.
+    /// How uses of keys are noted: zero by recency, or [`IS_LFU`] with `lfu-log-factor` from bit 31 on, `lfu-decay-time` below, or one of
+    /// the others, with the epoch in its lowest byte.
     access: AtomicU64,
     /// `script-memory-limit`, in bytes.
     pub script_memory: AtomicU64,
@@ -267,6 +270,16 @@ const IS_LFU: u64 = 1 << 63;
 
 /// Or one of the LRM policies.
 const IS_LRM: u64 = 1 << 62;
+
+/// Or of those that have no parameters.
+const IS_S3_FIFO: u64 = 1 << 61;
+const IS_SIEVE: u64 = 1 << 60;
+
+/// Or one whose time is counted in epochs.
+const IS_TINY_LFU: u64 = 1 << 59;
+
+/// The bits of the epoch.
+const EPOCH: u64 = 0xff;
 
 /// Bits of one of its parameters.
 const LFU_BITS: u32 = 31;
@@ -319,12 +332,24 @@ impl Tunables {
     pub fn access(&self, now: u64) -> Access {
         match self.access.load(Ordering::Relaxed) {
             0 => Access::recency(now),
-            IS_LRM => Access::change(now),
-            bits => {
+            bits if bits & IS_LFU != 0 => {
                 let parameter = |shift: u32| (bits >> shift) as u32 & (u32::MAX >> 1);
                 Access::frequency(now, parameter(LFU_BITS), parameter(0))
             }
+            IS_LRM => Access::change(now),
+            IS_S3_FIFO => Access::S3Fifo(S3Fifo),
+            IS_SIEVE => Access::Sieve(Sieve),
+            bits => Access::TinyLfu(TinyLfu((bits & EPOCH) as u8)),
         }
+    }
+
+    /// So much was evicted that what was used before counts less, where a policy has epochs. Says whether it has.
+    pub(crate) fn begin_epoch(&self) -> bool {
+        let next = |bits: u64| {
+            let is_counted = bits & (IS_LFU | IS_TINY_LFU) == IS_TINY_LFU;
+            is_counted.then_some(IS_TINY_LFU | bits.wrapping_add(1) & EPOCH)
+        };
+        self.access.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 }
 
@@ -531,10 +556,15 @@ impl State {
         let access = match policy.rsplit('-').next() {
             Some("lfu") => frequency,
             Some("lrm") => IS_LRM,
+            Some("s3fifo") => IS_S3_FIFO,
+            Some("sieve") => IS_SIEVE,
+            Some("tinylfu") => IS_TINY_LFU,
             _ => 0,
         };
         tunables.access.store(access, Ordering::Relaxed);
         self.ceiling.apply(&config);
+        // If another queue is to be kept, then not before there is something to evict.
+        self.keyspace.keep_no_queues_but(tunables.access(self.clock.now()).kind());
         let [normal, _, pubsub] = config.output_buffer_limits();
         tunables.output_normal.apply(normal);
         tunables.output_pubsub.apply(pubsub);

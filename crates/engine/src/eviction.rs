@@ -4,12 +4,17 @@
 //! Weights ──▶ a shard, the likelier the more it holds ──▶ a few of its entries, ranked ──▶ Pool ──▶ the victim
 //! ```
 //!
-//! Nobody keeps entries in an order: a few are looked at, and the [`Pool`] keeps the best of those that were looked at before and did
+//! As a rule nobody keeps entries in an order: a few are looked at, and the [`Pool`] keeps the best of those that were looked at before and did
 //! not go, so that over time the worst of thousands go. A candidate is known by the hash of its key, not by the key, so that the pool
 //! allocates nothing; whoever takes a victim looks whether it is still what it was.
 
 use crate::access::Access;
 use crate::entry::Entry;
+
+pub mod ghosts;
+pub mod queue;
+#[cfg(test)]
+mod replay;
 
 /// What is wished of a victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +22,7 @@ pub struct Wish {
     /// Only among entries that end some time.
     pub only_volatile: bool,
     /// Who goes first.
-    pub order: Order,
-}
-
-/// Who goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// By how entries were used.
-    Use(Access),
-    /// Whoever ends first.
-    Deadline,
-    /// Anybody.
-    Random,
+    pub policy: Access,
 }
 
 impl Wish {
@@ -41,23 +35,13 @@ impl Wish {
     /// How soon an entry should go: the highest first.
     #[inline]
     pub fn rank(&self, entry: &Entry) -> u64 {
-        match self.order {
-            Order::Use(access) => access.rank(entry.access()),
-            Order::Deadline => u64::MAX - entry.expiry().unwrap_or(u64::MAX),
-            Order::Random => 0,
-        }
+        self.policy.rank(entry)
     }
 
     /// Whether the order has nothing to do with how the ranks of another wish were made.
     #[must_use]
     pub fn is_unlike(&self, other: &Self) -> bool {
-        self.only_volatile != other.only_volatile
-            || match (self.order, other.order) {
-                (Order::Use(one), Order::Use(other)) => {
-                    std::mem::discriminant(&one) != std::mem::discriminant(&other)
-                }
-                (one, other) => one != other,
-            }
+        self.only_volatile != other.only_volatile || self.policy.kind() != other.policy.kind()
     }
 }
 
@@ -178,14 +162,14 @@ mod tests {
 
     #[test]
     fn another_order_begins_with_nobody() {
-        let wish = |order| Wish { only_volatile: false, order };
-        let recency = |ms| wish(Order::Use(Access::recency(ms)));
+        let wish = |policy| Wish { only_volatile: false, policy };
+        let recency = |ms| wish(Access::recency(ms));
         let mut pool = Pool::default();
         pool.begin(&recency(1_000));
         pool.offer(candidate(1, 1));
         pool.begin(&recency(90_000));
         assert_eq!(pool.candidates.len(), 1, "the clock goes on, the order stays");
-        pool.begin(&wish(Order::Deadline));
+        pool.begin(&wish(Access::deadline(90_000)));
         assert_eq!(pool.pop(), None);
     }
 
@@ -195,13 +179,11 @@ mod tests {
         let mut new = Entry::new(b"new", string_value(b"v"), Some(90));
         old.set_access(Access::recency(1_000).first());
         new.set_access(Access::recency(5_000).first());
-        let at = |order| Wish { only_volatile: true, order };
-        for order in
-            [Order::Use(Access::recency(9_000)), Order::Use(Access::change(9_000)), Order::Deadline]
-        {
-            assert!(at(order).rank(&old) > at(order).rank(&new), "{order:?}");
+        let at = |policy| Wish { only_volatile: true, policy };
+        for policy in [Access::recency(9_000), Access::change(9_000), Access::deadline(9_000)] {
+            assert!(at(policy).rank(&old) > at(policy).rank(&new), "{policy:?}");
         }
-        assert!(!at(Order::Random).takes(&Entry::new(b"k", string_value(b"v"), None)));
+        assert!(!at(Access::random(0)).takes(&Entry::new(b"k", string_value(b"v"), None)));
     }
 
     proptest! {

@@ -4,12 +4,14 @@
 //! related keys share a lock; they are found in the table by the hash of the whole key.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::access::Kind;
 use crate::lock::{Busy, Guard, Held, Locks, Patience};
 use crate::prefetch::prefetch_to_write;
-use crate::shard::{Common, Seed, Shard};
+use crate::shard::{Common, NO_QUEUES, Seed, Shard};
 use crate::snapshot::Epoch;
 use crate::trash::Trash;
 use crate::whereabouts::Whereabouts;
@@ -37,7 +39,8 @@ impl Keyspace {
         assert!(shards.is_power_of_two() && shards <= 1 << 16, "a power of two, at most 65536");
         let trash = Arc::new(Trash::default());
         let whereabouts = Whereabouts::new(shards);
-        let common = Arc::new(Common { seed, trash, whereabouts, epoch: Mutex::default() });
+        let queues = AtomicU8::new(NO_QUEUES);
+        let common = Arc::new(Common { seed, trash, whereabouts, epoch: Mutex::default(), queues });
         let locks = Locks::new((0..shards).map(|index| Shard::new(index, Arc::clone(&common))));
         Self { locks, shift: 64 - shards.trailing_zeros(), common }
     }
@@ -129,6 +132,21 @@ impl Keyspace {
     /// Every shard has been walked to its end.
     pub fn end_snapshot(&self) {
         self.common.epoch.lock().take();
+    }
+
+    /// From now on what comes is noted in the queue of a policy, if it has one. Queues of others go as shards are visited.
+    pub fn keep_queues(&self, kind: Kind) {
+        let number = if kind.plan().has_queue() { kind as u8 } else { NO_QUEUES };
+        if self.common.queues.load(Ordering::Relaxed) != number {
+            self.common.queues.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on nothing is noted, unless it is for this policy.
+    pub fn keep_no_queues_but(&self, kind: Kind) {
+        if self.common.queues.load(Ordering::Relaxed) != kind as u8 {
+            self.common.queues.store(NO_QUEUES, Ordering::Relaxed);
+        }
     }
 
     /// The locks themselves.

@@ -37,6 +37,7 @@ pub mod keyspace;
 #[expect(unsafe_code, reason = "the cell behind a lock")]
 pub mod lock;
 pub mod number;
+pub mod policy;
 #[expect(unsafe_code, reason = "a hint for the cache")]
 mod prefetch;
 pub mod random;

@@ -13,16 +13,19 @@
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
 
 mod databases;
+mod order;
 mod saving;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-use crate::access::Access;
+use crate::access::{Access, Kind};
 use crate::entry::{Entry, Large};
+use crate::eviction::queue::Queue;
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
 use crate::lock::Protected;
@@ -71,6 +74,8 @@ pub struct Database {
     fields: ExpiryIndex,
     bytes: usize,
     sizes: Sizes,
+    /// Who came last and who went, if the policy wants to know.
+    queue: Option<Box<Queue>>,
 }
 
 impl Database {
@@ -124,7 +129,8 @@ impl Database {
 
     /// Bytes of the table, the indexes and the counts.
     fn overhead_bytes(&self) -> usize {
-        self.table.heap_bytes() + self.expiry_bytes() + self.sizes.heap_bytes()
+        let indexes = self.expiry_bytes() + self.sizes.heap_bytes();
+        self.table.heap_bytes() + indexes + self.queue_bytes()
     }
 
     /// Some entry, each with about the same chance; or only one of those that end.
@@ -172,6 +178,22 @@ pub(crate) struct Common {
     pub(crate) whereabouts: Whereabouts,
     /// The snapshot under way.
     pub(crate) epoch: Mutex<Option<Arc<Epoch>>>,
+    /// The number of the policy that keeps queues, or a number that none has.
+    pub(crate) queues: AtomicU8,
+}
+
+/// The number that no policy has.
+pub(crate) const NO_QUEUES: u8 = u8::MAX;
+
+impl Common {
+    /// The policy that keeps queues.
+    #[inline]
+    fn queue_kind(&self) -> Option<Kind> {
+        match self.queues.load(Ordering::Relaxed) {
+            NO_QUEUES => None,
+            number => Kind::numbered(number),
+        }
+    }
 }
 
 /// One lock's worth of the keyspace. What every command looks at stands first, beside the lock's own word: one cache line, which is all
@@ -393,9 +415,13 @@ impl Shard {
     /// Puts an entry in whose key is not there. A snapshot has nothing to do with what is new.
     fn add(&mut self, name: Name<'_>, mut entry: Entry) {
         entry.set_mark(self.mark);
-        let seed = self.common.seed;
+        let (seed, queue) = (self.common.seed, self.common.queue_kind());
         let database = self.database_mut(name.db);
-        let mut grown = database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
+        let mut grown = 0;
+        if queue.is_some() {
+            grown += database.enter(queue, name.hash, &mut entry);
+        }
+        grown += database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
         let before = database.table.heap_bytes();
         database.table.insert(name.hash, entry, &|key| seed.hash(key));
         grown += database.table.heap_bytes() as isize - before as isize;
@@ -728,6 +754,7 @@ mod tests {
             trash: Arc::new(Trash::default()),
             whereabouts: Whereabouts::new(1),
             epoch: Mutex::default(),
+            queues: AtomicU8::new(NO_QUEUES),
         };
         Shard::new(0, Arc::new(common))
     }

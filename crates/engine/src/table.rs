@@ -566,6 +566,23 @@ impl Table {
             .find(|entry| is_it(entry))
     }
 
+    /// As [`Table::by_hash`], to be changed; the key stays.
+    pub fn by_hash_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home_mut(hash);
+        let bucket = &array.buckets[index];
+        let is_here = |slot: &usize| {
+            bucket.tag_at(*slot) == tag_of(hash) && bucket.slots[*slot].as_ref().is_some_and(&is_it)
+        };
+        if let Some(slot) = (0..SLOTS).find(is_here) {
+            return array.buckets[index].slots[slot].as_mut();
+        }
+        let is_it = |spilled: &Spilled| spilled.bucket == index && is_it(&spilled.entry);
+        array.spill.find_mut(spill_hash(index), is_it).map(|spilled| &mut spilled.entry)
+    }
+
     /// Every entry, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         let arrays = std::iter::once(&self.array).chain(self.leaving.as_deref().map(|l| &l.array));

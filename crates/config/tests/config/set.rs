@@ -51,7 +51,8 @@ fn refusals_read_as_in_redis() {
         "foo",
         "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, \
          volatile-ttl, volatile-lrm, allkeys-lru, allkeys-lfu, allkeys-random, allkeys-lrm, \
-         noeviction",
+         volatile-s3fifo, volatile-sieve, volatile-tinylfu, allkeys-s3fifo, allkeys-sieve, \
+         allkeys-tinylfu, noeviction",
     );
 }
 

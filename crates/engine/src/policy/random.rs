@@ -1,0 +1,33 @@
+//! Anybody goes. The bits say when entries were used, since OBJECT IDLETIME is asked all the same.
+
+use super::recency::Recency;
+use crate::entry::Entry;
+use crate::policy::{Plan, Policy, Source};
+
+/// By chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Random(pub Recency);
+
+impl Policy for Random {
+    const PLAN: Plan = Plan { source: Source::Anybody, ..Plan::SAMPLES };
+
+    fn first(self) -> u32 {
+        self.0.first()
+    }
+
+    fn hit(self, bits: u32, dice: impl FnOnce() -> u64) -> u32 {
+        self.0.hit(bits, dice)
+    }
+
+    fn rank(self, _entry: &Entry) -> u64 {
+        0
+    }
+
+    fn idle_for(self, seconds: u64) -> Option<u32> {
+        self.0.idle_for(seconds)
+    }
+
+    fn idle_seconds(self, bits: u32) -> Option<u32> {
+        self.0.idle_seconds(bits)
+    }
+}
