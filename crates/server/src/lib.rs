@@ -297,6 +297,21 @@ fn dice() -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// Where the control group bounds the memory of the process and the configuration does not bound that of the data, data may take three
+/// quarters: the rest is for pages that are filled in part, and for clients. Beyond the group's bound the system would end the process.
+fn within(mut config: Config, group_bytes: Option<u64>) -> Config {
+    let maxmemory = const { id("maxmemory") };
+    let Some(limit) = group_bytes.filter(|_| config.is_default(maxmemory)) else { return config };
+    let share = limit / 4 * 3;
+    match config.assign(maxmemory, &share.to_string()) {
+        Ok(()) => tracing::warn!(
+            "maxmemory is not set, and the control group allows {limit} bytes: data may take {share}, or what CONFIG SET maxmemory says"
+        ),
+        Err(error) => tracing::warn!("maxmemory stays without a bound: {error}"),
+    }
+    config
+}
+
 /// The state lives as long as the process: locks and rows are held by threads that outlive every scope.
 fn make_state(
     config: Config,
@@ -319,6 +334,7 @@ fn make_state(
         io_threads: threads,
         allocator: gauges::allocator_name(),
     };
+    let config = within(config, gauges::group_memory());
     let state = State::new(keyspace, table, config, identity, dice()?, databases);
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.refine(clock::now_us);
@@ -331,13 +347,6 @@ fn make_state(
     state.gauges.system_memory.store(gauges::system_memory(), Ordering::Relaxed);
     // What clients may take is a share of that.
     state.judge_memory();
-    if state.tunables.memory_max.load(Ordering::Relaxed) == 0
-        && let Some(limit) = gauges::group_memory()
-    {
-        tracing::warn!(
-            "maxmemory is not set, and the control group allows {limit} bytes: when data takes more, the system ends the process"
-        );
-    }
     // Set once, right here.
     let _ = state.tools.set(Tools {
         probe: gauges::measure,
