@@ -521,6 +521,25 @@ fn res_8_half_a_request_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn res_5_a_queue_of_commands_does_not_outgrow_the_limit() {
+    let mut target = Target::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    assert_eq!(target.witness.cmd(&["SET", "k", "v"]).to_string(), "OK");
+    let mut stream = target.connect_and_send(&encode(&["MULTI"]));
+    let set = encode(&[b"SET", &b"big"[..], &vec![b'v'; 1 << 20]]);
+    let mut rss = 0;
+    for _ in 0..200 {
+        // Sooner or later it is cut off.
+        if stream.write_all(&set).is_err() {
+            break;
+        }
+        rss = rss.max(target.rss());
+    }
+    assert!(rss < 125 << 20, "{rss} resident bytes");
+    assert_eq!(target.witness.cmd(&["GET", "k"]).to_string(), "v", "no key had to go for it");
+    target.expect_well();
+}
+
+#[test]
 fn res_6_who_does_not_read_is_cut_at_the_limit() {
     let mut target = Target::start(&["--client-output-buffer-limit", "normal 8mb 0 0"]);
     target.witness.cmd(&[b"SET", &b"big"[..], &vec![b'v'; 1 << 20]]);
