@@ -36,9 +36,10 @@ pub const TRACES: &[Trace] = &[
     Trace { name: "Zipf 0.8", exponent: 0.8, ..PLAIN },
     Trace { name: "Zipf 1.0", ..PLAIN },
     Trace { name: "Zipf 1.2", exponent: 1.2, ..PLAIN },
+    Trace { name: "Zipf 1.0, a tenth of it scans", scans: 10, ..PLAIN },
     Trace { name: "Zipf 1.0, a third of it scans", scans: 33, ..PLAIN },
     Trace { name: "Zipf 1.0 that shifts five times", shifts: 5, ..PLAIN },
-    Trace { name: "a loop", loops: 50, ..PLAIN },
+    Trace { name: "a loop", loops: 12, ..PLAIN },
     Trace { name: "Zipf 1.0, values of 16 B to 4 KB", is_mixed: true, ..PLAIN },
 ];
 
@@ -61,8 +62,13 @@ impl Trace {
                 let shift = nth * (self.shifts + 1) / requests * (keys / 7);
                 (zipf.pick(random.next_u64()) + shift) % keys
             };
-            Ask { key, value_bytes: self.value_bytes(key) }
+            self.ask(key)
         })
+    }
+
+    /// A request for a key.
+    pub fn ask(self, key: u64) -> Ask {
+        Ask { key, value_bytes: self.value_bytes(key) }
     }
 
     /// A key has a value of one size for ever.
