@@ -5,7 +5,7 @@ use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use russet_config::Config;
+use russet_config::{Caller, Config};
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::{Blocked, OnTimeout};
 use russet_dispatch::execute::Walk;
@@ -26,7 +26,12 @@ pub fn state(shards: u32) -> &'static State {
     let table = Table::leak(russet_commands::FAMILIES);
     let keyspace = Keyspace::new(shards, Seed(1, 2));
     let identity = Identity { started_ms: 1_000_000, io_threads: 1, ..Identity::default() };
-    Box::leak(Box::new(State::new(keyspace, table, Config::new().with_cores(1), identity, 7, 16)))
+    let mut config = Config::new().with_cores(1);
+    // FLUSHALL would ask the shell to save.
+    config
+        .set(&[(b"save", b"")], Caller { local: true, loading: false })
+        .expect("there may be no rule");
+    Box::leak(Box::new(State::new(keyspace, table, config, identity, 7, 16)))
 }
 
 /// One client and the thread that runs its requests.
