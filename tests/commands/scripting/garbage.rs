@@ -276,7 +276,7 @@ fn any_text_is_answered_with_one_frame() {
         let after = runner.ask(&[b"EVAL", after, b"1", b"key", b"a", b"b"]).to_string();
         assert_eq!(after, "[key, 2, table, nil]", "after {:?}", String::from_utf8_lossy(&script));
         runner.ask(&[b"SCRIPT", b"FLUSH"]);
-        runner.ask(&[b"FLUSHALL"]);
+        runner.ask(&[b"FLUSHDB"]);
         scripts += 1;
     }
     println!("{scripts} scripts");

@@ -114,6 +114,6 @@ fuzz_target!(|script: &[u8]| {
         let after = runner.ask(&[b"EVAL", b"return {KEYS[1], #ARGV, type(cjson)}", b"1", b"key", b"a", b"b"]);
         assert_eq!(after, b"*3\r\n$3\r\nkey\r\n:2\r\n$5\r\ntable\r\n");
         runner.ask(&[b"SCRIPT", b"FLUSH"]);
-        runner.ask(&[b"FLUSHALL"]);
+        runner.ask(&[b"FLUSHDB"]);
     });
 });
