@@ -2,6 +2,7 @@
 
 mod ending;
 mod garbage;
+mod runner;
 
 use std::time::{Duration, Instant};
 

@@ -343,13 +343,13 @@ impl Tunables {
         }
     }
 
-    /// So much was evicted that what was used before counts less, where a policy has epochs. Says whether it has.
-    pub(crate) fn begin_epoch(&self) -> bool {
+    /// So much was evicted that what was used before counts less, where a policy has epochs.
+    pub(crate) fn begin_epoch(&self) {
         let next = |bits: u64| {
             let is_counted = bits & (IS_LFU | IS_TINY_LFU) == IS_TINY_LFU;
             is_counted.then_some(IS_TINY_LFU | bits.wrapping_add(1) & EPOCH)
         };
-        self.access.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        let _bits_before = self.access.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 }
 
