@@ -163,7 +163,8 @@ impl State {
         }
         let clients = self.clients.all();
         let own = |client: &Client| {
-            client.burden().saturating_sub(client.output_shared.load(Ordering::Relaxed))
+            (client.burden() + client.growing_bytes.load(Ordering::Relaxed))
+                .saturating_sub(client.output_shared.load(Ordering::Relaxed))
         };
         clients.iter().map(|client| own(client) as u64).sum()
     }

@@ -135,6 +135,8 @@ pub struct Client {
     pub input_bytes: AtomicUsize,
     /// Bytes free in its read buffer.
     pub input_free: AtomicUsize,
+    /// Bytes of a greater buffer that what has been received is being moved into.
+    pub growing_bytes: AtomicUsize,
     /// Bytes of the request under way that are parsed.
     pub argv_bytes: AtomicUsize,
     /// Since when half a request waits for the rest, in milliseconds since 1970, or 0.
@@ -206,6 +208,7 @@ impl Client {
             reported: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             input_free: AtomicUsize::new(0),
+            growing_bytes: AtomicUsize::new(0),
             argv_bytes: AtomicUsize::new(0),
             half_since_ms: AtomicU64::new(0),
             output_bytes: AtomicUsize::new(0),

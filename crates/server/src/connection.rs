@@ -301,8 +301,7 @@ impl Connection {
         let wants = self.decoder.wants();
         let received = if wants.min(self.input.len()) >= READ_BYTES {
             if self.input.capacity() - self.input.len() < READ_BYTES / 4 {
-                let bytes = wants.min(self.input.len());
-                grow(&mut self.input, bytes);
+                self.grow(wants.min(self.input.len()));
             }
             ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx))?
         } else {
@@ -313,7 +312,7 @@ impl Connection {
             let has_room = self.input.capacity() - self.input.len() >= received.len();
             if wants >= received.len() && self.input.len() >= READ_BYTES && !has_room {
                 // The end of a large argument: room for all of it at once.
-                grow(&mut self.input, wants);
+                self.grow(wants);
             }
             self.input.extend_from_slice(received);
             received.len()
@@ -329,6 +328,19 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok(received))
+    }
+
+    /// Makes room for just so many more bytes: `reserve` would double what is there. Both buffers count while the old one is copied,
+    /// which takes long where it is large, so that they are not taken for data.
+    fn grow(&mut self, bytes: usize) {
+        let client = &self.session.client;
+        let needed = self.input.len() + bytes;
+        client.growing_bytes.store(needed, Ordering::Relaxed);
+        let mut grown = BytesMut::with_capacity(needed);
+        grown.extend_from_slice(&self.input);
+        client.input_free.store(grown.capacity() - grown.len(), Ordering::Relaxed);
+        self.input = grown;
+        client.growing_bytes.store(0, Ordering::Relaxed);
     }
 
     fn count_in(&self, bytes: usize) {
@@ -680,11 +692,4 @@ impl Connection {
         self.waiting = Waiting::Nothing;
         self.has_more = !self.input.is_empty();
     }
-}
-
-/// Makes room for just so many more bytes: `reserve` would double what is there.
-fn grow(buffer: &mut BytesMut, bytes: usize) {
-    let mut grown = BytesMut::with_capacity(buffer.len() + bytes);
-    grown.extend_from_slice(buffer);
-    *buffer = grown;
 }
