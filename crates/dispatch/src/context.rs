@@ -100,10 +100,18 @@ impl<'a> Data<'a> {
     /// The shard of a key. `None` only while serving, for keys of others.
     #[inline]
     fn shard(&mut self, key: Key<'_>) -> Option<&mut Shard> {
-        let is_serving = self.is_serving;
-        let shard = self.held.get_mut(key.spot.shard);
-        assert!(shard.is_some() || is_serving, "a handler touches only keys that its row declares");
-        shard
+        self.position(key).map(|at| self.held.nth_mut(at))
+    }
+
+    /// Where a key's shard stands among the held.
+    #[inline]
+    fn position(&self, key: Key<'_>) -> Option<usize> {
+        let at = self.held.position(key.spot.shard);
+        assert!(
+            at.is_some() || self.is_serving,
+            "a handler touches only keys that its row declares"
+        );
+        at
     }
 
     /// Whether a key can be seen. Not while a waiter is served, if another than its keys' shards are held: such a key counts as absent.
@@ -132,12 +140,13 @@ impl<'a> Data<'a> {
     #[inline]
     fn find_and_mark(&mut self, key: Key<'_>, access: Option<Access>) -> Option<&Entry> {
         let (name, now, thread) = (self.name(key), self.now, self.thread);
-        let shard = self.shard(key)?;
+        let at = self.position(key)?;
+        let shard = self.held.nth_mut(at);
         let has_deadlines = shard.database(name.db)?.has_deadlines();
         if has_deadlines && shard.get(name).is_some_and(|entry| entry.is_due(now)) {
             self.expire(key)?;
         }
-        self.shard(key)?.get_for_access(name, access, || thread.random())
+        self.held.nth_mut(at).get_for_access(name, access, || thread.random())
     }
 
     /// As [`Data::find`], counted as a hit or a miss: for commands that read.

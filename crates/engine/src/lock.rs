@@ -189,7 +189,8 @@ impl<T: Protected> Locks<T> {
         indexes: impl IntoIterator<Item = u32>,
         patience: Patience,
     ) -> Result<Held<'_, T>, Busy> {
-        let mut held: Held<'_, T> = Held { guards: SmallVec::new() };
+        let indexes = indexes.into_iter();
+        let mut held: Held<'_, T> = Held { guards: SmallVec::with_capacity(indexes.size_hint().0) };
         for index in indexes {
             debug_assert!(held.guards.last().is_none_or(|last| last.index() < index), "ascending");
             held.guards.push(self.hold_one(index, patience)?);
@@ -295,8 +296,9 @@ impl<'a, T: Protected> Held<'a, T> {
         Self { guards: SmallVec::new() }
     }
 
+    /// Where lock `index` stands among the held, for [`Held::nth_mut`].
     #[inline]
-    fn position(&self, index: u32) -> Option<usize> {
+    pub fn position(&self, index: u32) -> Option<usize> {
         if let [only] = &self.guards[..] {
             return (only.index() == index).then_some(0);
         }
@@ -320,6 +322,12 @@ impl<'a, T: Protected> Held<'a, T> {
     #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.position(index).map(|at| &mut *self.guards[at])
+    }
+
+    /// What the lock protects that stands at `position`.
+    #[inline]
+    pub fn nth_mut(&mut self, position: usize) -> &mut T {
+        &mut self.guards[position]
     }
 
     /// How many locks are held.
