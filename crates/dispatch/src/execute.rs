@@ -402,7 +402,9 @@ impl Executor {
             KeySet::None => Spots::None,
             KeySet::One(at, spot) => Spots::One(at, spot),
             KeySet::Many(start, end) | KeySet::All(start, end) => {
-                Spots::many(&self.spots[start..end])
+                let spots = &self.spots[start..end];
+                self.prefetch_held(&held, spots);
+                Spots::many(spots)
             }
         };
         let mut args = Args::new(input, spans, row.first_arg(), spots);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_engine::{Guard, Shard, Spot};
+use russet_engine::{Guard, Held, Shard, Spot};
 use russet_resp::{Batch, Span};
 
 use super::Executor;
@@ -155,12 +155,11 @@ impl Executor {
             self.prepared.push(prepared);
         }
         self.prefetch_buckets(state);
-        let is_alone = chunk.until - chunk.from <= 1;
-        if !is_alone || self.spots.len() > 1 {
+        if self.prepared.len() > 1 {
             self.prefetch_entries(state);
-        }
-        if !is_alone && has_elements {
-            self.prefetch_elements(state, chunk);
+            if has_elements {
+                self.prefetch_elements(state, chunk);
+            }
         }
     }
 
@@ -229,12 +228,21 @@ impl Executor {
     }
 
     fn prefetch_entries(&self, state: &'static State) {
-        visit(state, self.all_spots().map(|spot| (spot, ())), |shard, spot, ()| {
-            shard.prefetch_entry(spot.hash);
-            if let Some(interest) = shard.interest() {
-                interest.tracked.prefetch(spot.hash);
+        let spots = self.all_spots().map(|spot| (spot, ()));
+        visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot));
+    }
+
+    /// The same for a request that came alone, once the shards of its keys are held: nothing is gained by taking them before.
+    #[inline]
+    pub(super) fn prefetch_held(&self, held: &Held<'_, Shard>, spots: &[(u32, Spot)]) {
+        if self.prepared.len() > 1 {
+            return;
+        }
+        for (_, spot) in spots {
+            if let Some(shard) = held.get(spot.shard) {
+                prefetch_entry(shard, *spot);
             }
-        });
+        }
     }
 
     /// The same for what commands like HGET look for in a collection: first the places of all, then the elements.
@@ -254,6 +262,14 @@ impl Executor {
             shard.prefetch_element(spot.hash, element);
         });
         self.elements = found;
+    }
+}
+
+#[inline]
+fn prefetch_entry(shard: &Shard, spot: Spot) {
+    shard.prefetch_entry(spot.hash);
+    if let Some(interest) = shard.interest() {
+        interest.tracked.prefetch(spot.hash);
     }
 }
 
