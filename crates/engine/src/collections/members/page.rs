@@ -12,6 +12,9 @@ const EACH: usize = 3;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// Cache lines of a page that are asked for at once: as many as a page of sixteen members of twenty bytes has.
+const LINES_AHEAD: usize = 6;
+
 /// Members together take at most this, so that an end is two bytes.
 const BYTES_MAX: usize = u16::MAX as usize;
 
@@ -54,12 +57,10 @@ impl Page {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Asks for the tags and for what follows them.
+    /// Asks for the tags and for what follows them: which of the members is compared is known too late.
     #[inline]
     pub(super) fn prefetch(&self) {
-        let first = self.0.as_ptr();
-        prefetch(first);
-        prefetch(first.wrapping_add(LINE));
+        self.0.chunks(LINE).take(LINES_AHEAD).for_each(|line| prefetch(line.as_ptr()));
     }
 
     /// The index of a member.
