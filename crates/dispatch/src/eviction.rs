@@ -26,7 +26,7 @@ use russet_engine::eviction::queue::Nominee;
 use russet_engine::eviction::{Candidate, Pool, Weights, Wish};
 use russet_engine::policy::{NEWEST, Source};
 use russet_engine::shard::Database;
-use russet_engine::{Entry, Name, Patience, Shard, prefetch};
+use russet_engine::{Entry, Name, Patience, Shard, Spot, prefetch};
 use russet_journal::Record;
 use smallvec::SmallVec;
 
@@ -50,7 +50,14 @@ const SLACK_MAX: i64 = 16 * 1024;
 const MEASURES: usize = 5;
 
 /// Removals between looks at the clock, and at what others have done meanwhile.
-const PER_LOOK: u32 = 16;
+const PER_LOOK: u64 = 16;
+
+/// Victims that are looked for at a time, where much is to be freed; and what one is taken to free at least.
+const BATCH: usize = 8;
+const SMALL_BYTES: i64 = 128;
+
+/// Entries that are looked at for them, with the usual `maxmemory-samples`.
+const FOUND: usize = 8 * BATCH;
 
 /// How often a victim is looked for before shards are counted anew.
 const ATTEMPTS: usize = 16;
@@ -407,19 +414,15 @@ impl Evictor<'_> {
         let verdict = |room: Room| {
             if state.stats.data_bytes() <= max { Room::Made } else { room }
         };
-        for nth in 1u32.. {
-            if left <= 0 {
-                break;
-            }
-            match self.evict() {
-                Ok(freed) => {
-                    left -= freed;
-                    self.evicted += 1;
-                }
+        let mut next_look = PER_LOOK;
+        while left > 0 {
+            match self.evict(left) {
+                Ok(freed) => left -= freed,
                 Err(Miss::Nobody) => return verdict(Room::Never),
                 Err(Miss::Busy) => return verdict(Room::NotYet),
             }
-            if nth.is_multiple_of(PER_LOOK) {
+            if self.evicted >= next_look {
+                next_look = self.evicted + PER_LOOK;
                 if is_late() {
                     return verdict(Room::NotYet);
                 }
@@ -448,8 +451,8 @@ impl Evictor<'_> {
         }
     }
 
-    /// Removes one entry. Answers how many bytes that freed.
-    fn evict(&mut self) -> Result<i64, Miss> {
+    /// Removes an entry, or a few where `left` bytes to free are many. Answers how many bytes that freed.
+    fn evict(&mut self, left: i64) -> Result<i64, Miss> {
         for is_counted_anew in [false, true] {
             if is_counted_anew || self.state.ceiling.weights.load().total() == 0 {
                 self.weigh();
@@ -458,7 +461,7 @@ impl Evictor<'_> {
                 return Err(Miss::Nobody);
             }
             self.takes_newest = is_counted_anew;
-            if let Some(freed) = (0..ATTEMPTS).find_map(|_| self.attempt()) {
+            if let Some(freed) = (0..ATTEMPTS).find_map(|_| self.attempt(left)) {
                 return Ok(freed);
             }
         }
@@ -487,51 +490,83 @@ impl Evictor<'_> {
         (0..shard.databases()).filter_map(move |db| Some((db, count(shard.database(db)?) as u64)))
     }
 
-    fn attempt(&mut self) -> Option<i64> {
+    fn attempt(&mut self, left: i64) -> Option<i64> {
+        let wanted = (left / SMALL_BYTES).clamp(1, BATCH as i64) as usize;
         let source = self.wish.policy.kind().plan().source;
         let has_hand = source == Source::Hand && !self.takes_newest;
-        if has_hand && let Some(freed) = self.remove_best() {
+        if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
         }
-        if self.nominate() && has_hand {
-            return self.remove_best();
+        let knows = self.nominate_some(wanted);
+        if !(knows && has_hand) {
+            self.sample_enough(source, wanted);
         }
-        let wanted = if source == Source::Anybody { 1 } else { self.samples };
-        let mut left = wanted;
-        for _ in 0..wanted {
-            left = left.saturating_sub(self.sample(left));
+        self.remove_best(wanted, left)
+    }
+
+    /// Offers the pool entries enough for so many victims.
+    fn sample_enough(&mut self, source: Source, wanted: usize) {
+        let each = if source == Source::Anybody { 1 } else { self.samples.max(1) };
+        let mut left = wanted * each;
+        for _ in 0..each {
+            left = left.saturating_sub(self.sample(left.div_ceil(each), each));
             if left == 0 {
                 break;
             }
         }
-        self.remove_best()
     }
 
-    fn remove_best(&mut self) -> Option<i64> {
-        while let Some(candidate) = self.pool.pop() {
-            if let Some(freed) = self.remove(candidate) {
-                return Some(freed);
+    /// Removes the best candidates: up to `wanted`, until `left` bytes are free. Answers how many are; nothing if nobody was removed.
+    fn remove_best(&mut self, wanted: usize, left: i64) -> Option<i64> {
+        let keyspace = &self.state.keyspace;
+        for Candidate { shard, hash, .. } in self.pool.best(wanted) {
+            keyspace.prefetch_lock(*shard);
+            keyspace.prefetch_bucket(Spot { shard: *shard, hash: *hash });
+        }
+        let (mut freed, before) = (0, self.evicted);
+        while freed < left
+            && self.evicted - before < wanted as u64
+            && let Some(candidate) = self.pool.pop()
+        {
+            if let Some(bytes) = self.remove(candidate) {
+                freed += bytes;
+                self.evicted += 1;
             }
         }
-        None
+        (self.evicted > before).then_some(freed)
     }
 
-    /// Asks the queue of some shard whose turn it is, where the policy keeps queues. Says whether there is one that knows.
-    fn nominate(&mut self) -> bool {
-        let plan = self.wish.policy.kind().plan();
-        if !plan.has_queue() {
+    /// Asks the queues of so many shards whose turn it is, where the policy keeps queues. Says whether there is one that knows.
+    fn nominate_some(&mut self, wanted: usize) -> bool {
+        if !self.wish.policy.kind().plan().has_queue() {
             return false;
         }
-        let Some(index) = self.state.ceiling.weights.load().pick(self.thread.random()) else {
-            return false;
-        };
+        let shards = self.pick(wanted);
+        shards.iter().fold(false, |knows, spot| self.nominate(spot.shard) | knows)
+    }
+
+    /// Some shards, those that hold more more often, and a place in each. Their memory is asked for.
+    fn pick(&self, count: usize) -> SmallVec<[Spot; BATCH]> {
+        let (weights, keyspace) = (self.state.ceiling.weights.load(), &self.state.keyspace);
+        let pick = || weights.pick(self.thread.random());
+        let spots: SmallVec<[Spot; BATCH]> = std::iter::repeat_with(pick)
+            .take(count)
+            .flatten()
+            .map(|shard| Spot { shard, hash: self.thread.random() })
+            .collect();
+        for spot in &spots {
+            keyspace.prefetch_lock(spot.shard);
+            keyspace.prefetch_bucket(*spot);
+        }
+        spots
+    }
+
+    /// Asks the queue of a shard whose turn it is. Says whether there is one that knows.
+    fn nominate(&mut self, index: u32) -> bool {
         let Ok(mut shard) = self.state.keyspace.hold_one(index, Patience::NONE) else {
             return false;
         };
-        let total: u64 = self.eligible(&shard).map(|(_, count)| count).sum();
-        let Some(db) = self.database_of(&shard, self.thread.random_below(total)) else {
-            return false;
-        };
+        let Some(db) = self.some_database(&shard) else { return false };
         let (wish, pool) = (self.wish, &mut *self.pool);
         let knows = shard.nominate(db, &wish, |nominee| {
             let Nominee { rank, hash, bits } = nominee;
@@ -539,6 +574,12 @@ impl Evictor<'_> {
         });
         self.thread.keep_books(&mut shard);
         knows
+    }
+
+    /// A database of a shard, one that holds more more often.
+    fn some_database(&self, shard: &Shard) -> Option<u32> {
+        let total: u64 = self.eligible(shard).map(|(_, count)| count).sum();
+        self.database_of(shard, self.thread.random_below(total))
     }
 
     /// The database that the `nth` of those that may go is in.
@@ -551,42 +592,54 @@ impl Evictor<'_> {
         self.eligible(shard).find(is_here).map(|(db, _)| db)
     }
 
-    /// Offers the pool up to so many entries of some shard. Answers how many.
-    fn sample(&mut self, wanted: usize) -> usize {
-        let Some(index) = self.state.ceiling.weights.load().pick(self.thread.random()) else {
-            return 0;
+    /// Offers the pool entries of some shards, about `each` of one. Answers how many. The memory of all is asked for before any is looked
+    /// at: waiting for one after the other is what this would cost. Nobody is waited for while several shards are held.
+    fn sample(&mut self, shards: usize, each: usize) -> usize {
+        let hold = |spot: Spot| {
+            let guard = self.state.keyspace.hold_one(spot.shard, Patience::NONE).ok()?;
+            Some((guard, spot.hash))
         };
-        let Ok(shard) = self.state.keyspace.hold_one(index, Patience::NONE) else { return 0 };
-        let total: u64 = self.eligible(&shard).map(|(_, count)| count).sum();
-        let mut found: SmallVec<[(u32, &Entry); 16]> = SmallVec::new();
-        for _ in 0..wanted.min(total as usize) {
-            let nth = self.thread.random_below(total);
-            found.extend(self.nth(&shard, nth));
+        let held: SmallVec<[_; BATCH]> = self.pick(shards).into_iter().filter_map(hold).collect();
+        let mut found: SmallVec<[(u32, u32, &Entry); FOUND]> = SmallVec::new();
+        for (shard, hash) in &held {
+            self.look(shard, *hash, each, |db, entry| {
+                prefetch(entry.address());
+                found.push((shard.index(), db, entry));
+            });
         }
-        found.iter().for_each(|(_, entry)| prefetch(entry.address()));
-        let seed = self.state.keyspace.seed();
-        for (db, entry) in &found {
-            if !self.takes_newest && self.is_newest(entry) {
-                continue;
-            }
-            let rank = self.wish.rank(entry);
-            if self.pool.wants(rank) {
-                let (hash, bits) = (seed.hash(entry.key()), entry.access());
-                self.pool.offer(Candidate { rank, db: *db, shard: index, hash, bits });
-            }
+        for (shard, db, entry) in &found {
+            self.offer(*shard, *db, entry);
         }
         found.len()
     }
 
-    /// An entry of the database that the `nth` of those that may go is in.
-    fn nth<'s>(&self, shard: &'s Shard, nth: u64) -> Option<(u32, &'s Entry)> {
-        let db = self.database_of(shard, nth)?;
-        let database = shard.database(db)?;
-        let entry = match self.wish.policy.kind().plan().source {
-            Source::Soonest => database.first_to_end()?,
-            _ => database.sample(self.wish.only_volatile, &mut || self.thread.random())?,
-        };
-        Some((db, entry))
+    /// Shows some entries of a shard.
+    fn look<'s>(
+        &self,
+        shard: &'s Shard,
+        hash: u64,
+        wanted: usize,
+        mut show: impl FnMut(u32, &'s Entry),
+    ) {
+        let Some(db) = self.some_database(shard) else { return };
+        let Some(database) = shard.database(db) else { return };
+        if self.wish.policy.kind().plan().source == Source::Soonest {
+            database.first_to_end().into_iter().for_each(|entry| show(db, entry));
+            return;
+        }
+        let (only_volatile, dice) = (self.wish.only_volatile, &mut || self.thread.random());
+        database.sample_some(only_volatile, hash, wanted, dice, |entry| show(db, entry));
+    }
+
+    fn offer(&mut self, shard: u32, db: u32, entry: &Entry) {
+        if !self.takes_newest && self.is_newest(entry) {
+            return;
+        }
+        let rank = self.wish.rank(entry);
+        if self.pool.wants(rank) {
+            let (hash, bits) = (self.state.keyspace.seed().hash(entry.key()), entry.access());
+            self.pool.offer(Candidate { rank, db, shard, hash, bits });
+        }
     }
 
     /// Removes a candidate, if it is still what it was. Answers how many bytes that freed.
@@ -607,7 +660,7 @@ impl Evictor<'_> {
             return None;
         }
         let before = self.thread.data_bytes();
-        let started = state.clock.ticks();
+        let started = self.thread.watch(state);
         shard.remove(name);
         shard.remember(db, hash, memory);
         self.tell(&mut shard, db, &key);
@@ -615,8 +668,10 @@ impl Evictor<'_> {
         shard.finish();
         drop(shard);
         self.thread.counters.evicted.add(1);
-        let took = state.clock.ticks().saturating_sub(started);
-        self.thread.took(state, Event::EvictionDelete, took);
+        if let Some(started) = started {
+            let took = state.clock.ticks().saturating_sub(started);
+            self.thread.took(state, Event::EvictionDelete, took);
+        }
         Some(before - self.thread.data_bytes())
     }
 

@@ -239,6 +239,12 @@ impl Thread {
         }
     }
 
+    /// When something begins that LATENCY may want to know of; the clock is not looked at if it does not.
+    pub fn watch(&self, state: &State) -> Option<u64> {
+        let is_watched = state.tunables.observe.latency_ms.load(Relaxed) > 0;
+        is_watched.then(|| state.clock.ticks())
+    }
+
     /// Notes for LATENCY what took longer than `latency-monitor-threshold`.
     pub fn took(&self, state: &State, event: Event, ns: u64) {
         let (limit, ms) = (state.tunables.observe.latency_ms.load(Relaxed), ns / 1_000_000);

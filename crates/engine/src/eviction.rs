@@ -67,8 +67,8 @@ pub struct Pool {
     wish: Option<Wish>,
 }
 
-/// How many candidates are kept.
-const POOL_MAX: usize = 16;
+/// How many candidates are kept: half of them and some more stay where several are taken at a time.
+const POOL_MAX: usize = 24;
 
 impl Pool {
     /// Forgets candidates that were ranked by another order.
@@ -97,6 +97,11 @@ impl Pool {
     #[inline]
     pub fn wants(&self, rank: u64) -> bool {
         self.candidates.len() < POOL_MAX || self.candidates[0].rank <= rank
+    }
+
+    /// The `count` best candidates, which come next.
+    pub fn best(&self, count: usize) -> &[Candidate] {
+        &self.candidates[self.candidates.len().saturating_sub(count)..]
     }
 
     /// The best candidate.

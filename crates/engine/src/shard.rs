@@ -150,6 +150,23 @@ impl Database {
         self.of_pair(self.expiry.sample(dice)?)
     }
 
+    /// About `wanted` entries, each with about the same chance: those around a hash, or some of those that end. With `only_volatile`
+    /// one may come twice.
+    pub fn sample_some<'s>(
+        &'s self,
+        only_volatile: bool,
+        hash: u64,
+        wanted: usize,
+        dice: &mut impl FnMut() -> u64,
+        each: impl FnMut(&'s Entry),
+    ) {
+        if only_volatile {
+            (0..wanted).filter_map(|_| self.sample(true, dice)).for_each(each);
+        } else {
+            self.table.neighbours(hash, wanted, each);
+        }
+    }
+
     /// The entry that ends first.
     pub fn first_to_end(&self) -> Option<&Entry> {
         self.of_pair(self.expiry.first()?)
