@@ -26,7 +26,7 @@ use russet_engine::eviction::queue::Nominee;
 use russet_engine::eviction::{Candidate, Pool, Weights, Wish};
 use russet_engine::policy::{NEWEST, Source};
 use russet_engine::shard::Database;
-use russet_engine::{Entry, Name, Patience, Shard, Spot, prefetch};
+use russet_engine::{Entry, Guard, Name, Patience, Shard, Spot, prefetch};
 use russet_journal::Record;
 use smallvec::SmallVec;
 
@@ -400,7 +400,7 @@ enum Miss {
     Busy,
 }
 
-impl Evictor<'_> {
+impl<'a> Evictor<'a> {
     fn run(&mut self, started: u64) -> Room {
         let (state, max) = (self.state, self.state.ceiling.data_max());
         let budget = state.ceiling.budget_ns.load(Ordering::Relaxed);
@@ -541,8 +541,26 @@ impl Evictor<'_> {
         if !self.wish.policy.kind().plan().has_queue() {
             return false;
         }
-        let shards = self.pick(wanted);
-        shards.iter().fold(false, |knows, spot| self.nominate(spot.shard) | knows)
+        let mut held: SmallVec<[_; BATCH]> = SmallVec::new();
+        for (shard, _) in self.hold_some(wanted) {
+            if let Some(db) = self.some_database(&shard) {
+                let place = shard.prefetch_turn(db);
+                held.push((shard, db, place));
+            }
+        }
+        for (shard, _, place) in &held {
+            place.iter().for_each(|place| shard.prefetch_entry(*place));
+        }
+        held.iter_mut().fold(false, |knows, (shard, db, _)| self.nominate(shard, *db) | knows)
+    }
+
+    /// Takes some shards, with a place in each. Nobody is waited for while several are held.
+    fn hold_some(&self, count: usize) -> SmallVec<[(Guard<'a, Shard>, u64); BATCH]> {
+        let hold = |spot: Spot| {
+            let guard = self.state.keyspace.hold_one(spot.shard, Patience::NONE).ok()?;
+            Some((guard, spot.hash))
+        };
+        self.pick(count).into_iter().filter_map(hold).collect()
     }
 
     /// Some shards, those that hold more more often, and a place in each. Their memory is asked for.
@@ -562,17 +580,13 @@ impl Evictor<'_> {
     }
 
     /// Asks the queue of a shard whose turn it is. Says whether there is one that knows.
-    fn nominate(&mut self, index: u32) -> bool {
-        let Ok(mut shard) = self.state.keyspace.hold_one(index, Patience::NONE) else {
-            return false;
-        };
-        let Some(db) = self.some_database(&shard) else { return false };
-        let (wish, pool) = (self.wish, &mut *self.pool);
+    fn nominate(&mut self, shard: &mut Guard<'_, Shard>, db: u32) -> bool {
+        let (wish, index, pool) = (self.wish, shard.index(), &mut *self.pool);
         let knows = shard.nominate(db, &wish, |nominee| {
             let Nominee { rank, hash, bits } = nominee;
             pool.offer(Candidate { rank, db, shard: index, hash, bits });
         });
-        self.thread.keep_books(&mut shard);
+        self.thread.keep_books(shard);
         knows
     }
 
@@ -593,13 +607,9 @@ impl Evictor<'_> {
     }
 
     /// Offers the pool entries of some shards, about `each` of one. Answers how many. The memory of all is asked for before any is looked
-    /// at: waiting for one after the other is what this would cost. Nobody is waited for while several shards are held.
+    /// at: waiting for one after the other is what this would cost.
     fn sample(&mut self, shards: usize, each: usize) -> usize {
-        let hold = |spot: Spot| {
-            let guard = self.state.keyspace.hold_one(spot.shard, Patience::NONE).ok()?;
-            Some((guard, spot.hash))
-        };
-        let held: SmallVec<[_; BATCH]> = self.pick(shards).into_iter().filter_map(hold).collect();
+        let held = self.hold_some(shards);
         let mut found: SmallVec<[(u32, u32, &Entry); FOUND]> = SmallVec::new();
         for (shard, hash) in &held {
             self.look(shard, *hash, each, |db, entry| {

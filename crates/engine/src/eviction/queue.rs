@@ -116,6 +116,11 @@ impl Queue {
         }
     }
 
+    /// Where in the table the oldest of the newest is looked for.
+    pub fn front(&self) -> Option<u64> {
+        self.newest.front().copied().map(place_of)
+    }
+
     /// Takes the oldest of the newest out of their order; nothing if it is not there any more.
     fn oldest<'t>(&mut self, table: &'t mut Table) -> Option<&'t mut Entry> {
         let short = self.newest.pop_front()?;

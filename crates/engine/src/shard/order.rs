@@ -52,6 +52,14 @@ impl Shard {
         knows
     }
 
+    /// Asks for the bucket of whoever leaves the newest next, if a policy keeps them; answers the hash that it is looked for by.
+    pub fn prefetch_turn(&self, db: u32) -> Option<u64> {
+        let database = self.databases.get(db)?;
+        let place = database.queue.as_ref()?.front()?;
+        database.table.prefetch_bucket(place);
+        Some(place)
+    }
+
     /// Remembers a key that was evicted, if its policy wants to.
     pub fn remember(&mut self, db: u32, hash: u64, memory: Option<u8>) {
         let Some(database) = self.databases.get_mut(db) else { return };
