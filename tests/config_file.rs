@@ -249,6 +249,29 @@ fn the_log_goes_where_and_as_far_as_it_is_told() {
 }
 
 #[test]
+fn the_log_changes_its_form_from_one_line_to_the_next() {
+    let arguments = ["--logfile", "here.log", "--enable-debug-command", "yes"];
+    let server = Setup::new(RUSSET).args(arguments).start().unwrap();
+    let mut t = transcript(&server);
+    let head = format!("{}:M ", server.id());
+    let pairs = format!("pid={} role=primary timestamp=\"", server.id());
+    for (form, begin, end) in [
+        ("json", "{\"timestamp\":\"", "}"),
+        ("logfmt", &*pairs, "\""),
+        ("legacy", &*head, "legacy"),
+        ("json", "{\"timestamp\":\"", "}"),
+        ("text", &*head, "text"),
+    ] {
+        t.check(&format!("CONFIG SET log-format {form}"), "OK");
+        t.check(&format!("DEBUG LOG in-{form}"), "OK");
+        let log = std::fs::read_to_string(server.dir().join("here.log")).unwrap();
+        let line = log.lines().last().expect("a line");
+        let is_right = line.starts_with(begin) && line.contains(&format!("in-{form}"));
+        assert!(is_right && line.ends_with(end), "{line}");
+    }
+}
+
+#[test]
 fn the_pid_file_lives_as_long_as_the_server() {
     let mut server = Setup::new(RUSSET)
         .args(["--pidfile", "my.pid", "--unixsocket", "my.sock"])

@@ -18,11 +18,12 @@ const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_s
 const APPEND_ONLY: Id = id("appendonly");
 
 /// Parameters that take more to change than to note the new value: sockets, files, limits of the process.
-const OF_THE_SHELL: [Id; 12] = [
+const OF_THE_SHELL: [Id; 13] = [
     id("aof-disable-auto-gc"),
     APPEND_ONLY,
     id("bind"),
     id("dir"),
+    id("log-format"),
     id("loglevel"),
     id("maxclients"),
     id("oom-score-adj"),

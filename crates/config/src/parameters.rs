@@ -236,7 +236,7 @@ const PROCESS: &[Parameter] = &[
         .doc("Directory where snapshots and the append-only file live."),
     choice("loglevel", LOG_LEVEL, "notice").doc("How much is logged."),
     text("logfile", Rule::Any, "").fixed().doc("Log to this file; empty logs to standard output."),
-    choice("log-format", LOG_FORMAT, "text").fixed().doc("Write the log for people or as JSON."),
+    choice("log-format", LOG_FORMAT, "text").doc("Write the log for people, as JSON or in pairs."),
     yes_no("hide-user-data-from-log", "yes")
         .doc("Keep keys and values out of logs and crash reports."),
     yes_no("crash-log-enabled", "yes").doc("Log where a thread panicked."),

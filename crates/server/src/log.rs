@@ -1,12 +1,13 @@
 //! Where the log goes and how its lines look.
 //!
 //! Text lines have the shape that Redis' lines have (`pid:role date level message`), since tools look for it; fields follow the message.
-//! JSON lines are tracing-subscriber's.
+//! JSON lines are tracing-subscriber's, lines of `logfmt` Valkey's. Which of them is written may change from one line to the next.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use russet_config::{Config, id};
@@ -15,19 +16,36 @@ use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::format::{self, Format, FormatEvent, FormatFields, Json};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 
 /// Redis' line: `12:M 21 Nov 2026 02:14:50.123 * message field=value`.
+const TEXT: u8 = 0;
+/// One object a line.
+const JSON: u8 = 1;
+/// Valkey's pairs: `pid=12 role=primary timestamp="21 Nov 2026 02:14:50.123" level=notice message="message field=value"`.
+const PAIRS: u8 = 2;
+
+/// How lines look, one of those above; to be changed by CONFIG SET.
+static FORM: AtomicU8 = AtomicU8::new(TEXT);
+
+/// A line of the log, in the form that is asked for.
 #[derive(Debug)]
-struct RedisLine {
+struct Line {
     pid: u32,
+    json: Format<Json>,
 }
 
-impl<S, N> FormatEvent<S, N> for RedisLine
+impl Line {
+    fn new() -> Self {
+        Self { pid: std::process::id(), json: format::format().json().flatten_event(true) }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Line
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -38,16 +56,38 @@ where
         mut writer: format::Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mark = match *event.metadata().level() {
-            Level::ERROR | Level::WARN => '#',
-            Level::INFO => '*',
-            Level::DEBUG => '-',
-            Level::TRACE => '.',
+        let (pid, date) = (self.pid, date(crate::clock::now_ms()));
+        let (mark, level) = match *event.metadata().level() {
+            Level::ERROR | Level::WARN => ('#', "warning"),
+            Level::INFO => ('*', "notice"),
+            Level::DEBUG => ('-', "info"),
+            Level::TRACE => ('.', "debug"),
         };
-        write!(writer, "{}:M {} {mark} ", self.pid, date(crate::clock::now_ms()))?;
-        cx.format_fields(writer.by_ref(), event)?;
+        match FORM.load(Ordering::Relaxed) {
+            JSON => return self.json.format_event(cx, writer, event),
+            PAIRS => {
+                write!(writer, "pid={pid} role=primary timestamp=\"{date}\" level={level} ")?;
+                let mut message = String::new();
+                cx.format_fields(format::Writer::new(&mut message), event)?;
+                write!(writer, "message=\"{}\"", quoted(&message))?;
+            }
+            _ => {
+                write!(writer, "{pid}:M {date} {mark} ")?;
+                cx.format_fields(writer.by_ref(), event)?;
+            }
+        }
         writer.write_char('\n')
     }
+}
+
+/// A text that may stand between quotes: what would end it is replaced, as in Valkey.
+fn quoted(text: &str) -> String {
+    let plain = |letter| match letter {
+        '"' => '\'',
+        '\n' | '\r' => ' ',
+        other => other,
+    };
+    text.chars().map(plain).collect()
 }
 
 /// `21 Nov 2026 02:14:50.123`, in UTC.
@@ -211,13 +251,10 @@ pub fn start(config: &Config, vfs: &dyn Vfs) -> io::Result<()> {
         lines.event_format(SyslogLine::new(config))
     });
     let registry = tracing_subscriber::registry().with(filter).with(syslog);
-    let started = if config.choice(const { id("log-format") }) == "json" {
-        set_global_default(registry.with(lines.json().flatten_event(true)))
-    } else {
-        set_global_default(registry.with(lines.event_format(RedisLine { pid: std::process::id() })))
-    };
+    let started = set_global_default(registry.with(lines.event_format(Line::new())));
     // A second server in the same process logs where the first one does, and as much.
     if started.is_ok() {
+        FORM.store(form(config), Ordering::Relaxed);
         drop(LEVEL.set(handle));
     }
     if let Some(error) = failed {
@@ -237,11 +274,20 @@ fn level(config: &Config) -> LevelFilter {
     }
 }
 
-/// Logs as much as the configuration says from now on, if this process has a log of its own.
-pub(crate) fn set_level(config: &Config) {
-    if let Some(handle) = LEVEL.get()
-        && let Err(error) = handle.reload(level(config))
-    {
+/// How lines look.
+fn form(config: &Config) -> u8 {
+    match config.choice(const { id("log-format") }) {
+        "json" => JSON,
+        "logfmt" => PAIRS,
+        _ => TEXT,
+    }
+}
+
+/// Logs as much as the configuration says from now on, and in that form, if this process has a log of its own.
+pub(crate) fn follow(config: &Config) {
+    let Some(handle) = LEVEL.get() else { return };
+    FORM.store(form(config), Ordering::Relaxed);
+    if let Err(error) = handle.reload(level(config)) {
         tracing::warn!(%error, "the log level stays as it was");
     }
 }
@@ -273,6 +319,11 @@ mod tests {
             let line = String::from_utf8_lossy(&bytes[..len]);
             assert!(line.starts_with(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn nothing_ends_a_quoted_text() {
+        assert_eq!(super::quoted("a \"b\"\r\nc=1"), "a 'b'  c=1");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
         return Err(text(error));
     }
     state.reconfigure(change, note_directory).map_err(text)?;
-    log::set_level(&state.config.load());
+    log::follow(&state.config.load());
     state.switch_log();
     means.shell.log.call();
     if !next.bool(APPEND_ONLY) {
