@@ -3,7 +3,8 @@
 //! Requests of a pipeline run in chunks. For a chunk, all rows are found and all keys hashed first, and the memory of their shards,
 //! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command.
 //!
-//! The common case is decided with two tests: the session has no mode set, and the server no rule. Everything else is judged in `check`.
+//! The common case is decided with two tests: the session has no mode that is judged, and the server no rule. Everything else is judged in
+//! `check`.
 
 mod admit;
 mod after;
@@ -276,8 +277,9 @@ impl Executor {
             let error = explain(state, session, input, spans);
             return self.refuse(state, session, prepared.row, &error, out);
         };
-        let is_plain =
-            session.multi.is_none() && session.modes == 0 && row.flags & Flag::Protected.bit() == 0;
+        let is_plain = session.multi.is_none()
+            && !session.is_in_mode(mode::JUDGED)
+            && row.flags & Flag::Protected.bit() == 0;
         if !is_plain || rules != 0 {
             match check(state, session, row, (input, spans)) {
                 Ok(Verdict::Run) if self.needs_worker(session, row) => {

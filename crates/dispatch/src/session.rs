@@ -262,6 +262,9 @@ pub mod mode {
     pub const CACHING: u8 = 64;
     /// It tracks, and hears of changes.
     pub const TOLD: u8 = 128;
+
+    /// Those that may stand between a request and its execution. The others are about what follows.
+    pub const JUDGED: u8 = STRANGER | RESTRICTED;
 }
 
 /// What CLIENT REPLY has set.
