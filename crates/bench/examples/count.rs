@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The difference between two runs, divided by the difference of their batches of 16, is what sixteen commands cost. A line behind the
-//! first is run 10,000 times before; `{}` is a number that differs. A third word is the policy of eviction that uses are noted for.
+//! first is run 10,000 times before, or several, `|` between them; `{}` is a number that differs. A third word is the policy of eviction
+//! that uses are noted for. The allocator is the server's, so that its part is, too.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,9 @@ use russet_dispatch::state::Identity;
 use russet_dispatch::{Chunk, Executor, State, Table};
 use russet_engine::{Keyspace, Seed};
 use russet_resp::{Batch, Decoder, Limits, Output};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const KEYS: u32 = 10_000;
 const BATCH: usize = 16;
@@ -76,7 +80,8 @@ fn main() {
     };
     let steps = workload.map_or(&[][..], |workload| workload.steps);
     let steps = steps.iter().map(|step| (step.times, step.line));
-    for (times, line) in [(KEYS, &*before)].into_iter().chain(steps) {
+    let before = before.split('|').map(|line| (KEYS, line.trim()));
+    for (times, line) in before.chain(steps) {
         let mut source = request::Batch::new(only(line), 1);
         let mut numbers = Numbers::in_order(KEYS);
         (0..times).for_each(|_| run(&requests(&mut source, 1, &mut numbers)));
