@@ -55,6 +55,33 @@ fn a_library_is_loaded_called_and_listed() {
 }
 
 #[test]
+fn all_flags_of_a_function_are_taken_and_listed() {
+    let server = server();
+    let mut t = Transcript::new(server.client());
+    let code = "#!lua name=l\nserver.register_function{function_name='f', callback=function() return 1 end, \
+                flags={'no-writes', 'allow-oom', 'allow-stale', 'no-cluster', 'allow-cross-slot-keys'}}";
+    assert_eq!(text(&t.client.cmd(&["FUNCTION", "LOAD", code])).as_deref(), Some("l"));
+    t.check("FCALL f 0", "1");
+    t.client.hello3();
+    t.check(
+        "FUNCTION LIST LIBRARYNAME l",
+        "[{library_name: l, engine: LUA, functions: [{name: f, description: (nil), flags: \
+         ~[no-writes, allow-oom, allow-stale, no-cluster, allow-cross-slot-keys]}]}]",
+    );
+    t.check(
+        "FUNCTION STATS",
+        "{running_script: (nil), engines: {LUA: {libraries_count: 1, functions_count: 1}}}",
+    );
+    let code = code.replace("no-cluster", "no-such");
+    let answer = text(&t.client.cmd(&["FUNCTION", "LOAD", "REPLACE", &code])).expect("an error");
+    assert!(answer.contains("unknown flag given"), "{answer}");
+    let code = code.replace("server.register", "-- server.register");
+    let answer = text(&t.client.cmd(&["FUNCTION", "LOAD", "REPLACE", &code])).expect("an error");
+    assert!(answer.contains("No functions registered"), "{answer}");
+    t.check("FCALL f 0", "1");
+}
+
+#[test]
 fn a_library_that_is_wrong_is_refused() {
     let server = server();
     let mut t = Transcript::new(server.client());

@@ -94,6 +94,40 @@ fn snapshots_travel_to_valkey_and_back() {
     both_ways("valkey-server");
 }
 
+/// What FUNCTION DUMP packs, from one to the other and back.
+#[test]
+fn libraries_travel_to_redis_and_to_valkey_and_back() {
+    for program in ["redis-server", "valkey-server"] {
+        if !installed(program) {
+            continue;
+        }
+        let (ours, theirs) = (start(RUSSET), start(program));
+        let (mut one, mut other) = (ours.client().unwrap(), theirs.client().unwrap());
+        let more = "#!lua name=more\nredis.register_function{function_name='thrice', callback=function(_, args) \
+                    return args[1] * 3 end, flags={'no-writes', 'allow-oom'}, description='times three'}";
+        one.cmd(&["FUNCTION", "LOAD", LIBRARY]);
+        restore(&mut one, &mut other, "APPEND");
+        assert_eq!(other.cmd(&["FCALL", "twice", "0", "21"]).to_string(), "42", "{program}");
+        other.cmd(&["FUNCTION", "LOAD", more]);
+        restore(&mut other, &mut one, "REPLACE");
+        assert_eq!(one.cmd(&["FCALL_RO", "thrice", "0", "14"]).to_string(), "42", "{program}");
+        for name in ["lib", "more"] {
+            let words = ["FUNCTION", "LIST", "LIBRARYNAME", name, "WITHCODE"];
+            assert_eq!(one.cmd(&words).to_string(), other.cmd(&words).to_string(), "{program}");
+        }
+        restore(&mut one, &mut other, "FLUSH");
+        assert_eq!(other.cmd(&["FCALL_RO", "thrice", "0", "14"]).to_string(), "42", "{program}");
+    }
+}
+
+/// Takes all libraries of one server to another.
+fn restore(from: &mut Client, to: &mut Client, policy: &str) {
+    let payload = from.cmd(&["FUNCTION", "DUMP"]);
+    let payload = payload.bytes().expect("a payload");
+    let words: [&[u8]; 4] = [b"FUNCTION", b"RESTORE", payload, policy.as_bytes()];
+    assert_eq!(to.cmd(&words).to_string(), "OK");
+}
+
 #[test]
 fn a_file_that_tells_how_keys_are_used_is_taken_by_all() {
     for program in ["redis-server", "valkey-server"] {

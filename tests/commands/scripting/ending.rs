@@ -49,6 +49,33 @@ fn a_script_that_runs_for_ever_can_be_killed() {
 }
 
 #[test]
+fn a_function_that_runs_for_ever_is_shown_and_can_be_killed() {
+    let server = Server::with(&["--busy-reply-threshold", "50"]);
+    let mut t = Transcript::new(server.client());
+    let code = "#!lua name=l\nredis.register_function('f', function() while true do end end)";
+    assert_eq!(text(&t.client.cmd(&["FUNCTION", "LOAD", code])), "l");
+    let mut runner = server.client();
+    runner.send(&["FCALL", "f", "1", "{held}", "x"]).expect("sent");
+    let mut other = server.client();
+    eventually(|| {
+        text(&other.cmd(&["GET", "{held}"]))
+            == "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+    });
+    let stats = text(&t.client.cmd(&["FUNCTION", "STATS"]));
+    let shown = "running_script name f command FCALL f 1 {held} x duration_ms ";
+    assert!(stats.starts_with(shown), "{stats}");
+    t.check(
+        "SCRIPT KILL",
+        "-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+    );
+    t.check("FUNCTION KILL", "OK");
+    let error = text(&runner.recv().expect("killed"));
+    assert!(error.contains("Script killed by user with FUNCTION KILL"), "{error}");
+    t.check("FUNCTION KILL", "-NOTBUSY No scripts in execution right now.");
+    t.check("GET {held}", "(nil)");
+}
+
+#[test]
 fn a_script_that_has_written_ends_with_its_client_only() {
     let server = Server::with(&["--busy-reply-threshold", "50"]);
     let mut t = Transcript::new(server.client());
