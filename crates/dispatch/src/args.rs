@@ -102,6 +102,16 @@ impl<'a> Args<'a> {
         self.spans.iter().map(move |span| span.of(input))
     }
 
+    /// Some of the words, all of which are there.
+    #[inline]
+    pub fn range(
+        &self,
+        range: std::ops::Range<usize>,
+    ) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
+        let input = self.input;
+        self.spans[range].iter().map(move |span| span.of(input))
+    }
+
     /// The request as it came over the wire, if it came as every client library writes it: without a zero or a sign before a length.
     #[inline]
     pub fn wire(&self) -> Option<&'a [u8]> {

@@ -41,6 +41,8 @@ pub enum Locks {
     One(usize),
     /// Those of its keys.
     Keys,
+    /// The same, where the word at this index says how many keys stand behind it.
+    Counted(usize),
     /// Those of its keys, or all if patterns name keys besides; see [`Begin::Patterns`].
     KeysOrAll,
     /// All.
@@ -150,6 +152,9 @@ fn locks(command: &Command) -> Locks {
         }
         specs if specs.iter().any(|spec| matches!(spec.begin, Begin::Patterns(_))) => {
             Locks::KeysOrAll
+        }
+        [KeySpec { begin: Begin::At(at), find: Find::Count { index: 0, first: 1, .. }, .. }] => {
+            Locks::Counted(*at)
         }
         _ => Locks::Keys,
     }

@@ -11,7 +11,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         digits => (false, digits),
     };
     match digits {
-        [b'0'] if !negative => Some(0),
+        [digit @ b'0'..=b'9'] if !negative => Some(i64::from(digit - b'0')),
         // Nineteen digits fit a u64; twenty never fit an i64.
         [b'1'..=b'9', ..] if digits.len() <= 19 => signed(negative, magnitude(digits)?),
         _ => None,

@@ -189,7 +189,10 @@ impl Executor {
             Locks::One(at) if at < spans.len() => {
                 KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
             }
-            Locks::Keys | Locks::KeysOrAll => {
+            Locks::Counted(at) if names_one(at, input, spans) => {
+                KeySet::One(at + 1, state.keyspace.locate(spans[at + 1].of(input)))
+            }
+            Locks::Keys | Locks::KeysOrAll | Locks::Counted(_) => {
                 let start = self.spots.len();
                 gather(state, row, input, spans, &mut self.spots);
                 let end = self.spots.len();
@@ -271,6 +274,12 @@ fn prefetch_entry(shard: &Shard, spot: Spot) {
     if let Some(interest) = shard.interest() {
         interest.tracked.prefetch(spot.hash);
     }
+}
+
+/// Whether the word at `at`, which says how many keys follow, says that one does, and one is there.
+#[inline]
+fn names_one(at: usize, input: &[u8], spans: &[Span]) -> bool {
+    at + 1 < spans.len() && spans[at].of(input) == b"1"
 }
 
 /// The row of a request, a subcommand's if it has one.
