@@ -33,6 +33,8 @@ pub(crate) const BRIEF_WORDS: usize = 32;
 pub struct Meter {
     /// When the clock was looked at last; 0 before a turn.
     mark: Cell<u64>,
+    /// What the next look will show, where somebody else has just looked; or 0.
+    known: Cell<u64>,
     /// The command that ran last in this stretch, and how often in a row.
     last: Cell<usize>,
     times: Cell<u64>,
@@ -49,6 +51,7 @@ impl Default for Meter {
     fn default() -> Self {
         Self {
             mark: Cell::default(),
+            known: Cell::default(),
             last: Cell::new(usize::MAX),
             times: Cell::default(),
             earlier: RefCell::default(),
@@ -70,7 +73,13 @@ impl Meter {
     #[inline]
     pub(crate) fn begin(&self, now: u64) {
         self.mark.set(now);
+        self.known.set(0);
         self.is_nested.set(false);
+    }
+
+    /// Says what the clock shows now: the next look, which is soon, takes it from here. 0 if nobody knows.
+    pub(crate) fn know(&self, now: u64) {
+        self.known.set(now);
     }
 
     /// How many commands have run in this stretch.
@@ -112,7 +121,10 @@ impl Meter {
 
     /// Looks at the clock, and says how long it was since the last look.
     fn look(&self, state: &State) -> u64 {
-        let now = state.clock.ticks();
+        let now = match self.known.take() {
+            0 => state.clock.ticks(),
+            known => known,
+        };
         now.saturating_sub(self.mark.replace(now))
     }
 }

@@ -172,6 +172,7 @@ impl Script {
         session.deny_blocking = true;
         session.is_script = true;
         let started = cx.thread.meter.mark();
+        cx.thread.meter.know(0);
         session.still = cx.session.still.clone().or_else(|| Some(Still::at(started)));
         cx.session.lend_reading(&mut session);
         Self {
@@ -207,10 +208,14 @@ impl Script {
             cx.session.speak(cx.session.protocol);
         }
         cx.session.commands += self.calls;
+        let is_timed_now = thread.meter.count() > 0;
         thread.close(cx.state, || None);
         thread.meter.is_nested.set(false);
         if self.calls > 0 {
             self.called_ns = thread.meter.mark().saturating_sub(self.started);
+        }
+        if is_timed_now {
+            cx.thread.meter.know(thread.meter.mark());
         }
         std::mem::swap(&mut cx.data.held, &mut self.held);
         std::mem::swap(cx.data.unit, &mut self.unit);
