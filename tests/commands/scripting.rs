@@ -193,6 +193,7 @@ fn a_shebang_says_what_a_script_may() {
     );
     t.check("EVAL \"#!lua bad=1\\nreturn 1\" 0", "-ERR Unknown lua shebang option: bad=1");
     t.check("EVAL \"#!lua flags=bad\\nreturn 1\" 0", "-ERR Unexpected flag in script shebang: bad");
+    t.check("EVAL \"#!lua flags=no-writes,allow-oom,allow-stale,no-cluster,allow-cross-slot-keys\\nreturn 1\" 2 x y", "1");
     t.check("SET x 1", "OK");
     t.check("CONFIG SET maxmemory 1", "OK");
     eventually(|| text(&t.run("SET y 1")).contains("OOM"));
@@ -471,6 +472,44 @@ fn sec_21_no_script_leaves_anything_for_the_next() {
         );
     }
     assert!(eval(&mut client, "return cjson.encode({{{1}}})").contains("[[[1]]]"));
+}
+
+/// SEC-21: the lists of keys and arguments are those of the request, whatever earlier scripts have made of theirs.
+#[test]
+fn sec_21_no_script_finds_what_another_has_put_into_its_lists() {
+    let server = server();
+    let mut client = server.client();
+    let spoilers = [
+        "KEYS[2] = 'left' ARGV[2] = 'left'",
+        "KEYS[0] = 'left' ARGV[-1] = 'left'",
+        "KEYS.x = 'left' ARGV.x = 'left'",
+        "KEYS[1] = nil ARGV[1] = nil",
+        "KEYS[1] = ARGV ARGV[1] = KEYS",
+        "table.insert(KEYS, 'left') table.insert(ARGV, 1, 'left')",
+        "table.remove(KEYS) table.remove(ARGV)",
+        "for n = 1, 100 do KEYS[n] = 'left' ARGV['x' .. n] = 'left' end",
+        "for n = 1, 100 do KEYS[n] = 'left' end for n = 1, 100 do KEYS[n] = nil end",
+        "setmetatable(KEYS, {__index = function() return 'left' end}) setmetatable(ARGV, {__len = error})",
+        "rawset(KEYS, 'x', 'left') setfenv(1, KEYS)",
+        "return KEYS",
+        "KEYS[1] = {} error(KEYS)",
+        "local kept = KEYS coroutine.wrap(function() coroutine.yield() kept[1] = 'left' end)()",
+    ];
+    let look = "local seen = {} for name, value in pairs(KEYS) do seen[#seen + 1] = name .. '=' .. value end
+        for name, value in pairs(ARGV) do seen[#seen + 1] = name .. '=' .. value end
+        return table.concat(seen, ' ') .. ' ' .. #KEYS .. #ARGV .. tostring(KEYS.x or KEYS[9] or getmetatable(ARGV))";
+    for spoiler in spoilers {
+        for (words, seen) in [
+            (&["1", "k", "a"][..], "1=k 1=a 11nil"),
+            (&["0", "b"], "1=b 01nil"),
+            (&["2", "k", "l"], "1=k 2=l 20nil"),
+            (&["0"], " 00nil"),
+        ] {
+            client.cmd(&[&["EVAL", spoiler][..], words].concat());
+            let found = text(&client.cmd(&[&["EVAL", look][..], words].concat()));
+            assert_eq!(found, seen, "{spoiler}");
+        }
+    }
 }
 
 /// SEC-22: malformed scripts and hostile error values.

@@ -213,12 +213,12 @@ impl<'a> Words<'a> {
 
     /// The keys.
     pub(crate) fn keys(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
-        self.request.words().skip(3).take(self.keys)
+        self.request.range(3..3 + self.keys)
     }
 
     /// The arguments.
     pub(crate) fn args(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
-        self.request.words().skip(3 + self.keys)
+        self.request.range(3 + self.keys..self.request.argc())
     }
 }
 
@@ -280,11 +280,8 @@ impl Job<'_> {
         vm.limit_memory().map_err(internal)?;
         let may_move = !cx.is_worker && !cx.session.deny_blocking;
         let rules = self.rules(cx);
-        let mut started = Box::new(Run::new(
-            Script::begin(cx, &words.request, rules, vm.buffers()),
-            self.title,
-            may_move,
-        ));
+        let script = Script::begin(cx, &words.request, rules, vm.buffers());
+        let mut started = Run::new(script, self.title, may_move);
         if !may_move {
             started.command = words.request.words().map(Into::into).collect();
             started.enter();

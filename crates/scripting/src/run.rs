@@ -86,21 +86,21 @@ pub(crate) struct Run {
 }
 
 thread_local! {
-    static RUN: RefCell<Option<Box<Run>>> = const { RefCell::new(None) };
+    static RUN: RefCell<Option<Run>> = const { RefCell::new(None) };
 }
 
 /// Works with the script that runs, if one does.
 pub(crate) fn with<R>(work: impl FnOnce(&mut Run) -> R) -> Option<R> {
-    RUN.with_borrow_mut(|run| run.as_deref_mut().map(work))
+    RUN.with_borrow_mut(|run| run.as_mut().map(work))
 }
 
 /// Says that a script runs.
-pub(crate) fn begin(run: Box<Run>) {
+pub(crate) fn begin(run: Run) {
     RUN.set(Some(run));
 }
 
 /// Says that it has ended.
-pub(crate) fn end() -> Option<Box<Run>> {
+pub(crate) fn end() -> Option<Run> {
     let run = RUN.take()?;
     if let Some(running) = &run.running {
         run.script.state().scripts.leave(running);

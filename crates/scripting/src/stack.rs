@@ -125,6 +125,38 @@ impl Door {
     }
 }
 
+/// A table as Lua 5.1 lays it out, as far as it is read here (`Table` of its `lobject.h`; the vendored version is the last one).
+#[repr(C)]
+struct RawTable {
+    next: *const c_void,
+    kind: u8,
+    marked: u8,
+    flags: u8,
+    nodes_log: u8,
+    metatable: *const c_void,
+    array: *const c_void,
+    nodes: *const c_void,
+    last_free: *const c_void,
+    gray_next: *const c_void,
+    array_len: c_int,
+}
+
+/// Where all tables point that have no names: a place of Lua's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoNames(*const c_void);
+
+impl NoNames {
+    /// Learns it from a table.
+    pub(crate) fn new(lua: &Lua) -> mlua::Result<Self> {
+        let mut found = Self(std::ptr::null());
+        guarded::<()>(lua, lua.create_table()?, |stack| {
+            found = Self(stack.raw_table(-1).map_or(std::ptr::null(), |table| table.nodes));
+            stack.pop(1);
+        })?;
+        Ok(found)
+    }
+}
+
 /// Lua's stack. Indexes count from 1 at the bottom of the running function's part, and from -1 at the top.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stack(*mut ffi::lua_State);
@@ -285,6 +317,12 @@ impl Stack {
         Anchor(unsafe { ffi::luaL_ref(self.0, ffi::LUA_REGISTRYINDEX) })
     }
 
+    /// Takes the value from the top and keeps it in the place of another. May jump.
+    pub(crate) fn keep_as(self, anchor: Anchor) {
+        // SAFETY: a value stands on top, and the registry is a table.
+        unsafe { ffi::lua_rawseti_(self.0, ffi::LUA_REGISTRYINDEX, anchor.0) };
+    }
+
     /// Lets go of a kept value. May jump.
     fn let_go(self, anchor: Anchor) {
         // SAFETY: the registry is a table.
@@ -317,6 +355,27 @@ impl Stack {
         debug_assert_eq!(self.kind(at), Kind::Table);
         // SAFETY: a table stands there.
         unsafe { ffi::lua_rawgeti_(self.0, at, nth as c_int) };
+    }
+
+    /// The table at `at`, as Lua keeps it, until the stack changes.
+    fn raw_table(&self, at: c_int) -> Option<&RawTable> {
+        if self.kind(at) != Kind::Table {
+            return None;
+        }
+        // SAFETY: only looks.
+        let table = unsafe { ffi::lua_topointer(self.0, at) };
+        // SAFETY: a table that stands on the stack stays where it is, and begins with what `RawTable` has.
+        unsafe { table.cast::<RawTable>().as_ref() }
+    }
+
+    /// Whether the table at `at` is as one that was made with room for so many items and for no names: whoever sets all of these leaves
+    /// nothing in it that was there before. O(1).
+    pub(crate) fn is_bare(self, at: c_int, len: usize, no_names: NoNames) -> bool {
+        self.raw_table(at).is_some_and(|table| {
+            table.metatable.is_null()
+                && table.nodes == no_names.0
+                && usize::try_from(table.array_len) == Ok(len)
+        })
     }
 
     /// Takes a value and, below it, a key from the top, and enters them in the table below both. Neither `nil` nor NaN is a key. May jump.
@@ -366,5 +425,50 @@ impl Stack {
     pub(crate) fn raise(self) -> ! {
         // SAFETY: nobody between here and the nearest protection has anything to drop; see the head of this file.
         unsafe { ffi::lua_error(self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds as long as Lua lays out its tables as `RawTable` says.
+    #[test]
+    fn a_table_is_bare_until_anything_but_its_items_is_set() {
+        let lua = Lua::new();
+        let no_names = NoNames::new(&lua).unwrap();
+        let is_bare = |code: &str, len: usize| {
+            let table: mlua::Table = lua.load(code).eval().unwrap();
+            let mut is_bare = false;
+            guarded::<()>(&lua, table, |stack| {
+                is_bare = stack.is_bare(-1, len, no_names);
+                stack.pop(1);
+            })
+            .unwrap();
+            is_bare
+        };
+        for (code, len) in [
+            ("return {}", 0),
+            ("return {'a'}", 1),
+            ("return {'a', 'b', 'c'}", 3),
+            ("local t = {'a'} t[1] = nil return t", 1),
+            ("local t = {'a'} t[1] = {} return t", 1),
+            ("return setmetatable(setmetatable({'a'}, {}), nil)", 1),
+        ] {
+            assert!(is_bare(code, len), "{code}");
+            assert!(!is_bare(code, len + 1) && (len == 0 || !is_bare(code, len - 1)), "{code}");
+        }
+        for (code, len) in [
+            ("return {x = 1}", 0),
+            ("return {'a', x = 1}", 1),
+            ("local t = {'a'} t.x = 1 t.x = nil return t", 1),
+            ("local t = {'a'} t[0] = 1 return t", 1),
+            ("local t = {'a'} t[2] = 1 return t", 1),
+            ("local t = {} t[1] = 1 return t", 0),
+            ("return setmetatable({}, {})", 0),
+            ("return setmetatable({'a'}, {__index = {}})", 1),
+        ] {
+            assert!(!is_bare(code, len), "{code}");
+        }
     }
 }

@@ -26,7 +26,7 @@ use crate::eval::Words;
 use crate::raised::{self, Place, Raised};
 use crate::registering::{self, Registered};
 use crate::run::{self, Failure};
-use crate::stack::{Anchor, Door, Fault, Native, Stack};
+use crate::stack::{Anchor, Door, Fault, Native, NoNames, Stack};
 use crate::{api, bit, cjson, cmsgpack, convert, number, packing, random, shebang, stack};
 
 /// Instructions between two looks at the clock.
@@ -57,8 +57,9 @@ pub(crate) struct Vm {
     /// The same, and the names behind it: `KEYS` and `ARGV` are put there.
     env: Anchor,
     names: Anchor,
-    keys: Anchor,
-    argv: Anchor,
+    keys: Given,
+    argv: Given,
+    no_names: NoNames,
     function_env: Table,
     /// Its `__index` says which names functions see.
     function_metatable: Table,
@@ -92,6 +93,22 @@ struct Called {
 
 /// How many of those that were called last are remembered. A power of two.
 const CALLED: usize = 8;
+
+/// A list that scripts see under a name. The same table from script to script, as long as none has left anything in it.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    name: Anchor,
+    /// What stands under the name.
+    list: Anchor,
+}
+
+impl Given {
+    fn new(lua: &Lua, names: &Table, name: &str) -> mlua::Result<Self> {
+        let list = lua.create_table()?;
+        names.raw_set(name, &list)?;
+        Ok(Self { name: Anchor::new(lua, name)?, list: Anchor::new(lua, list)? })
+    }
+}
 
 /// What is called, and how it gets its keys and arguments.
 #[derive(Clone, Copy, Debug)]
@@ -260,6 +277,8 @@ impl Vm {
             door: Door::new(&lua)?,
             handler: Anchor::new(&lua, stack::native::<Handler>(&lua, mlua::Nil)?)?,
             env: Anchor::new(&lua, &env)?,
+            keys: Given::new(&lua, &names, "KEYS")?,
+            argv: Given::new(&lua, &names, "ARGV")?,
             names: Anchor::new(&lua, names)?,
             eval_env: env,
             function_env,
@@ -268,8 +287,7 @@ impl Vm {
             loading_names,
             compiled: RefCell::default(),
             called: RefCell::default(),
-            keys: Anchor::new(&lua, "KEYS")?,
-            argv: Anchor::new(&lua, "ARGV")?,
+            no_names: NoNames::new(&lua)?,
             libraries: RefCell::default(),
             flushes,
             memory_max: Cell::new(memory_max),
@@ -415,13 +433,8 @@ impl Vm {
     fn give(&self, stack: Stack, callee: Callee, words: Words<'_>) -> c_int {
         match callee {
             Callee::Script(function) => {
-                stack.push_kept(self.names);
-                stack.push_kept(self.keys);
-                push_list(stack, words.keys());
-                stack.set();
-                stack.push_kept(self.argv);
-                push_list(stack, words.args());
-                stack.set();
+                self.give_list(stack, self.keys, words.keys());
+                self.give_list(stack, self.argv, words.args());
                 stack.push_kept(function);
                 stack.push_kept(self.env);
                 stack.set_environment();
@@ -434,6 +447,28 @@ impl Vm {
                 2
             }
         }
+    }
+
+    /// Puts words into a list that scripts see by its name. May jump, but not once there is a new list.
+    fn give_list<'a>(
+        &self,
+        stack: Stack,
+        given: Given,
+        words: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
+        stack.push_kept(given.list);
+        if stack.is_bare(-1, words.len(), self.no_names) {
+            fill(stack, words);
+            return stack.pop(1);
+        }
+        stack.pop(1);
+        push_list(stack, words);
+        stack.push_kept(self.names);
+        stack.push_kept(given.name);
+        stack.push_again(-3);
+        stack.set();
+        stack.pop(1);
+        stack.keep_as(given.list);
     }
 
     /// What ended a script, for the client; `place` is where it was.
@@ -500,6 +535,11 @@ fn place_of(digits: &[u8]) -> Option<usize> {
 /// Puts a list there. May jump.
 fn push_list<'a>(stack: Stack, words: impl ExactSizeIterator<Item = &'a [u8]>) {
     stack.push_table(words.len(), 0);
+    fill(stack, words);
+}
+
+/// Sets the items of the list on top. May jump.
+fn fill<'a>(stack: Stack, words: impl Iterator<Item = &'a [u8]>) {
     for (nth, word) in words.enumerate() {
         stack.push_text(word);
         stack.set_item(nth + 1);
