@@ -68,6 +68,17 @@ fn digit(number: usize) -> Option<u8> {
     u8::try_from(number).ok().filter(|number| *number < 10).map(|number| b'0' + number)
 }
 
+/// How many digits a length has.
+#[inline]
+const fn width(len: usize) -> usize {
+    match len {
+        ..10 => 1,
+        10..100 => 2,
+        100..1000 => 3,
+        _ => digits(len as i64),
+    }
+}
+
 /// The arguments of a request behind the command's name, read from left to right.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
@@ -120,13 +131,13 @@ impl<'a> Args<'a> {
         let (argc, len) = (digit(self.spans.len())?, digit(first.len)?);
         let head = [b'*', argc, b'\r', b'\n', b'$', len, b'\r', b'\n'];
         let (start, end) = (first.start.checked_sub(head.len())?, last.start + last.len);
-        if self.input.get(start..first.start)? != head || !self.is_break(end) {
+        if self.input.get(start..)?.first_chunk() != Some(&head) || !self.is_break(end) {
             return None;
         }
         let is_next = |pair: &[Span]| {
             let (end, next) = (pair[0].start + pair[0].len, pair[1]);
             // The decoder has read a length between `$` and the break: with as many digits as it has it is written so.
-            end + 3 + digits(next.len as i64) + 2 == next.start
+            end + 3 + width(next.len) + 2 == next.start
                 && self.is_break(end)
                 && self.input[end + 2] == b'$'
                 && self.is_break(next.start - 2)
@@ -137,7 +148,7 @@ impl<'a> Args<'a> {
 
     #[inline]
     fn is_break(&self, at: usize) -> bool {
-        self.input.get(at..at + 2) == Some(b"\r\n")
+        self.input.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n")
     }
 
     /// All keys.

@@ -69,6 +69,6 @@ pub use entry::{Entry, INLINE_MAX, raw_value, string_value};
 pub use interest::{Interest, NameBuf, Waiter, Watch};
 pub use keyspace::{Keyspace, Spot};
 pub use lock::{Busy, Guard, Held, Patience};
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_to_write};
 pub use shard::{Name, Seed, Shard, Walked};
 pub use value::{Collection, Object, ObjectMut, ObjectRef, SmallMax, Told, Type, Value, View};

@@ -15,7 +15,7 @@ pub fn prefetch(address: *const u8) {
 
 /// As [`prefetch`], for a line that will be written: other cores give it up now and not at the write.
 #[inline(always)]
-pub(crate) fn prefetch_to_write(address: *const u8) {
+pub fn prefetch_to_write(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};

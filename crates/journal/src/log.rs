@@ -36,6 +36,12 @@ const COPIED_BYTES_MAX: usize = 16 << 10;
 /// So much that a reader who may lose nothing has not read is too much.
 const UNREAD_BYTES_MAX: u64 = 64 << 20;
 
+/// What comes next is asked for in pieces of so many bytes.
+const LINE_BYTES: usize = 64;
+
+/// Behind so many lines the processor sees by itself where this goes.
+const LINES_AHEAD: usize = 8;
+
 /// Bytes that do not change any more.
 #[derive(Debug)]
 struct Segment {
@@ -111,13 +117,18 @@ impl Journal {
 
     /// Appends one unit's effects and answers the position behind them; the record is empty then. The caller holds the locks of every
     /// shard that the unit changed.
-    pub fn append(&self, record: &mut Record) -> Lsn {
+    ///
+    /// `prefetch` brings memory towards the cache, to be written. As much as was appended now is asked for behind it, for the next record:
+    /// letting the lock go waits for every byte that was written under it.
+    pub fn append(&self, record: &mut Record, prefetch: impl Fn(*const u8)) -> Lsn {
         let Some((first, last)) = record.databases() else { return self.end() };
         record.close();
         let mut log = self.log.lock();
         let chosen = (log.selected != Some(first)).then_some(first);
         log.selected = Some(last);
+        let bytes = record.bytes().len();
         log.add(chosen, record, SEGMENT_BYTES.min(self.bytes_max));
+        log.ahead(bytes).for_each(prefetch);
         if log.start + (self.bytes_max as u64) < log.end {
             log.forget(self.bytes_max);
         }
@@ -196,12 +207,23 @@ impl Log {
         }
     }
 
+    /// The lines of memory that the next `bytes` bytes are going to reach, behind the one in which the tail ends.
+    #[inline]
+    fn ahead(&self, bytes: usize) -> impl Iterator<Item = *const u8> + use<> {
+        let next = self.tail.as_ptr().wrapping_add(self.tail.len());
+        (1..=bytes / LINE_BYTES + 1)
+            .take(LINES_AHEAD)
+            .map(move |nth| next.wrapping_add(nth * LINE_BYTES))
+    }
+
     /// Makes a segment of the tail.
     fn freeze(&mut self) {
         if !self.tail.is_empty() {
             let room = self.tail.len().next_power_of_two().min(SEGMENT_BYTES + COPIED_BYTES_MAX);
             let bytes = std::mem::replace(&mut self.tail, Vec::with_capacity(room));
-            let ends = std::mem::take(&mut self.tail_ends);
+            // As many records as a rule make up the next one.
+            let room = Vec::with_capacity(self.tail_ends.len());
+            let ends = std::mem::replace(&mut self.tail_ends, room);
             self.push(bytes, ends);
         }
     }
@@ -352,12 +374,16 @@ mod tests {
         record
     }
 
+    fn append(journal: &Journal, record: &mut Record) {
+        journal.append(record, |_| {});
+    }
+
     #[test]
     fn a_reader_sees_select_only_when_it_changes_and_units_wrapped() {
         let journal = Arc::new(Journal::new(1 << 20));
         let mut reader = journal.follow();
-        journal.append(&mut record(&[(0, &["SET", "k", "v"])]));
-        journal.append(&mut record(&[(0, &["DEL", "k"]), (3, &["DEL", "q"])]));
+        append(&journal, &mut record(&[(0, &["SET", "k", "v"])]));
+        append(&journal, &mut record(&[(0, &["DEL", "k"]), (3, &["DEL", "q"])]));
         assert_eq!(
             &reader.read().unwrap().unwrap()[..],
             b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
@@ -376,7 +402,7 @@ mod tests {
         let journal = Arc::new(Journal::new(64));
         let mut reader = journal.follow();
         for _ in 0..10 {
-            journal.append(&mut record(&[(0, &["SET", "key", "some value"])]));
+            append(&journal, &mut record(&[(0, &["SET", "key", "some value"])]));
         }
         assert!(matches!(reader.read(), Err(Lagged { wanted: 0, .. })));
     }
@@ -397,10 +423,10 @@ mod tests {
         let large = "v".repeat(COPIED_BYTES_MAX);
         let mut all = Vec::new();
         for n in 0..100 {
-            journal.append(&mut record(&[(
-                0,
-                &["SET", "key", if n % 7 == 0 { &large } else { "v" }],
-            )]));
+            append(
+                &journal,
+                &mut record(&[(0, &["SET", "key", if n % 7 == 0 { &large } else { "v" }])]),
+            );
         }
         while let Some(bytes) = reader.read_some().unwrap() {
             all.extend_from_slice(&bytes);
@@ -417,7 +443,7 @@ mod tests {
         let mut reader = journal.follow_all();
         let large = "v".repeat(1 << 20);
         for _ in 0..70 {
-            journal.append(&mut record(&[(0, &["SET", "key", &large])]));
+            append(&journal, &mut record(&[(0, &["SET", "key", &large])]));
         }
         assert!(journal.is_full());
         while reader.read_some().unwrap().is_some() {}
@@ -428,9 +454,9 @@ mod tests {
     fn a_reader_stops_at_a_cut_and_reads_on_with_a_select() {
         let journal = Arc::new(Journal::new(1 << 20));
         let mut reader = journal.follow_all();
-        journal.append(&mut record(&[(0, &["DEL", "a"])]));
+        append(&journal, &mut record(&[(0, &["DEL", "a"])]));
         assert_eq!(journal.cut(&reader.stop()), journal.end());
-        journal.append(&mut record(&[(0, &["DEL", "b"])]));
+        append(&journal, &mut record(&[(0, &["DEL", "b"])]));
         assert!(reader.read_some().unwrap().is_some_and(|bytes| bytes.ends_with(b"a\r\n")));
         assert!(reader.has_stopped() && reader.read_some() == Ok(None));
         reader.go_on();

@@ -238,7 +238,7 @@ fn write(locks: &Locks<Count>, journal: &Journal, set: &[u32]) {
         record.push(0, [&b"SET"[..], name.as_bytes(), value.as_bytes()].into_iter());
     }
     thread::yield_now();
-    journal.append(&mut record);
+    journal.append(&mut record, |_| {});
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The real file system.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,9 @@ use crate::vfs::{Vfs, VfsFile, VfsRead};
 
 /// Files that others may not read: they hold data and passwords.
 const MODE: u32 = 0o600;
+
+/// So many pieces are given to the system at once.
+const PIECES_MAX: usize = 32;
 
 /// Directories that others may not enter.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -77,6 +80,27 @@ impl VfsFile for Open {
         self.0.write_all(bytes)
     }
 
+    fn write_all_of(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        for pieces in pieces.chunks(PIECES_MAX) {
+            let mut slices: [IoSlice<'_>; PIECES_MAX] = [IoSlice::new(&[]); PIECES_MAX];
+            for (slice, piece) in slices.iter_mut().zip(pieces) {
+                *slice = IoSlice::new(piece);
+            }
+            let mut left = &mut slices[..pieces.len()];
+            // Empty pieces are gone before the first write, which would have nothing to do.
+            IoSlice::advance_slices(&mut left, 0);
+            while !left.is_empty() {
+                match self.0.write_vectored(left) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => IoSlice::advance_slices(&mut left, written),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -108,6 +132,21 @@ mod tests {
         }
         assert_eq!(Files.read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn pieces_are_written_in_their_order_the_empty_ones_too() {
+        let directory = std::env::temp_dir().join(format!("russet-pieces-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("a.aof");
+        let all: Vec<Vec<u8>> = (0..100).map(|n| vec![n; usize::from(n) % 7 * 1000]).collect();
+        let pieces: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+        let mut file = Files.create(&path).unwrap();
+        for pieces in [&pieces[..], &[], &[&[]]] {
+            file.write_all_of(pieces).unwrap();
+        }
+        assert_eq!(Files.read(&path).unwrap(), all.concat());
         fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -68,6 +68,11 @@ pub trait VfsFile: Debug + Send {
     /// Writes all bytes at the end. After an error some of them may have been written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes all bytes of all pieces at the end, as one write where the system can.
+    fn write_all_of(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        self.write_all(&pieces.concat())
+    }
+
     /// Makes durable what has been written.
     fn sync(&mut self) -> io::Result<()>;
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use russet_engine::prefetch_to_write;
 use russet_journal::{Lsn, Record};
 
 use super::locks::is_awaited;
@@ -48,7 +49,7 @@ pub(super) fn finish_touched(data: &mut Data<'_>) {
 
 /// Appends a unit's effects. Where that is more than is read in time, whoever may write is kept waiting from here on.
 pub(crate) fn append(state: &State, record: &mut Record) -> Lsn {
-    let lsn = state.journal.append(record);
+    let lsn = state.journal.append(record, prefetch_to_write);
     if state.journal.is_full() {
         state.set_rule(rule::LAGGING, true);
     }

@@ -73,7 +73,7 @@ impl Increment {
     /// Adds commands as a block of their own.
     fn append(&mut self, commands: Vec<u8>, style: Style) -> io::Result<()> {
         if !commands.is_empty() {
-            self.block(&[Bytes::from(commands)], style, &mut Vec::new())?;
+            self.block(&[Bytes::from(commands)], style)?;
         }
         Ok(())
     }

@@ -76,9 +76,9 @@ impl Increment {
         Ok(increment)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.len += bytes.len() as u64;
+    fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        self.file.write_all_of(pieces)?;
+        self.len += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         self.written = Instant::now();
         self.unsynced_since.get_or_insert(self.written);
         Ok(())
@@ -87,7 +87,7 @@ impl Increment {
     /// Writes that all before is on the disk, as far as that is known.
     pub(super) fn seal(&mut self, style: Style) -> io::Result<()> {
         if style.with_header {
-            self.write(Header::seal(self.durable).line().as_bytes())?;
+            self.write(&[Header::seal(self.durable).line().as_bytes()])?;
         }
         self.sealed = self.len;
         Ok(())
@@ -106,41 +106,27 @@ impl Increment {
         }
     }
 
-    pub(super) fn block(
-        &mut self,
-        pieces: &[Bytes],
-        style: Style,
-        room: &mut Vec<u8>,
-    ) -> io::Result<u64> {
+    /// Writes pieces of whole units as one block. Answers how many bytes that made.
+    pub(super) fn block(&mut self, pieces: &[Bytes], style: Style) -> io::Result<u64> {
         let before = self.len;
         let note = style.now_s.filter(|now_s| *now_s != self.noted_s);
         let note = note.map(|now_s| format!("#TS:{now_s}\r\n")).unwrap_or_default();
         self.noted_s = style.now_s.unwrap_or(0);
-        room.clear();
-        if style.with_header {
-            let mut digest = Checksum::default();
-            digest.update(note.as_bytes());
-            pieces.iter().for_each(|piece| digest.update(piece));
-            let len = note.len() + pieces.iter().map(Bytes::len).sum::<usize>();
-            let header =
-                Header { len: len as u64, checksum: digest.value(), durable: self.durable };
-            room.extend_from_slice(header.line().as_bytes());
-        }
-        room.extend_from_slice(note.as_bytes());
-        for piece in pieces {
-            if piece.len() > BLOCK_BYTES {
-                // Too much to be copied.
-                self.write(room)?;
-                room.clear();
-                self.write(piece)?;
-            } else {
-                room.extend_from_slice(piece);
-            }
-        }
-        if !room.is_empty() {
-            self.write(room)?;
-        }
+        let line =
+            if style.with_header { self.header(&note, pieces).line() } else { String::new() };
+        let head = [line.as_bytes(), note.as_bytes()];
+        let all: Vec<&[u8]> =
+            head.into_iter().chain(pieces.iter().map(|piece| &piece[..])).collect();
+        self.write(&all)?;
         Ok(self.len - before)
+    }
+
+    fn header(&self, note: &str, pieces: &[Bytes]) -> Header {
+        let mut digest = Checksum::default();
+        digest.update(note.as_bytes());
+        pieces.iter().for_each(|piece| digest.update(piece));
+        let len = note.len() + pieces.iter().map(Bytes::len).sum::<usize>();
+        Header { len: len as u64, checksum: digest.value(), durable: self.durable }
     }
 }
 
@@ -150,7 +136,6 @@ pub(crate) struct Tail {
     reader: Reader,
     increment: Increment,
     pieces: Vec<Bytes>,
-    room: Vec<u8>,
 }
 
 /// What a sync that begins now makes durable.
@@ -170,7 +155,7 @@ impl Unsynced {
 
 impl Tail {
     pub(crate) const fn new(reader: Reader, increment: Increment) -> Self {
-        Self { reader, increment, pieces: Vec::new(), room: Vec::new() }
+        Self { reader, increment, pieces: Vec::new() }
     }
 
     /// The journal's position behind what has been written.
@@ -208,7 +193,7 @@ impl Tail {
             if bytes == 0 {
                 return Ok(written);
             }
-            written += self.increment.block(&self.pieces, style, &mut self.room)?;
+            written += self.increment.block(&self.pieces, style)?;
             self.pieces.clear();
         }
     }
