@@ -54,6 +54,7 @@ mod durability {
     mod crashes;
     mod inspect;
     mod interop;
+    mod replay;
     mod snapshot;
     mod switching;
 }

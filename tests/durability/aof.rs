@@ -439,7 +439,7 @@ fn dur_6_no_flipped_bit_is_loaded_silently_wrong() {
 }
 
 /// A server in this process whose files are on a disk that fails.
-fn begin(
+pub(super) fn begin(
     disk: &Disk,
     arguments: &[&str],
 ) -> Result<(russet_server::Handle, Client), russet_server::StartError> {
@@ -455,7 +455,7 @@ fn begin(
     Ok((handle, client))
 }
 
-fn on(disk: &Disk, arguments: &[&str]) -> (russet_server::Handle, Client) {
+pub(super) fn on(disk: &Disk, arguments: &[&str]) -> (russet_server::Handle, Client) {
     begin(disk, arguments).expect("it starts")
 }
 

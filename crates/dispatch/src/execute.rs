@@ -26,7 +26,7 @@ use self::after::{after_unusual, silence};
 pub(crate) use self::after::{look_on, note_reading};
 pub use self::chunk::Chunk;
 use self::chunk::{Brevity, KeySet, Prepared, extent};
-pub(crate) use self::chunk::{find_row, gather};
+pub(crate) use self::chunk::{find_row, gather, prefetch};
 pub(crate) use self::finish::{append, finish};
 use self::finish::{finish_touched, stamp};
 use self::locks::{close_over_targets, sorted};

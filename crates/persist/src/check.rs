@@ -176,7 +176,7 @@ fn read_log(vfs: &dyn Vfs, path: &Path, from: u64, found: &mut FoundLog) -> Resu
     let mut reader = LogReader::open(vfs, path, from)?;
     let (commands, bytes) = (&mut found.commands, &mut found.bytes);
     let result = reader.each(
-        |input, spans| {
+        |input, spans, _| {
             let name = spans.first().map_or(&[][..], |span| span.of(input));
             let name = String::from_utf8_lossy(&name[..name.len().min(64)]).to_ascii_lowercase();
             *commands.entry(name).or_default() += 1;

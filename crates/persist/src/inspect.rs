@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use russet_dispatch::State;
-use russet_dispatch::replay::Replay;
+use russet_dispatch::replay::replay;
 use russet_engine::{Entry, Patience, Value, string_value};
 use russet_rdb::read::{Item, Reader};
 use russet_rdb::{Content, DecodeError, Source, decode};
@@ -118,9 +118,14 @@ fn read_part(
         from = load(state, vfs, path, manner).map_err(fail)?.end;
     }
     let mut reader = LogReader::open(vfs, path, from)?;
-    let mut replay = Replay::new(state);
-    let run = |input: &[u8], spans: &[_]| replay.run(input, spans).map_err(|it| it.to_string());
-    match reader.each(run, |_| true) {
+    let (read, refused) = replay(state, state.identity.io_threads, |replay| {
+        let run = |input: &[u8], spans: &[_], unit| {
+            replay.run(input, spans, unit).map_err(|error| error.to_string())
+        };
+        reader.each(run, |_| true)
+    });
+    let refused = refused.map(|it| reader.refused(&it.unit, it.error.to_string()));
+    match refused.map_or(read, Err) {
         Ok(_) => Ok(None),
         Err(error @ LogError::Torn { .. }) if is_last => Ok(Some(error.to_string())),
         Err(error) => Err(error.into()),

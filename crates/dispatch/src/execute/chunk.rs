@@ -142,6 +142,32 @@ fn visit<T>(
     }
 }
 
+/// Locks and buckets, in a loop that does nothing else: so the processor translates several addresses at a time.
+#[inline]
+fn prefetch_buckets(state: &'static State, spots: impl Iterator<Item = Spot>) {
+    let mut last = None;
+    for spot in spots {
+        // Asking again for a lock would take it from whoever holds it.
+        if last.replace(spot.shard) != Some(spot.shard) {
+            state.keyspace.prefetch_lock(spot.shard);
+        }
+        state.keyspace.prefetch_bucket(spot);
+    }
+}
+
+/// The entries themselves.
+#[inline]
+fn prefetch_entries(state: &'static State, spots: impl Iterator<Item = Spot>) {
+    let spots = spots.map(|spot| (spot, ()));
+    visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot));
+}
+
+/// Asks for the memory that commands about these keys will touch.
+pub(crate) fn prefetch(state: &'static State, spots: impl Iterator<Item = Spot> + Clone) {
+    prefetch_buckets(state, spots.clone());
+    prefetch_entries(state, spots);
+}
+
 impl Executor {
     /// Looks all requests up, hashes their keys and asks for the memory that they will touch: first locks and buckets, which needs no
     /// lock, then entries, which finds in the cache what was asked for before.
@@ -154,9 +180,9 @@ impl Executor {
             has_elements |= prepared.row.is_some_and(|row| row.element > 0);
             self.prepared.push(prepared);
         }
-        self.prefetch_buckets(state);
+        prefetch_buckets(state, self.all_spots());
         if self.prepared.len() > 1 {
-            self.prefetch_entries(state);
+            prefetch_entries(state, self.all_spots());
             if has_elements {
                 self.prefetch_elements(state, chunk);
             }
@@ -216,23 +242,6 @@ impl Executor {
     fn all_spots(&self) -> impl Iterator<Item = Spot> {
         let one = self.prepared.iter().filter_map(|prepared| prepared.keys.spot());
         one.chain(self.spots.iter().map(|(_, spot)| *spot))
-    }
-
-    /// Locks and buckets, in a loop that does nothing else: so the processor translates several addresses at a time.
-    fn prefetch_buckets(&self, state: &'static State) {
-        let mut last = None;
-        for spot in self.all_spots() {
-            // Asking again for a lock would take it from whoever holds it.
-            if last.replace(spot.shard) != Some(spot.shard) {
-                state.keyspace.prefetch_lock(spot.shard);
-            }
-            state.keyspace.prefetch_bucket(spot);
-        }
-    }
-
-    fn prefetch_entries(&self, state: &'static State) {
-        let spots = self.all_spots().map(|spot| (spot, ()));
-        visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot));
     }
 
     /// The same for a request that came alone, once the shards of its keys are held: nothing is gained by taking them before.

@@ -126,18 +126,20 @@ impl<'a> LogReader<'a> {
         self.base + self.at as u64
     }
 
-    /// Gives every unit's commands away, transactions only when they are whole. `run` says why one cannot be run; `tell` hears how far it
-    /// has come, and may end it. Answers how far that was.
+    /// Gives every unit's commands away, transactions only when they are whole. `run` hears where the unit stands, too, and says why one
+    /// cannot be run; `tell` hears how far it has come, and may end it. Answers how far that was.
     pub(crate) fn each(
         &mut self,
-        mut run: impl FnMut(&[u8], &[Span]) -> Result<(), String>,
+        mut run: impl FnMut(&[u8], &[Span], Range<u64>) -> Result<(), String>,
         mut tell: impl FnMut(u64) -> bool,
     ) -> Result<u64, LogError> {
         loop {
             let read = self.unit().and_then(|is_there| {
                 let input = self.buffer.get(self.start..self.at).unwrap_or_default();
+                let unit = self.whole..self.offset();
                 for command in &self.commands {
-                    run(input, &self.spans[command.clone()]).map_err(Bad::Refused)?;
+                    let spans = &self.spans[command.clone()];
+                    run(input, spans, unit.clone()).map_err(Bad::Refused)?;
                 }
                 Ok(is_there)
             });
@@ -228,7 +230,14 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
+    /// What stands behind a mark up to the end of the line.
     fn number(&mut self, mark: u8, max: u64) -> Result<u64, Bad> {
+        if let Some((number, len)) = short_number(&self.buffer[self.at..], mark)
+            && number <= max
+        {
+            self.at += len;
+            return Ok(number);
+        }
         let line = self.line()?;
         let text = self.buffer[line].strip_prefix(&[mark]);
         let digits = text.ok_or(Bad::Damaged("there is no command"))?;
@@ -293,14 +302,17 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
+    /// A command of this unit could not be run.
+    pub(crate) fn refused(&self, unit: &Range<u64>, reason: String) -> LogError {
+        LogError::Damaged { path: self.path.clone(), offset: unit.end, whole: unit.start, reason }
+    }
+
     /// Whether the file is torn behind `whole`, or damaged.
     fn judge(&self, bad: Bad, whole: u64) -> LogError {
         let (path, offset) = (self.path.clone(), self.offset());
         let reason = match bad {
             Bad::Io(error) => return LogError::Io { path, error },
-            Bad::Refused(reason) => {
-                return LogError::Damaged { path, offset, whole, reason };
-            }
+            Bad::Refused(reason) => return self.refused(&(whole..offset), reason),
             Bad::Short => None,
             Bad::Damaged(reason) => Some(reason),
         };
@@ -365,6 +377,23 @@ impl<'a> LogReader<'a> {
             window.drain(..window.len().saturating_sub(block::LINE_MAX));
         }
     }
+}
+
+/// A number of up to four digits behind a mark, as most are, and how many bytes that takes with the end of the line.
+#[inline]
+fn short_number(bytes: &[u8], mark: u8) -> Option<(u64, usize)> {
+    let digits = bytes.strip_prefix(&[mark])?;
+    let mut number = 0;
+    for (nth, byte) in digits.iter().enumerate().take(5) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + u64::from(byte - b'0'),
+            b'\r' if nth > 0 && digits.get(nth + 1) == Some(&b'\n') => {
+                return Some((number, nth + 3));
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Reads over the first bytes of a file.

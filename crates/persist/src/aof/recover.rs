@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use russet_config::id;
-use russet_dispatch::replay::Replay;
+use russet_dispatch::replay::replay;
 
 use super::manifest::{Manifest, ManifestError, Part};
 use super::reader::{LogError, LogReader};
@@ -230,19 +230,26 @@ impl Log {
     ) -> Result<u64, RecoverError> {
         let path = place.file(part);
         let mut reader = LogReader::open(self.vfs.as_ref(), &path, from)?;
-        let mut replay = Replay::new(self.state);
         let loading = &self.state.persistence.loading;
-        let read = reader.each(
-            |input, spans| replay.run(input, spans).map_err(|error| error.to_string()),
-            |offset| {
-                loading.loaded_bytes.store(done + offset, Ordering::Relaxed);
-                !loading.is_cancelled.load(Ordering::Relaxed)
-            },
-        );
+        // Where the log may be cut before a command that is refused, nothing behind that one is to be done.
+        let threads = if self.tail_given_up() > 0 { 0 } else { self.state.identity.io_threads };
+        let (read, refused) = replay(self.state, threads, |replay| {
+            reader.each(
+                |input, spans, unit| {
+                    replay.run(input, spans, unit).map_err(|error| error.to_string())
+                },
+                |offset| {
+                    loading.loaded_bytes.store(done + offset, Ordering::Relaxed);
+                    !loading.is_cancelled.load(Ordering::Relaxed)
+                },
+            )
+        });
         if loading.is_cancelled.load(Ordering::Relaxed) {
             return Err(RecoverError::Cancelled);
         }
-        match read {
+        // Whatever stopped the reader came later in the file.
+        let refused = refused.map(|it| reader.refused(&it.unit, it.error.to_string()));
+        match refused.map_or(read, Err) {
             Ok(len) => Ok(len),
             Err(LogError::Torn { path, whole }) if self.are_empty(place, later)? => {
                 if !self.state.config.load().bool(const { id("aof-load-truncated") }) {
@@ -261,9 +268,14 @@ impl Log {
         }
     }
 
-    /// Whether what is damaged is no more than `aof-load-corrupt-tail-max-size` gives up.
+    /// `aof-load-corrupt-tail-max-size`.
+    fn tail_given_up(&self) -> u64 {
+        self.state.config.load().memory(const { id("aof-load-corrupt-tail-max-size") })
+    }
+
+    /// Whether what is damaged is no more than may be given up.
     fn may_cut(&self, path: &Path, whole: u64) -> bool {
-        let max = self.state.config.load().memory(const { id("aof-load-corrupt-tail-max-size") });
+        let max = self.tail_given_up();
         let len = length(self.vfs.as_ref(), path).unwrap_or(u64::MAX);
         max > 0 && len.saturating_sub(whole) <= max
     }
@@ -274,7 +286,7 @@ impl Log {
             let mut reader = LogReader::open(self.vfs.as_ref(), &place.file(part), 0)?;
             let mut commands = 0;
             let read = reader.each(
-                |_, _| {
+                |_, _, _| {
                     commands += 1;
                     Ok(())
                 },
