@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use russet_config::id;
 use russet_dispatch::State;
-use russet_engine::{Access, Held, Name, Shard, Value, string_value};
+use russet_engine::{Access, Held, Name, Shard, Spot, Value, string_value};
 use russet_rdb::file::Usage;
 use russet_rdb::read::{Item, ReadError, Reader, Record};
 use russet_rdb::{Content, DecodeError, Rules, Source, decode};
@@ -24,6 +24,9 @@ use crate::vfs::Vfs;
 
 /// Records that go from hand to hand together.
 const BATCH_BYTES: usize = 128 << 10;
+
+/// Records whose places in memory are asked for before the first of them is put in.
+const AT_ONCE: usize = 32;
 
 /// See [`BATCH_BYTES`].
 const BATCH_RECORDS: usize = 512;
@@ -347,11 +350,16 @@ impl Hand {
         mut with_shard: impl FnMut(Name<'_>, u32, Put<'_>) -> bool,
     ) -> Result<(), LoadError> {
         let (mut keys, mut expired, mut empty) = (0, 0, 0);
-        for (db, record) in &batch.records {
-            match self.one(batch, *db, record, &mut with_shard)? {
-                Fate::PutIn => keys += 1,
-                Fate::Ended => expired += 1,
-                Fate::Empty => empty += 1,
+        let mut spots = Vec::with_capacity(AT_ONCE);
+        for records in batch.records.chunks(AT_ONCE) {
+            spots.clear();
+            spots.extend(records.iter().map(|(_, record)| self.spot(batch, record)));
+            for ((db, record), spot) in records.iter().zip(&spots) {
+                match self.one(batch, *db, record, *spot, &mut with_shard)? {
+                    Fate::PutIn => keys += 1,
+                    Fate::Ended => expired += 1,
+                    Fate::Empty => empty += 1,
+                }
             }
         }
         let loading = &self.state.persistence.loading;
@@ -361,11 +369,21 @@ impl Hand {
         Ok(())
     }
 
+    /// Where a record's key is going to lie. The memory there is asked for.
+    fn spot(&self, batch: &Batch, record: &Record) -> Spot {
+        let keyspace = &self.state.keyspace;
+        let spot = keyspace.locate(batch.bytes.get(record.name.clone()).unwrap_or_default());
+        keyspace.prefetch_lock(spot.shard);
+        keyspace.prefetch_bucket(spot);
+        spot
+    }
+
     fn one(
         &self,
         batch: &Batch,
         db: u32,
         record: &Record,
+        spot: Spot,
         with_shard: &mut impl FnMut(Name<'_>, u32, Put<'_>) -> bool,
     ) -> Result<Fate, LoadError> {
         let bytes = |range: &Range<usize>| batch.bytes.get(range.clone()).unwrap_or_default();
@@ -384,7 +402,6 @@ impl Hand {
                 return Err(SnapshotError::Record { offset, name, error }.into());
             }
         };
-        let spot = self.state.keyspace.locate(key);
         let name = Name { db, key, hash: spot.hash };
         let bits = self.access(record.usage);
         let string;
@@ -399,7 +416,9 @@ impl Hand {
             let may = self.manner.merges || shard.get(name).is_none();
             if may && let Some(value) = value.take() {
                 shard.set(name, value, record.end_ms, self.access, || 0);
-                shard.set_access(name, bits);
+                if bits != self.access.first() {
+                    shard.set_access(name, bits);
+                }
                 shard.finish();
             }
             may
