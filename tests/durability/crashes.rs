@@ -344,7 +344,7 @@ fn dur_4_a_power_cut_loses_a_second_at_most_under_everysec() {
 }
 
 /// A server of which the n-th call of a kind on a file of the log fails. Only what touches these files is looked at: sockets and wakers
-/// are left alone.
+/// are left alone. Calls are written to `trace` in the directory.
 fn with_fault(call: &str, errno: &str, n: u64, directory: &Path) -> std::io::Result<Process> {
     let parts = directory.join("data/appendonlydir");
     let part = |name: &str| format!("-P {}/{name} ", parts.display());
@@ -353,10 +353,12 @@ fn with_fault(call: &str, errno: &str, n: u64, directory: &Path) -> std::io::Res
         paths += &part(&format!("appendonly.aof.{seq}.base.rdb"));
         paths += &part(&format!("appendonly.aof.{seq}.incr.aof"));
     }
+    let trace = directory.join("trace");
+    let trace = trace.display();
     let inject = format!("-e inject={call}:error={errno}:when={n}");
     let script = directory.join("with-fault");
     let text =
-        format!("#!/bin/sh\nexec strace -f -qq -o /dev/null {paths} {inject} {RUSSET} \"$@\"\n");
+        format!("#!/bin/sh\nexec strace -f -qq -o {trace} {paths} {inject} {RUSSET} \"$@\"\n");
     std::fs::write(&script, text)?;
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
     let data = directory.join("data");
@@ -374,7 +376,7 @@ fn dur_12_whichever_call_fails_nothing_acknowledged_is_lost_and_writes_resume() 
     for (call, errno) in [
         ("fdatasync", "EIO"),
         ("fsync", "EIO"),
-        ("write", "ENOSPC"),
+        ("write,writev", "ENOSPC"),
         ("rename,renameat,renameat2", "EIO"),
     ] {
         for n in 1..=max {
@@ -404,6 +406,11 @@ fn dur_12_whichever_call_fails_nothing_acknowledged_is_lost_and_writes_resume() 
             let there = run(&mut server.client().expect("no error"), "GET k").parse().unwrap_or(0);
             assert!(there >= acked, "{call} {n}: {acked} were acknowledged, {there} are there");
             server.kill().expect("no error");
+            let trace = std::fs::read(directory.path().join("trace")).expect("strace writes it");
+            if !String::from_utf8_lossy(&trace).contains("INJECTED") {
+                eprintln!("{call}: there is no call {n}, all before it have failed once");
+                break;
+            }
         }
     }
 }
