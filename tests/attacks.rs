@@ -9,6 +9,7 @@
 
 mod arguments;
 mod data;
+mod hostile;
 mod samples;
 mod waiting;
 

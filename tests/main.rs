@@ -46,6 +46,8 @@ mod commands {
 }
 /// The binary: its command line, files, log and end.
 mod config_file;
+/// Memory that goes back to the system.
+mod defrag;
 /// The whole table beside real servers.
 mod differential;
 /// What survives the end of the process.

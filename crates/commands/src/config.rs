@@ -152,6 +152,7 @@ fn reset_stat(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     cx.state.stats.reset();
     cx.state.burden.reset();
     cx.state.ceiling.reset();
+    cx.state.defrag.reset();
     cx.state.keyspace.trash().reset();
     cx.state.scripts.evicted.store(0, std::sync::atomic::Ordering::Relaxed);
     cx.reply.ok();

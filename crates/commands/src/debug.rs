@@ -138,6 +138,13 @@ const TOPICS: &[Topic] = &[
         run: log,
     },
     Topic {
+        name: "mallctl",
+        syntax: "<name>",
+        summary: "Shows a number that the allocator knows by this name.",
+        words: 1..=1,
+        run: allocator_number,
+    },
+    Topic {
         name: "object",
         syntax: "<key> [fast]",
         summary: "Shows how the value of a key is kept, and unless it has to be fast, how long its dump is.",
@@ -286,6 +293,15 @@ fn log(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let text = String::from_utf8_lossy(args.next()?);
     tracing::warn!("DEBUG LOG: {}", text.escape_debug());
     cx.reply.ok();
+    Ok(())
+}
+
+fn allocator_number(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let name = String::from_utf8_lossy(args.next()?).into_owned();
+    let number = cx.state.tools.get().and_then(|tools| (tools.allocator_number)(&name));
+    let number =
+        number.ok_or_else(|| Error::of("ERR the allocator knows no number of this name"))?;
+    cx.reply.integer(number);
     Ok(())
 }
 

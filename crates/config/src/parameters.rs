@@ -325,6 +325,18 @@ const MEMORY: &[Parameter] = &[
     integer("lfu-decay-time", 0, INT, "1")
         .doc("Minutes after which the counter of uses falls by one."),
     integer("active-expire-effort", 1, 10, "1").doc("How hard to look for keys that have expired."),
+    yes_no("activedefrag", "no").doc("Move values together where they fill pages only in part."),
+    integer("active-defrag-cycle-min", 1, 99, "1")
+        .doc("Share of a core for that, in percent, at the lower threshold …"),
+    integer("active-defrag-cycle-max", 1, 99, "25").doc("… and at the upper one."),
+    integer("active-defrag-cycle-us", 0, 100_000, "500")
+        .doc("Microseconds it works at a stretch, in holds of some tens of them."),
+    integer("active-defrag-threshold-lower", 0, 1000, "10")
+        .doc("Percent of the memory in use that must be lost before it begins."),
+    integer("active-defrag-threshold-upper", 0, 1000, "100")
+        .doc("Percent from which on it works as much as it may."),
+    memory("active-defrag-ignore-bytes", 1, BYTES, "100mb")
+        .doc("Bytes that must be lost before it begins."),
 ];
 
 const THREADING: &[Parameter] = &[
@@ -597,16 +609,9 @@ const TESTING: &[Parameter] = &[
 const TIMESTAMP: Names = &[("legacy", 0), ("iso8601", 1), ("milliseconds", 2)];
 
 const INERT: &[Parameter] = &[
-    yes_no("activedefrag", "no")
+    integer("active-defrag-max-scan-fields", 1, LONG, "1000")
         .inert()
-        .doc("Moving values to other memory is left to the allocator."),
-    integer("active-defrag-cycle-min", 1, 99, "1").inert().doc("See activedefrag."),
-    integer("active-defrag-cycle-max", 1, 99, "25").inert().doc("See activedefrag."),
-    integer("active-defrag-cycle-us", 0, 100_000, "500").inert().doc("See activedefrag."),
-    integer("active-defrag-threshold-lower", 0, 1000, "10").inert().doc("See activedefrag."),
-    integer("active-defrag-threshold-upper", 0, 1000, "100").inert().doc("See activedefrag."),
-    integer("active-defrag-max-scan-fields", 1, LONG, "1000").inert().doc("See activedefrag."),
-    memory("active-defrag-ignore-bytes", 1, BYTES, "100mb").inert().doc("See activedefrag."),
+        .doc("Large values are always moved in parts."),
     yes_no("activerehashing", "yes").inert().doc("Tables grow a little with each write anyway."),
     yes_no("always-show-logo", "no").fixed().inert().doc("There is no logo."),
     yes_no("aof-rewrite-incremental-fsync", "yes")

@@ -27,6 +27,8 @@ pub enum Event {
     AofWrite,
     /// Bringing the append-only file to the disk, where replies wait for that.
     AofFsyncAlways,
+    /// Moving allocations together.
+    DefragCycle,
     /// Taking the instant of a snapshot, while everything stands still.
     SnapshotBegin,
 }
@@ -42,6 +44,7 @@ impl Event {
             Self::EvictionDelete => "eviction-del",
             Self::AofWrite => "aof-write",
             Self::AofFsyncAlways => "aof-fsync-always",
+            Self::DefragCycle => "active-defrag-cycle",
             Self::SnapshotBegin => "snapshot-begin",
         }
     }

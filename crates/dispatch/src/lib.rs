@@ -21,6 +21,7 @@ pub mod commandlog;
 pub mod context;
 #[cfg(test)]
 mod counting;
+pub mod defrag;
 pub mod effect;
 pub mod error;
 pub mod eviction;

@@ -23,6 +23,7 @@ use crate::blocking::Blocked;
 use crate::burden::Burden;
 use crate::clock::Clock;
 use crate::commandlog::CommandLogs;
+use crate::defrag::Defrag;
 use crate::error::Error;
 use crate::eviction::Ceiling;
 use crate::hotkeys::{HotKeys, Wish};
@@ -109,6 +110,8 @@ pub struct State {
     pub burden: Burden,
     /// How much data there may be.
     pub ceiling: Ceiling,
+    /// What moving allocations together has done.
+    pub defrag: Defrag,
     /// Until when CLIENT PAUSE holds, in milliseconds since 1970.
     pub paused_until_ms: AtomicU64,
     /// Whether active expiry runs; DEBUG SET-ACTIVE-EXPIRE.
@@ -169,6 +172,8 @@ pub struct Tools {
     pub purge: fn() -> bool,
     /// What the allocator says of itself, for people.
     pub allocator_report: fn() -> String,
+    /// A number that the allocator knows by this name, if it does.
+    pub allocator_number: fn(name: &str) -> Option<i64>,
     /// Adds a library of functions that was saved, over one of the same name or not; or says why it cannot be.
     pub add_library: fn(&'static State, code: &[u8], replaces: bool) -> Result<(), String>,
 }
@@ -385,6 +390,7 @@ impl State {
             tracking: Tracking::default(),
             burden: Burden::default(),
             ceiling: Ceiling::default(),
+            defrag: Defrag::default(),
             paused_until_ms: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             is_cron_paused: AtomicBool::new(false),

@@ -26,9 +26,14 @@ use std::ptr::NonNull;
 
 use crate::collections::chunks::Chunks;
 use crate::number::parse_i64;
+use crate::relocate::{Mover, Progress};
 use crate::size_class::usable;
 use crate::sizes::{Measure, bin, digits};
 use crate::types::hash::Hash;
+use crate::types::list::List;
+use crate::types::set::Set;
+use crate::types::sorted_set::SortedSet;
+use crate::types::stream::Stream;
 use crate::value::{Object, ObjectMut, ObjectRef, Type, Value, View};
 
 /// The longest string that stands inside its entry, in bytes.
@@ -454,6 +459,55 @@ impl Entry {
         // What the slot owns now belongs to `next`: turn the old entry into a number so that dropping it frees its bytes only.
         self.disown();
         *self = next;
+    }
+
+    /// Moves the entry and what it owns to better places, until all is done or the mover is spent. Answers where
+    /// [`Entry::relocate_value`] has to go on; `None` if that was all.
+    pub fn relocate(&mut self, mover: &mut Mover) -> Option<Progress> {
+        let weight = self.weight();
+        self.relocate_own(mover);
+        match self.header().kind {
+            SHORT | INT => {}
+            CHUNKS => self.relocate_box::<Chunks>(mover),
+            LIST => self.relocate_box::<List>(mover),
+            SET => self.relocate_box::<Set>(mover),
+            SORTED_SET => self.relocate_box::<SortedSet>(mover),
+            HASH => self.relocate_box::<Hash>(mover),
+            _ => self.relocate_box::<Stream>(mover),
+        }
+        let next = self.relocate_value(mover, Progress::default());
+        debug_assert_eq!(self.weight(), weight, "what moves stays as large");
+        next
+    }
+
+    /// Moves what the value owns, from `from` on.
+    pub(crate) fn relocate_value(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        if let Some(chunks) = self.chunks_mut() {
+            chunks.relocate(mover);
+        }
+        self.object_mut()?.relocate(mover, from)
+    }
+
+    fn relocate_own(&mut self, mover: &mut Mover) {
+        let shape = self.shape();
+        if mover.wants(self.address(), shape.size()) {
+            let mut next = Self::allocate(shape);
+            next.bytes_mut(0, shape.size()).copy_from_slice(self.bytes(0, shape.size()));
+            // What the slot owns now belongs to `next`.
+            self.disown();
+            *self = next;
+        }
+    }
+
+    /// Moves the box that the slot points to. Callers name the type that `kind` names.
+    fn relocate_box<T>(&mut self, mover: &mut Mover) {
+        let at = self.shape().slot_at();
+        let word = self.word(at);
+        if mover.wants(word as *const u8, size_of::<T>()) {
+            // SAFETY: the slot holds the pointer of a live Box of the type that `kind` names, and is overwritten below.
+            let old = unsafe { Box::from_raw(word as *mut T) };
+            self.write_word(at, Box::into_raw(Box::new(*old)) as u64);
+        }
     }
 
     /// Makes the entry own nothing beyond its allocation, without changing its size.

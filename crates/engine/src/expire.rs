@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// A deadline in milliseconds of Unix time, and the hash of the key that it ends.
@@ -147,6 +148,33 @@ impl ExpiryIndex {
             self.join_neighbour(bound, left);
         }
         true
+    }
+
+    /// Moves the blocks whose bound has the deadline `from` or a later one, until spent. Answers the deadline to go on from, zero if all
+    /// were visited. Blocks of one deadline are visited together.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        if from == 0 {
+            mover.vec(&mut self.head);
+            self.relocate_tree(mover);
+        }
+        let mut last = u64::MAX;
+        for ((deadline, _), block) in self.rest.range_mut((from, 0)..) {
+            if mover.is_spent() && last < *deadline {
+                return *deadline;
+            }
+            mover.vec(block);
+            last = *deadline;
+        }
+        0
+    }
+
+    /// The nodes of a tree cannot be moved one by one: a small tree is made anew where its first node should move.
+    fn relocate_tree(&mut self, mover: &mut Mover) {
+        let Some(block) = self.rest.values().next() else { return };
+        let bytes = self.rest.len() * DIRECTORY_BYTES;
+        if mover.wants(std::ptr::from_ref(block).cast(), bytes) {
+            self.rest = std::mem::take(&mut self.rest).into_iter().collect();
+        }
     }
 
     /// Mends a block that became small, with `len` pairs left; the head is the block without a bound.

@@ -41,6 +41,7 @@ pub mod policy;
 #[expect(unsafe_code, reason = "a hint for the cache")]
 mod prefetch;
 pub mod random;
+pub mod relocate;
 pub mod shard;
 pub mod size_class;
 pub mod sizes;

@@ -13,6 +13,7 @@
 //! * `half_changed` is set from the first change of a unit until [`Shard::finish`].
 
 mod databases;
+mod moving;
 mod order;
 mod saving;
 
@@ -679,6 +680,7 @@ impl Shard {
     }
 }
 
+pub use moving::Walk;
 pub use saving::Walked;
 
 /// What a change has met.

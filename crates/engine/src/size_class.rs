@@ -10,6 +10,9 @@ const LINEAR_MAX: usize = 128;
 /// The distance of the smallest classes, all but the first.
 const QUANTUM: usize = 16;
 
+/// The greatest class that is served from slabs: several allocations to some pages. Larger ones have pages of their own.
+pub const SLAB_MAX: usize = 14 * 1024;
+
 /// The bytes that the allocator sets aside for a request of `request` bytes; 8 for none.
 #[inline]
 pub const fn usable(request: usize) -> usize {

@@ -3,6 +3,7 @@
 //! The size of a string is its bytes, that of a collection its elements. A database of a shard has few classes as a rule, so they stand in
 //! a short list that is searched from its front.
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 use crate::value::Type;
 
@@ -88,6 +89,10 @@ impl Sizes {
         if self.counts[at].1 == 0 && self.counts.iter().all(|(_, count)| *count == 0) {
             self.counts = Vec::new();
         }
+    }
+
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        mover.vec(&mut self.counts);
     }
 
     /// Bytes on the heap.

@@ -28,6 +28,7 @@ use hashbrown::HashTable;
 use crate::aside::{self, Coming};
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 
 const SLOTS: usize = 7;
 const SPILLED: u64 = 1 << 56;
@@ -264,6 +265,30 @@ impl Array {
         let bucket = &mut self.buckets[index];
         bucket.tags = 0;
         bucket.slots.iter_mut().filter_map(Option::take).for_each(each);
+    }
+
+    /// Moves the buckets, if they are few, and what has spilled.
+    fn relocate(&mut self, mover: &mut Mover) {
+        let bytes = size_of_val(&*self.buckets);
+        if mover.wants(self.buckets.as_ptr().cast(), bytes) {
+            let mut next = bytemuck::zeroed_slice_box(self.buckets.len());
+            next.swap_with_slice(&mut self.buckets);
+            self.buckets = next;
+        }
+        let Some(spilled) = self.spill.iter().next() else { return };
+        if mover.wants(std::ptr::from_ref(spilled).cast(), self.spill.allocation_size()) {
+            let mut next = HashTable::with_capacity(self.spill.capacity());
+            if next.allocation_size() != self.spill.allocation_size() {
+                // Where much has gone there would be another size, and the counts know of this one.
+                return;
+            }
+            for spilled in self.spill.drain() {
+                next.insert_unique(spill_hash(spilled.bucket), spilled, |it: &Spilled| {
+                    spill_hash(it.bucket)
+                });
+            }
+            self.spill = next;
+        }
     }
 
     fn heap_bytes(&self) -> usize {
@@ -528,6 +553,32 @@ impl Table {
             large.each_in_bucket(large.index(cursor), &mut each);
             cursor = next_cursor(cursor, large.buckets.len());
             if cursor & between == 0 {
+                return cursor;
+            }
+        }
+    }
+
+    /// Moves the arrays.
+    pub(crate) fn relocate_arrays(&mut self, mover: &mut Mover) {
+        self.array.relocate(mover);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.array.relocate(mover);
+        }
+    }
+
+    /// Moves arrays and entries, for tables whose entries are strings: from the cursor `from` on until spent, as a scan. Answers the next
+    /// cursor, zero if that was all.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        if from == 0 {
+            self.relocate_arrays(mover);
+        }
+        let mut cursor = from;
+        loop {
+            cursor = self.scan_mut(cursor, |entry| {
+                let rest = entry.relocate(mover);
+                debug_assert!(rest.is_none(), "strings are moved in one go");
+            });
+            if cursor == 0 || mover.is_spent() {
                 return cursor;
             }
         }

@@ -1,6 +1,7 @@
 //! What a key can hold.
 
 use crate::collections::chunks::Chunks;
+use crate::relocate::{Mover, Progress, walk_value};
 use crate::size_class::usable;
 use crate::types::hash::Hash;
 use crate::types::list::List;
@@ -159,6 +160,9 @@ pub trait Collection: Sized {
         None
     }
 
+    /// Moves what it owns on the heap to better places, a step from `from` on. Answers where to go on; `None` if that was all.
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress>;
+
     /// Whether nothing is in it.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -193,6 +197,13 @@ impl Object {
             Self::Hash(hash) => ObjectRef::Hash(hash),
             Self::Stream(stream) => ObjectRef::Stream(stream),
         }
+    }
+}
+
+impl ObjectMut<'_> {
+    /// Moves what the collection owns on the heap, from `from` on until all is done or the mover is spent.
+    pub(crate) fn relocate(self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        each!(Self, self, it => walk_value(mover, from, |mover, from| it.relocate(mover, from)))
     }
 }
 

@@ -9,6 +9,7 @@ use russet_dispatch::state::{Gauges, Thread, rule};
 use russet_dispatch::{State, eviction, expire, tracking};
 
 use crate::clock;
+use crate::defrag::Defragmenter;
 use crate::saving;
 
 /// A round's removals of ended keys at most: some milliseconds of one core, spread over many short holds.
@@ -25,6 +26,7 @@ pub(crate) async fn run(state: &'static State) {
     let thread = state.thread("cron");
     let mut round = 0u64;
     let mut last = Rates::default();
+    let mut defragmenter = Defragmenter::default();
     loop {
         let hz = state.tunables.hz.load(Ordering::Relaxed).clamp(10, 500) as u64;
         expire_meanwhile(state, &thread, 1000 / hz).await;
@@ -37,6 +39,7 @@ pub(crate) async fn run(state: &'static State) {
             state.watch_memory(&thread);
             make_room(state, &thread).await;
             tracking::tend(state, &thread);
+            defragmenter.look(state);
             saving::save_if_due(state);
             saving::rewrite_if_due(state);
         }

@@ -25,6 +25,15 @@ pub(crate) fn measure(gauges: &Gauges) {
     measure_processor(gauges);
 }
 
+/// Bytes that are allocated, those included that threads keep at hand, and bytes of the pages that they lie in.
+pub(crate) fn allocation() -> (u64, u64) {
+    // As above: without this call the statistics stay as they are.
+    let _ = epoch::advance();
+    let read =
+        |bytes: Result<usize, tikv_jemalloc_ctl::Error>| bytes.map_or(0, |bytes| bytes as u64);
+    (read(stats::allocated::read()), read(stats::active::read()))
+}
+
 /// Name and version of the allocator, as INFO prints them.
 pub(crate) fn allocator_name() -> String {
     let version = tikv_jemalloc_ctl::version::read().unwrap_or("");

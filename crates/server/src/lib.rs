@@ -5,6 +5,7 @@
 //! io-0 … io-n: a tokio current-thread runtime each, with the connections given to it; commands run where their bytes arrive
 //! trash:       frees large values
 //! saver:       saves
+//! defrag:      moves values together while memory is filled only in part; comes and goes
 //! aof:         syncs the append-only file, and writes what nobody waits for
 //! ```
 //!
@@ -14,7 +15,7 @@
 
 #[expect(
     unsafe_code,
-    reason = "the allocator finds its configuration by a symbol's name, and is told to purge by a bare call"
+    reason = "the allocator finds its configuration by a symbol's name, and is told and asked things by bare calls"
 )]
 mod allocator;
 pub mod cli;
@@ -23,6 +24,7 @@ mod connection;
 mod crew;
 mod cron;
 pub mod daemon;
+mod defrag;
 mod gate;
 mod gauges;
 pub mod host;
@@ -352,6 +354,7 @@ fn make_state(
         probe: gauges::measure,
         purge: allocator::purge,
         allocator_report: gauges::allocator_report,
+        allocator_number: allocator::number,
         add_library: |state, code, replaces| {
             russet_scripting::library::add(state, code, replaces, false).map(drop)
         },

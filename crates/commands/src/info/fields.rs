@@ -72,6 +72,11 @@ fn script_bytes(f: &Facts) -> u64 {
     f.state.scripts.source_bytes() + f.state.scripts.library_bytes()
 }
 
+/// A number about defragmentation.
+fn defrag(number: &AtomicU64) -> String {
+    number.load(Ordering::Relaxed).to_string()
+}
+
 pub(super) const MEMORY: &[Field] = &[
     ("used_memory", |f| f.used().to_string()),
     ("used_memory_human", |f| human(f.used())),
@@ -124,7 +129,7 @@ pub(super) const MEMORY: &[Field] = &[
     ("mem_aof_buffer", |_| "0".to_owned()),
     ("mem_allocator", |f| f.state.identity.allocator.clone()),
     ("mem_overhead_db_hashtable_rehashing", |f| f.walked.moving_bytes.to_string()),
-    ("active_defrag_running", |_| "0".to_owned()),
+    ("active_defrag_running", |f| defrag(&f.state.defrag.share)),
     ("lazyfree_pending_objects", |f| f.state.keyspace.trash().pending().to_string()),
     ("lazyfreed_objects", |f| f.state.keyspace.trash().freed().to_string()),
 ];
@@ -247,12 +252,12 @@ pub(super) const STATS: &[Field] = &[
     ("tracking_total_prefixes", |f| f.state.tracking.prefixes().to_string()),
     ("migrate_cached_sockets", |_| "0".to_owned()),
     ("slave_expires_tracked_keys", |_| "0".to_owned()),
-    ("active_defrag_hits", |_| "0".to_owned()),
-    ("active_defrag_misses", |_| "0".to_owned()),
-    ("active_defrag_key_hits", |_| "0".to_owned()),
-    ("active_defrag_key_misses", |_| "0".to_owned()),
-    ("total_active_defrag_time", |_| "0".to_owned()),
-    ("current_active_defrag_time", |_| "0".to_owned()),
+    ("active_defrag_hits", |f| defrag(&f.state.defrag.hits)),
+    ("active_defrag_misses", |f| defrag(&f.state.defrag.misses)),
+    ("active_defrag_key_hits", |f| defrag(&f.state.defrag.key_hits)),
+    ("active_defrag_key_misses", |f| defrag(&f.state.defrag.key_misses)),
+    ("total_active_defrag_time", |f| f.state.defrag.worked_ms(f.now).0.to_string()),
+    ("current_active_defrag_time", |f| f.state.defrag.worked_ms(f.now).1.to_string()),
     ("unexpected_error_replies", |_| "0".to_owned()),
     ("total_error_replies", |f| f.totals.errors.to_string()),
     ("dump_payload_sanitizations", |f| f.totals.payloads_checked.to_string()),

@@ -76,6 +76,11 @@ fn advice(state: &State, kinds: &[Event], threshold: u64) -> Vec<String> {
                 "The disk is slow. Use one of this machine's own, with nothing else on it, or relax appendfsync."
                     .to_owned(),
             ),
+            Event::DefragCycle => lines.push(
+                "Moving values together took long at a stretch: lower active-defrag-cycle-us, or something else kept that thread from \
+                 running."
+                    .to_owned(),
+            ),
             Event::SnapshotBegin => lines.push(
                 "A snapshot begins while everything stands still for a moment: make fewer of them.".to_owned(),
             ),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use russet_config::id;
 use russet_dispatch::{Args, Context, Outcome};
 
 use crate::info::client_bytes;
@@ -64,7 +65,14 @@ fn findings(cx: &Context<'_>) -> [Finding; 5] {
         ),
         (
             is_lost(active, used, 1.1),
-            "Fragmentation: pages of the allocator are filled only in part, as values of many sizes came and went.",
+            if cx.state.config.load().bool(const { id("activedefrag") }) {
+                "Fragmentation: pages of the allocator are filled only in part, as values of many sizes came and went. \
+                 activedefrag is on: what lies in such pages is being moved together, as far as the active-defrag \
+                 parameters allow."
+            } else {
+                "Fragmentation: pages of the allocator are filled only in part, as values of many sizes came and went. \
+                 CONFIG SET activedefrag yes moves what lies in them together."
+            },
         ),
         (
             is_lost(resident, active, 1.1),

@@ -262,6 +262,6 @@ fn defaults_left_to_the_server_print_as_numbers() {
 #[test]
 fn parameters_without_effect_are_named_when_used() {
     assert_eq!(Config::new().inert_in_use(), Vec::<&str>::new());
-    let config = loaded("activedefrag yes\nactiverehashing yes\nport 1");
-    assert_eq!(config.inert_in_use(), ["activedefrag"]);
+    let config = loaded("crash-memcheck-enabled no\nactiverehashing yes\nport 1");
+    assert_eq!(config.inert_in_use(), ["crash-memcheck-enabled"]);
 }

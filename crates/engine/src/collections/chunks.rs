@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// The length of every chunk but the last.
@@ -197,6 +198,23 @@ impl Chunks {
     /// The list, copied first if anybody else holds it.
     fn list_mut(&mut self) -> &mut Vec<Bytes> {
         &mut Arc::make_mut(&mut self.list).chunks
+    }
+
+    /// Moves the list and the last chunk, unless somebody else holds them. All other chunks are too large for slabs.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        let Some(list) = Arc::get_mut(&mut self.list) else { return };
+        mover.vec(&mut list.chunks);
+        if let Some(tail) = list.chunks.last_mut()
+            && tail.is_unique()
+            && mover.wants(tail.as_ptr(), self.tail_capacity as usize)
+        {
+            let mut open = BytesMut::with_capacity(self.tail_capacity as usize);
+            open.extend_from_slice(tail);
+            *tail = open.freeze();
+        }
+        if mover.wants(std::ptr::from_ref(list).cast(), ARC_HEADER + size_of::<List>()) {
+            self.list = Arc::new(mem::take(list));
+        }
     }
 
     const fn tail_room(&self) -> usize {

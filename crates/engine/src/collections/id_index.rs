@@ -22,6 +22,7 @@
 use smallvec::SmallVec;
 
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 use crate::size_class::usable;
 use crate::table::next_cursor;
 
@@ -133,6 +134,17 @@ impl IdIndex {
         let full = self.segments.len().saturating_sub(1) * usable(SEGMENT * 64);
         let beside = usable(self.beside.capacity() * 64) + self.vacant.capacity() * 4;
         last + full + self.segments.capacity() * size_of::<Vec<Bucket>>() + beside
+    }
+
+    /// Moves the lists of buckets, as far as they are small.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        if from == 0 {
+            mover.vec(&mut self.segments);
+            mover.vec(&mut self.beside);
+            mover.vec(&mut self.vacant);
+        }
+        let segments = &mut self.segments;
+        mover.walk(from, segments.len(), |mover, at| mover.vec(&mut segments[at]))
     }
 
     /// Number of allocations.

@@ -10,6 +10,7 @@
 //! * The buffer is eight bytes and `integers` times their width, and the integers ascend.
 //! * The buffer's capacity is a size class of the allocator, the smallest that holds it.
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// Bytes before the first integer.
@@ -55,6 +56,11 @@ impl Intset {
         let mut buffer = Vec::with_capacity(usable(bytes));
         buffer.extend_from_slice(&[width as u8, 0, 0, 0, 0, 0, 0, 0]);
         Self(buffer)
+    }
+
+    /// Moves the buffer.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        mover.vec(&mut self.0);
     }
 
     /// A row of these bytes, if they are one. O(n).

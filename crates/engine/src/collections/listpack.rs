@@ -35,6 +35,8 @@ use buffer::{Buffer, LENGTH};
 use encoding::{Encoded, before, decode, decode_at, entry_size, skip, whole_entry};
 use std::iter::FusedIterator;
 
+use crate::relocate::Mover;
+
 /// Bytes before the first entry.
 const HEADER: usize = 6;
 
@@ -78,6 +80,11 @@ impl Listpack {
     /// A listpack without elements.
     pub fn new() -> Self {
         Self(Buffer::new(&[EMPTY as u8, 0, 0, 0, 0, 0, END]))
+    }
+
+    /// Moves the buffer.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        self.0.relocate(mover);
     }
 
     /// A listpack of these bytes, if they are one: every entry is looked at, whatever the header says. O(n).

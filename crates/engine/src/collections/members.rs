@@ -30,6 +30,7 @@ use smallvec::SmallVec;
 
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::table::{Table, next_cursor};
@@ -88,6 +89,11 @@ impl Members {
     pub const fn new(seed: Seed) -> Self {
         let segments = Vec::new();
         Self { segments, pages: 0, packed: 0, page_bytes: 0, segment_bytes: 0, long: None, seed }
+    }
+
+    /// What members are hashed with.
+    pub(crate) const fn seed(&self) -> Seed {
+        self.seed
     }
 
     /// Number of members.
@@ -188,6 +194,36 @@ impl Members {
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let packed = self.segments.iter().flatten().flat_map(Page::iter);
         packed.chain(self.long.iter().flat_map(|long| long.table.iter()).map(Entry::key))
+    }
+
+    /// Moves pages and lists of pages, then members with an allocation of their own.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        let next = match from.part {
+            0 => self.relocate_pages(mover, from.at),
+            _ => self.relocate_long(mover, from.at),
+        };
+        from.then(next, 2)
+    }
+
+    fn relocate_pages(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        if from == 0 {
+            mover.vec(&mut self.segments);
+        }
+        mover.walk(from, self.pages, |mover, at| {
+            let segment = &mut self.segments[at / SEGMENT];
+            if at.is_multiple_of(SEGMENT) {
+                mover.vec(segment);
+            }
+            segment[at % SEGMENT].relocate(mover);
+        })
+    }
+
+    fn relocate_long(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        let Some(long) = &mut self.long else { return 0 };
+        if from == 0 {
+            mover.boxed(long, Long::default);
+        }
+        long.table.relocate(mover, from)
     }
 
     /// Visits the pages that `cursor` stands for and answers the next cursor; zero means that the round is complete. The lowest bit says

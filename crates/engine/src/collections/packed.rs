@@ -19,6 +19,7 @@
 //! * Elements together take at most [`PACKED_MAX`] bytes, unless there is only one.
 //! * `start` is less than [`PACKED_MAX`], as only buffers up to that size have a gap; `count` is, as an element takes two bytes.
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// What elements may take together, as with Redis' `list-max-listpack-size -2`.
@@ -67,6 +68,11 @@ impl Packed {
     #[inline]
     pub const fn heap_bytes(&self) -> usize {
         if self.buffer.capacity() == 0 { 0 } else { usable(self.buffer.capacity()) }
+    }
+
+    /// Moves the buffer.
+    pub(crate) fn move_buffer(&mut self, mover: &mut Mover) {
+        mover.vec(&mut self.buffer);
     }
 
     /// Whether an element of `len` bytes may join at the end. A row of nothing takes one of any length.

@@ -21,6 +21,7 @@ use std::iter::FusedIterator;
 use smallvec::SmallVec;
 
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// A score and an id.
@@ -304,6 +305,26 @@ impl Inner {
 }
 
 impl Node {
+    /// Moves the leaf with the item at `position`, and the nodes above it of which it is the first. Answers how many items there are from
+    /// `position` to the end of the leaf.
+    fn relocate(&mut self, mover: &mut Mover, position: usize) -> usize {
+        match self {
+            Self::Leaf(leaf) => {
+                if mover.wants(std::ptr::from_ref(&**leaf).cast(), size_of::<Leaf>()) {
+                    *leaf = leaf.clone();
+                }
+                (leaf.len() - position).max(1)
+            }
+            Self::Inner(inner) => {
+                if position == 0 {
+                    mover.boxed(inner, || *Inner::new());
+                }
+                let (child, within) = inner.child_of(position);
+                inner.children[child].relocate(mover, within)
+            }
+        }
+    }
+
     fn first(&self) -> Item {
         match self {
             Self::Leaf(leaf) => leaf.get(0),
@@ -355,6 +376,18 @@ impl RankTree {
     pub const fn heap_bytes(&self) -> usize {
         self.nodes.leaves * usable(size_of::<Leaf>())
             + self.nodes.inners * usable(size_of::<Inner>())
+    }
+
+    /// Moves the nodes, from the one with the item at `from` on until spent. Answers the position to go on from, zero if that was all.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        let mut position = from as usize;
+        while position < self.len {
+            position += self.root.relocate(mover, position);
+            if mover.is_spent() && position < self.len {
+                return position as u64;
+            }
+        }
+        0
     }
 
     /// Number of allocations.

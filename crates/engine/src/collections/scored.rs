@@ -20,6 +20,7 @@
 //! * Of each size it is known how many pages there are, and how many records in them.
 
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// What finds a record again.
@@ -161,6 +162,21 @@ impl Scored {
             + self.sizes.capacity() * size_of::<Size>()
             + self.long.capacity() * size_of::<Box<[u8]>>()
             + self.long_vacant.capacity() * size_of::<u32>()
+    }
+
+    /// Moves pages and members that stand elsewhere, and the lists of both.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        if from == 0 {
+            mover.vec(&mut self.pages);
+            mover.vec(&mut self.sizes);
+            mover.vec(&mut self.long);
+            mover.vec(&mut self.long_vacant);
+        }
+        let pages = self.pages.len();
+        mover.walk(from, pages + self.long.len(), |mover, at| match at.checked_sub(pages) {
+            None => mover.vec(&mut self.pages[at].units),
+            Some(long) => mover.slice(&mut self.long[long]),
+        })
     }
 
     /// Number of allocations.

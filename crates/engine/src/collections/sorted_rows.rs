@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::iter::FusedIterator;
 use std::ops::{Bound, RangeBounds};
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// The most pairs in a row.
@@ -77,6 +78,23 @@ impl<K: Ord + Copy, V> SortedRows<K, V> {
     pub fn heap_bytes(&self) -> usize {
         let directory = self.rows.capacity() * size_of::<Vec<(K, V)>>();
         self.row_bytes + if directory == 0 { 0 } else { usable(directory) }
+    }
+
+    /// Moves the rows, and what values own as `each` does.
+    pub(crate) fn relocate(
+        &mut self,
+        mover: &mut Mover,
+        from: u64,
+        each: impl Fn(&mut Mover, &mut V),
+    ) -> u64 {
+        if from == 0 {
+            mover.deque(&mut self.rows);
+        }
+        let rows = &mut self.rows;
+        mover.walk(from, rows.len(), |mover, at| {
+            mover.vec(&mut rows[at]);
+            rows[at].iter_mut().for_each(|(_, value)| each(mover, value));
+        })
     }
 
     /// How many allocations there are.

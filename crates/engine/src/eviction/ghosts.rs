@@ -8,6 +8,7 @@
 //! one, so that what was much asked for once does not stay for ever. There are about as many slots as keys, one or two bytes a key. A key is
 //! taken for another once in five hundred times, which costs a policy little.
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 const SLOTS: usize = 8;
@@ -33,6 +34,10 @@ impl Ghosts {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         if self.groups.is_empty() { 0 } else { usable(size_of_val(&*self.groups)) }
+    }
+
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        mover.slice(&mut self.groups);
     }
 
     fn group(&mut self, hash: u64) -> Option<&mut Group> {

@@ -9,6 +9,7 @@ use crate::access::{Access, Kind};
 use crate::entry::Entry;
 use crate::eviction::ghosts::Ghosts;
 use crate::policy::{NEWEST, Newest, Source, Verdict};
+use crate::relocate::Mover;
 use crate::size_class::usable;
 use crate::table::Table;
 
@@ -84,6 +85,12 @@ impl Queue {
             capacity => usable(capacity * size_of::<u32>()),
         };
         usable(size_of::<Self>()) + newest + self.ghosts.heap_bytes()
+    }
+
+    /// Moves what it owns.
+    pub(crate) fn relocate(&mut self, mover: &mut Mover) {
+        mover.deque(&mut self.newest);
+        self.ghosts.relocate(mover);
     }
 
     /// An entry is about to come into a table.

@@ -21,6 +21,7 @@ use small::Small;
 
 use crate::collections::listpack::Listpack;
 use crate::entry::string_value;
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 use crate::value::{Collection, SmallMax, Value, View, collection};
 
@@ -316,6 +317,16 @@ impl Collection for Hash {
         match &self.0 {
             Form::Small(_) => 1,
             Form::Big(big) => big.len(),
+        }
+    }
+
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        match &mut self.0 {
+            Form::Small(small) => {
+                small.relocate(mover);
+                None
+            }
+            Form::Big(big) => Big::relocate(big, mover, from),
         }
     }
 

@@ -23,6 +23,7 @@ use std::iter::FusedIterator;
 use std::ops::Range;
 
 use crate::collections::packed::Packed;
+use crate::relocate::{Mover, Progress};
 use crate::size_class::usable;
 use crate::value::{Collection, collection};
 use form::{Weight, listpack_size};
@@ -70,6 +71,15 @@ impl Collection for List {
 
     fn free_cost(&self) -> usize {
         self.rows.len()
+    }
+
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        if from.at == 0 {
+            mover.deque(&mut self.rows);
+        }
+        let rows = &mut self.rows;
+        let next = mover.walk(from.at, rows.len(), |mover, at| rows[at].move_buffer(mover));
+        from.then(next, 1)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::collections::listpack::{Element, Listpack};
 use crate::collections::members::Members;
 use crate::number::{digits, parse_i64};
 use crate::prefetch::prefetch;
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 use crate::value::{Collection, SmallMax, collection};
 
@@ -78,6 +79,25 @@ impl Collection for Set {
             Form::Ints(_) | Form::Small(_) => 1,
             Form::Big(big) => big.free_cost(),
         }
+    }
+
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        let big = match &mut self.0 {
+            Form::Ints(ints) => {
+                ints.relocate(mover);
+                return None;
+            }
+            Form::Small(small) => {
+                small.relocate(mover);
+                return None;
+            }
+            Form::Big(big) => big,
+        };
+        if from == Progress::default() {
+            let seed = big.seed();
+            mover.boxed(big, || Members::new(seed));
+        }
+        big.relocate(mover, from)
     }
 
     fn buckets(&self) -> Option<usize> {

@@ -15,6 +15,7 @@ use small::Small;
 
 use crate::collections::listpack::Listpack;
 use crate::prefetch::prefetch;
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::value::{Collection, SmallMax, collection};
@@ -64,6 +65,16 @@ impl Collection for SortedSet {
         match &self.0 {
             Form::Small(_) => 1,
             Form::Big(big) => big.allocations(),
+        }
+    }
+
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        match &mut self.0 {
+            Form::Small(small) => {
+                small.relocate(mover);
+                None
+            }
+            Form::Big(big) => Big::relocate(big, mover, from),
         }
     }
 

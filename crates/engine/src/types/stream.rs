@@ -22,6 +22,7 @@ pub use id::{ID_TEXT_MAX, NewId, StreamId};
 pub use idempotence::Idempotence;
 pub use log::{ENTRY_BYTES_MAX, Log, Trim};
 
+use crate::relocate::{Mover, Progress};
 use crate::value::{Collection, collection};
 
 #[cfg(test)]
@@ -68,6 +69,16 @@ impl Collection for Stream {
 
     fn free_cost(&self) -> usize {
         self.log.block_count() + self.groups.free_cost()
+    }
+
+    /// What producers have said stays where it is: it goes by itself soon.
+    fn relocate(&mut self, mover: &mut Mover, from: Progress) -> Option<Progress> {
+        let groups = self.groups.len();
+        let next = match (from.part as usize).checked_sub(1) {
+            None => self.log.relocate(mover, from.at),
+            Some(group) => self.groups.relocate(mover, group, from.at),
+        };
+        from.then(next, 1 + groups as u32)
     }
 
     fn is_gone(&self) -> bool {

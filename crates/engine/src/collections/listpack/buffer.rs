@@ -16,6 +16,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// The bytes that spell the length.
@@ -43,6 +44,13 @@ impl Buffer {
         // SAFETY: freshly allocated, so nothing else is there, and at least as long as the bytes.
         unsafe { at.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         Self(at)
+    }
+
+    /// Moves the bytes.
+    pub(super) fn relocate(&mut self, mover: &mut Mover) {
+        if mover.wants(self.0.as_ptr(), self.len()) {
+            *self = self.clone();
+        }
     }
 
     /// How many bytes there are.

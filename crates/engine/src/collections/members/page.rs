@@ -1,6 +1,7 @@
 //! One page: a few members in one allocation, behind their tags and ends.
 
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 use crate::size_class::usable;
 
 /// Bytes of the count.
@@ -37,6 +38,10 @@ impl Page {
     #[inline]
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn relocate(&mut self, mover: &mut Mover) {
+        mover.slice(&mut self.0);
     }
 
     /// Whether a member of this length may join.

@@ -12,6 +12,7 @@ use std::fmt;
 use super::Pair;
 use crate::entry::{Entry, string_value};
 use crate::expire::ExpiryIndex;
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 use crate::size_class::usable;
 use crate::table::Table;
@@ -55,6 +56,23 @@ impl Big {
 
     pub(super) fn buckets(&self) -> usize {
         self.table.buckets()
+    }
+
+    /// Moves its own box and fields, then the blocks of the index.
+    pub(super) fn relocate(
+        this: &mut Box<Self>,
+        mover: &mut Mover,
+        from: Progress,
+    ) -> Option<Progress> {
+        if from == Progress::default() {
+            let seed = this.seed;
+            mover.boxed(this, || Self::new(seed));
+        }
+        let next = match from.part {
+            0 => this.table.relocate(mover, from.at),
+            _ => this.deadlines.relocate(mover, from.at),
+        };
+        from.then(next, 2)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

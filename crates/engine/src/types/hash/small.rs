@@ -7,6 +7,7 @@
 use super::Pair;
 use crate::collections::listpack::{Element, Listpack, Position};
 use crate::prefetch::prefetch;
+use crate::relocate::Mover;
 use crate::value::View;
 
 /// Few fields in one buffer.
@@ -52,6 +53,10 @@ impl Small {
     }
 
     #[inline]
+    pub(super) fn relocate(&mut self, mover: &mut Mover) {
+        self.list.relocate(mover);
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.list.heap_bytes()
     }

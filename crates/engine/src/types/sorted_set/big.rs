@@ -14,6 +14,7 @@ use super::are_same;
 use crate::collections::id_index::{Hashes, IdIndex};
 use crate::collections::rank_tree::{self, Item, RankTree};
 use crate::collections::scored::{Id, Scored, Sparse};
+use crate::relocate::{Mover, Progress};
 use crate::shard::Seed;
 
 /// How many names are on their way to the cache while members are shown one after the other.
@@ -37,6 +38,24 @@ impl Big {
 
     pub(super) const fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// Moves its own box and what it owns, part by part.
+    pub(super) fn relocate(
+        this: &mut Box<Self>,
+        mover: &mut Mover,
+        from: Progress,
+    ) -> Option<Progress> {
+        if from == Progress::default() {
+            let seed = this.seed;
+            mover.boxed(this, || Self::new(seed));
+        }
+        let next = match from.part {
+            0 => this.members.relocate(mover, from.at),
+            1 => this.order.relocate(mover, from.at),
+            _ => this.index.relocate(mover, from.at),
+        };
+        from.then(next, 3)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

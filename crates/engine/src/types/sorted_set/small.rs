@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::collections::listpack::{Element, Iter, Listpack, Position};
 use crate::double;
+use crate::relocate::Mover;
 use crate::value::SmallMax;
 
 /// A sorted set of few and short members.
@@ -28,6 +29,10 @@ impl Small {
 
     pub(super) const fn list(&self) -> &Listpack {
         &self.0
+    }
+
+    pub(super) fn relocate(&mut self, mover: &mut Mover) {
+        self.0.relocate(mover);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -14,6 +14,7 @@
 
 use crate::collections::listpack::encoding::{before, decode_at, push, skip, whole_entry};
 use crate::collections::listpack::{END, Element};
+use crate::relocate::Mover;
 use crate::size_class::usable;
 use crate::types::stream::id::StreamId;
 
@@ -62,6 +63,10 @@ struct Master {
 }
 
 impl Block {
+    pub(super) fn relocate(&mut self, mover: &mut Mover) {
+        mover.vec(&mut self.bytes);
+    }
+
     /// A block of no entry yet, with a master of these field names.
     pub(super) fn new<'f>(pairs: usize, fields: impl Iterator<Item = &'f [u8]>) -> Self {
         let mut bytes = Vec::with_capacity(CAPACITY_MIN);

@@ -8,6 +8,7 @@
 //! * `order` lists the consumers that there are by name; `consumer_bytes` is what they take from the allocator.
 
 use crate::collections::sorted_rows::{self, SortedRows};
+use crate::relocate::Mover;
 use crate::size_class::usable;
 use crate::types::stream::id::StreamId;
 use crate::types::stream::log::Log;
@@ -54,6 +55,10 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    fn new(name: &[u8], seen_ms: u64) -> Self {
+        Self { name: name.into(), seen_ms, active_ms: None, pending: SortedRows::new() }
+    }
+
     /// Number of entries that it has not acknowledged.
     pub const fn pending_len(&self) -> usize {
         self.pending.len()
@@ -63,6 +68,14 @@ impl Consumer {
     pub fn pending(&self, from: StreamId, until: StreamId) -> impl Iterator<Item = StreamId> + '_ {
         let until = until.max(from);
         self.pending.range(from..=until).map(|(id, ())| id)
+    }
+
+    fn relocate(this: &mut Box<Self>, mover: &mut Mover, row: u64) -> u64 {
+        if row == 0 {
+            mover.boxed(this, || Self::new(&[], 0));
+            mover.slice(&mut this.name);
+        }
+        this.pending.relocate(mover, row, |_, ()| {})
     }
 
     fn heap_bytes(&self) -> usize {
@@ -105,6 +118,33 @@ impl Group {
             order: Vec::new(),
             consumer_bytes: 0,
         }
+    }
+
+    /// Moves what is owned. The upper half of `from` says what of: zero for the group itself, or one more than the place of a consumer; the
+    /// lower half is a row of what is pending there.
+    fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        let (owner, row) = (from >> 32, from & u64::from(u32::MAX));
+        let next = match owner.checked_sub(1) {
+            None => self.relocate_own(mover, row),
+            Some(consumer) => match self.consumers.get_mut(consumer as usize) {
+                Some(Some(consumer)) => Consumer::relocate(consumer, mover, row),
+                _ => 0,
+            },
+        };
+        match next {
+            0 if owner < self.consumers.len() as u64 => (owner + 1) << 32,
+            0 => 0,
+            row => owner << 32 | row,
+        }
+    }
+
+    fn relocate_own(&mut self, mover: &mut Mover, row: u64) -> u64 {
+        if row == 0 {
+            mover.slice(&mut self.name);
+            mover.vec(&mut self.consumers);
+            mover.vec(&mut self.order);
+        }
+        self.pending.relocate(mover, row, |_, _| {})
     }
 
     /// What it is called.
@@ -164,8 +204,7 @@ impl Group {
     }
 
     fn add(&mut self, place: usize, name: &[u8], now: u64) -> Slot {
-        let pending = SortedRows::new();
-        let consumer = Consumer { name: name.into(), seen_ms: now, active_ms: None, pending };
+        let consumer = Consumer::new(name, now);
         self.consumer_bytes += consumer.heap_bytes();
         let free = if self.consumers.len() == self.order.len() {
             self.consumers.push(None);
@@ -330,6 +369,18 @@ impl Groups {
     /// Whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Moves one of the groups and what it owns.
+    pub(super) fn relocate(&mut self, mover: &mut Mover, group: usize, from: u64) -> u64 {
+        if group == 0 && from == 0 {
+            mover.vec(&mut self.all);
+        }
+        let Some(group) = self.all.get_mut(group) else { return 0 };
+        if from == 0 {
+            mover.boxed(group, || Group::new(&[], StreamId::MIN, None));
+        }
+        group.relocate(mover, from)
     }
 
     /// Bytes on the heap. O(1).

@@ -8,6 +8,7 @@
 use std::ops::Bound;
 
 use crate::collections::sorted_rows::{self, SortedRows};
+use crate::relocate::Mover;
 use crate::types::stream::block::{Block, Entry, Walk};
 use crate::types::stream::id::{NewId, StreamId};
 use crate::value::SmallMax;
@@ -71,6 +72,11 @@ impl Log {
         }
         log.find_first();
         (log.len == len).then_some(log)
+    }
+
+    /// Moves the blocks.
+    pub(super) fn relocate(&mut self, mover: &mut Mover, from: u64) -> u64 {
+        self.blocks.relocate(mover, from, |mover, block| block.relocate(mover))
     }
 
     /// Sets what is known of the past, for a stream from outside.
