@@ -81,8 +81,9 @@ fn words<const N: usize>(words: [&[u8]; N]) -> Vec<Vec<u8>> {
 /// What puts a value under the key with this number: most are strings of 16 to 4096 bytes, about as many of each size class.
 fn made(random: &mut Random, nth: usize) -> Vec<Vec<u8>> {
     let key = format!("key:{nth}").into_bytes();
-    let size = (16 << random.below(8)) + random.below(16 << random.below(8)) as usize;
-    let value = vec![b'v'; size.min(4096)];
+    let least = 16 << random.below(8);
+    let size = (least + random.below(least)) as usize;
+    let value = vec![b'v'; size];
     match nth % 10 {
         0 => words([b"HSET", &key, b"f", &value[..size.min(60)], b"g", b"1", b"h", b"word"]),
         1 => words([b"ZADD", &key, b"1", b"one", b"2.5", &value[..size.min(40)], b"3", b"three"]),

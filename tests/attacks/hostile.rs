@@ -116,7 +116,8 @@ fn pipeline(random: &mut Random) -> Vec<u8> {
     for _ in 0..300 {
         let key = format!("key:{}", random.below(200_000));
         let element = random.bits().to_string();
-        let value = "v".repeat(16 + random.below(1 << random.below(13)) as usize);
+        let longest = 1 << random.below(13);
+        let value = "v".repeat(16 + random.below(longest) as usize);
         let number = random.below(1_000).to_string();
         let words: &[&str] = match random.below(12) {
             0 => &["HSET", &format!("h{key}"), &element, &value],
@@ -253,10 +254,13 @@ fn behave(target: &Target, until: Instant, longest_us: &AtomicU64) {
     let mut nth = 0_u64;
     while Instant::now() < until {
         let key = format!("good:{}", nth % 100);
-        let words: &[&str] =
-            [&["PING"][..], &["SET", &key, "value"], &["GET", &key]][nth as usize % 3];
+        let words = match nth % 3 {
+            0 => vec!["PING"],
+            1 => vec!["SET", &key, "value"],
+            _ => vec!["GET", &key],
+        };
         let began = Instant::now();
-        let reply = client.try_cmd(words);
+        let reply = client.try_cmd(&words);
         let reply = reply.unwrap_or_else(|error| panic!("{words:?} was not answered: {error}"));
         let is_good = nth % 3 != 0 || reply.to_string() == "PONG";
         assert!(is_good, "{words:?}: {reply}");

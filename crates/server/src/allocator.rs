@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::ptr::{from_mut, from_ref, null, null_mut};
+use std::ptr::{from_mut, null, null_mut};
 use std::sync::OnceLock;
 
 use tikv_jemalloc_sys::{mallctl, mallctlbymib, mallctlnametomib};
@@ -162,6 +162,8 @@ pub(crate) fn without_cache() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ptr::from_ref;
+
     use super::*;
 
     /// A slab at 0x10000, of which `free` of 16 places are free, among slabs that are half full.

@@ -132,8 +132,10 @@ fn lines_of(stream: &Stream) -> Vec<String> {
     let entries = stream.log.range(StreamId::MIN, StreamId::MAX);
     let mut lines: Vec<_> = entries
         .map(|entry| {
-            let pieces: Vec<_> =
-                entry.pieces().map(|piece| piece.text(&mut [0; crate::number::DIGITS_MAX]).to_vec()).collect();
+            let pieces: Vec<_> = entry
+                .pieces()
+                .map(|piece| piece.text(&mut [0; crate::number::DIGITS_MAX]).to_vec())
+                .collect();
             format!("{:?} {pieces:?}", entry.id)
         })
         .collect();
@@ -232,7 +234,7 @@ fn a_value_that_goes_or_becomes_another_meanwhile_is_left_alone() {
 
 #[test]
 fn shared_chunks_stay_and_single_ones_move() {
-    let mut chunks = Chunks::from_slice(&[5; 40_000]);
+    let mut chunks = Chunks::from_slice(&vec![5; 40_000]);
     let reader = chunks.clone();
     let tail = |chunks: &Chunks| chunks.chunks()[2].as_ptr();
     let before = tail(&chunks);
