@@ -92,7 +92,7 @@ fn work_a_round(state: &State) -> bool {
         if is_over {
             break;
         }
-        std::thread::sleep(Duration::from_nanos(took * (100 - part) / part));
+        rest(took * (100 - part) / part);
     }
     if lost.saturating_sub(self::lost()) >= lost / USE {
         return true;
@@ -101,6 +101,11 @@ fn work_a_round(state: &State) -> bool {
     let rest = (took_ms * REST).clamp(*REST_MS.start(), *REST_MS.end());
     state.defrag.rest_until(state.clock.now() + rest);
     false
+}
+
+#[expect(clippy::disallowed_methods, reason = "this thread serves nobody")]
+fn rest(ns: u64) {
+    std::thread::sleep(Duration::from_nanos(ns));
 }
 
 /// Goes on with a round for so long. Says whether it is over.
