@@ -10,7 +10,7 @@ use russet_testkit::client::encode;
 use russet_testkit::{Client, Process, Random, Setup};
 
 /// How long it may take: the goal is a minute, on a machine that has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Commands sent at once.
 const BATCH: usize = 500;
@@ -47,7 +47,7 @@ impl Alone {
     }
 
     /// Sends commands and waits for as many replies, none of them an error.
-    fn run(&mut self, commands: &[Vec<Vec<u8>>]) {
+    fn run(&mut self, commands: &[Words]) {
         for batch in commands.chunks(BATCH) {
             let bytes: Vec<u8> = batch.iter().flat_map(|words| encode(words)).collect();
             self.client.send_raw(&bytes).expect("the server reads");
@@ -74,12 +74,15 @@ fn ratio(process: &Process, client: &mut Client, empty: (u64, u64)) -> (f64, u64
     (rss as f64 / used as f64, rss, used)
 }
 
-fn words<const N: usize>(words: [&[u8]; N]) -> Vec<Vec<u8>> {
+/// The words of a command.
+type Words = Vec<Vec<u8>>;
+
+fn words<const N: usize>(words: [&[u8]; N]) -> Words {
     words.map(<[u8]>::to_vec).to_vec()
 }
 
 /// What puts a value under the key with this number: most are strings of 16 to 4096 bytes, about as many of each size class.
-fn made(random: &mut Random, nth: usize) -> Vec<Vec<u8>> {
+fn made(random: &mut Random, nth: usize) -> Words {
     let key = format!("key:{nth}").into_bytes();
     let least = 16 << random.below(8);
     let size = (least + random.below(least)) as usize;
@@ -95,7 +98,7 @@ fn made(random: &mut Random, nth: usize) -> Vec<Vec<u8>> {
 }
 
 /// Collections with many elements, of which most go.
-fn large(random: &mut Random) -> (Vec<Vec<Vec<u8>>>, Vec<Vec<Vec<u8>>>) {
+fn large(random: &mut Random) -> (Vec<Words>, Vec<Words>) {
     let (mut made, mut gone) = (Vec::new(), Vec::new());
     for nth in 0..6_000 {
         let element = format!("element:{nth}:{}", "e".repeat(random.below(60) as usize));
