@@ -9,7 +9,6 @@
 
 mod arguments;
 mod data;
-mod hostile;
 mod samples;
 mod waiting;
 
