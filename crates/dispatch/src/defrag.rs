@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_share_grows_with_what_is_lost() {
         let plan = Plan { slice_us: 500, share: (1, 25), threshold: (10, 100), ignored: 100 << 20 };
-        let gigabytes = |tenths: u64| tenths * (1 << 30) / 10;
+        let gigabytes = |tenths: u64| tenths * 100_000_000;
         assert_eq!(plan.share(gigabytes(10), gigabytes(10)), None);
         assert_eq!(plan.share(gigabytes(20), gigabytes(21)), None);
         assert_eq!(plan.share(gigabytes(10), gigabytes(11)), None, "just below 100 MB");

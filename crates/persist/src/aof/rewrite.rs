@@ -190,7 +190,7 @@ impl Log {
         let aof = &self.state.aof;
         let is_lost = goes_on && self.tail.lock().is_none();
         if is_lost || aof.is_cancelled.load(Ordering::Acquire) {
-            return Err(io::Error::other("the append-only file failed or was closed meanwhile"));
+            return Err(lost());
         }
         let current = if goes_on { files.current.clone() } else { None };
         let is_needed = |part: &Part| Some(part) == current.as_ref() || part.name == base.name;
@@ -213,12 +213,17 @@ impl Log {
         self.count_bytes(place, &files.manifest, true);
         drop(files);
         if goes_on {
+            // Whoever finds the tail broken takes it away and then has writes refused: not before this, unless it is seen here.
+            let tail = self.tail.lock();
+            if tail.is_none() {
+                return Err(lost());
+            }
             self.trust();
         }
         Ok(())
     }
 
-    /// The log is in use from here on, if it was not.
+    /// The log is in use from here on, if it was not. The caller holds the tail.
     fn trust(&self) {
         let aof = &self.state.aof;
         aof.has_synced(self.desk.lock().moment);
@@ -274,4 +279,9 @@ impl Log {
             }
         }
     }
+}
+
+/// A new base is of no use: what was to come behind it is gone.
+fn lost() -> io::Error {
+    io::Error::other("the append-only file failed or was closed meanwhile")
 }

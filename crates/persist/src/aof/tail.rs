@@ -32,7 +32,7 @@ pub(crate) struct Style {
 #[derive(Debug)]
 pub(crate) struct Increment {
     file: Box<dyn VfsFile>,
-    syncer: Syncer,
+    syncer: Arc<Syncer>,
     /// Its bytes.
     len: u64,
     /// How many of them are known to be on the disk.
@@ -47,8 +47,24 @@ pub(crate) struct Increment {
     noted_s: u64,
 }
 
-/// What syncs a file.
-pub(crate) type Syncer = Arc<Mutex<Box<dyn VfsFile>>>;
+/// What syncs a file, or why it could not. After a sync has failed nobody knows what of the file is on the disk, and one that succeeds
+/// later does not tell either, since the system may have dropped what it could not write: so none succeeds.
+#[derive(Debug)]
+struct Syncer(Mutex<Result<Box<dyn VfsFile>, (io::ErrorKind, String)>>);
+
+impl Syncer {
+    fn sync(&self) -> io::Result<()> {
+        let mut file = self.0.lock();
+        let result = match file.as_mut() {
+            Ok(file) => file.sync(),
+            Err((kind, reason)) => return Err(io::Error::new(*kind, reason.clone())),
+        };
+        if let Err(error) = &result {
+            *file = Err((error.kind(), error.to_string()));
+        }
+        result
+    }
+}
 
 impl Increment {
     /// A new file, over an old one: on the disk but for its name.
@@ -59,10 +75,10 @@ impl Increment {
 
     /// A file that is there, of so many bytes.
     pub(crate) fn resume(vfs: &dyn Vfs, path: &Path, len: u64, style: Style) -> io::Result<Self> {
-        let (file, syncer) = (vfs.append(path)?, Arc::new(Mutex::new(vfs.append(path)?)));
+        let (file, syncer) = (vfs.append(path)?, Syncer(Mutex::new(Ok(vfs.append(path)?))));
         let mut increment = Self {
             file,
-            syncer,
+            syncer: Arc::new(syncer),
             len,
             durable: 0,
             sealed: 0,
@@ -94,7 +110,7 @@ impl Increment {
     }
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.syncer.lock().sync()?;
+        self.syncer.sync()?;
         self.has_synced(self.len);
         Ok(())
     }
@@ -143,13 +159,13 @@ pub(crate) struct Tail {
 pub(crate) struct Unsynced {
     pub(crate) at: Lsn,
     len: u64,
-    syncer: Syncer,
+    syncer: Arc<Syncer>,
 }
 
 impl Unsynced {
     /// Syncs; nobody needs to hold the tail for that.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.syncer.lock().sync()
+        self.syncer.sync()
     }
 }
 
@@ -239,5 +255,37 @@ impl Tail {
     pub(crate) fn go_on(&mut self, next: Increment) {
         self.increment = next;
         self.reader.go_on();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file whose first sync fails and whose others do not.
+    #[derive(Debug, Default)]
+    struct Forgetful {
+        has_failed: bool,
+    }
+
+    impl VfsFile for Forgetful {
+        fn write_all(&mut self, _bytes: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            if std::mem::replace(&mut self.has_failed, true) {
+                return Ok(());
+            }
+            Err(io::Error::from_raw_os_error(5))
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_none_succeeds() {
+        let syncer = Syncer(Mutex::new(Ok(Box::new(Forgetful::default()))));
+        let first = syncer.sync().expect_err("the disk says so");
+        let second = syncer.sync().expect_err("nobody knows what is on the disk");
+        assert_eq!((first.kind(), first.to_string()), (second.kind(), second.to_string()));
     }
 }
