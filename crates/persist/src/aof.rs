@@ -101,6 +101,8 @@ pub struct Log {
     files: Mutex<Files>,
     tail: Mutex<Option<Tail>>,
     desk: Mutex<Desk>,
+    /// Held by who says that the log is in use, or is not any more: both are several steps. Taken before the tail.
+    verdict: Mutex<()>,
     changed: Condvar,
     is_called: AtomicBool,
 }
@@ -114,6 +116,7 @@ impl Log {
             files: Mutex::default(),
             tail: Mutex::default(),
             desk: Mutex::default(),
+            verdict: Mutex::default(),
             changed: Condvar::new(),
             is_called: AtomicBool::new(false),
         }
@@ -186,7 +189,7 @@ impl Log {
     pub(crate) fn flush(&self) {
         let synced = self.write(&mut self.tail.lock()).map(Tail::sync);
         match synced {
-            Some(Ok(lsn)) => self.state.aof.has_synced(lsn),
+            Some(Ok(lsn)) => self.acknowledge(lsn),
             Some(Err(error)) => self.break_tail(error),
             None => {}
         }
@@ -287,7 +290,7 @@ impl Log {
             };
             let unsynced = tail.unsynced().filter(|_| is_due);
             if unsynced.is_none() && tail.unsynced_since().is_none() {
-                self.state.aof.has_synced(tail.position());
+                self.acknowledge(tail.position());
             }
             unsynced
         };
@@ -303,7 +306,15 @@ impl Log {
         }
         if let (Some(tail), Some(unsynced)) = (self.tail.lock().as_mut(), &unsynced) {
             tail.has_synced(unsynced);
-            self.state.aof.has_synced(unsynced.at);
+            self.acknowledge(unsynced.at);
+        }
+    }
+
+    /// Everything up to a position is on the disk, if its base is: behind one that is still to be written nothing is safe.
+    fn acknowledge(&self, lsn: Lsn) {
+        let aof = &self.state.aof;
+        if !aof.needs_base.load(Ordering::Acquire) {
+            aof.has_synced(lsn);
         }
     }
 
@@ -323,16 +334,19 @@ impl Log {
     /// The files are not touched again. If replies have waited for them, commands that write are refused from here on.
     fn fail(&self, error: &io::Error) {
         tracing::error!(%error, "the append-only file cannot be written: a new one will be tried");
+        let _verdict = self.verdict.lock();
+        let aof = &self.state.aof;
+        // First: a tail that comes after this one waits for its base.
+        let was_in_use =
+            aof.is_enabled.load(Ordering::Relaxed) && !aof.needs_base.swap(true, Ordering::AcqRel);
         let tail = self.tail.lock().take();
         let mut desk = self.desk.lock();
         desk.stop = None;
         let broken = (tail, desk.broken.take());
         drop(desk);
-        let aof = &self.state.aof;
         if !aof.is_enabled.load(Ordering::Relaxed) {
             return;
         }
-        let was_in_use = !aof.needs_base.swap(true, Ordering::Relaxed);
         self.state.set_rule(rule::LAGGING, false);
         if !was_in_use {
             return;

@@ -214,6 +214,7 @@ impl Log {
         drop(files);
         if goes_on {
             // Whoever finds the tail broken takes it away and then has writes refused: not before this, unless it is seen here.
+            let _verdict = self.verdict.lock();
             let tail = self.tail.lock();
             if tail.is_none() {
                 return Err(lost());
@@ -223,7 +224,7 @@ impl Log {
         Ok(())
     }
 
-    /// The log is in use from here on, if it was not. The caller holds the tail.
+    /// The log is in use from here on, if it was not. The caller holds the verdict and the tail.
     fn trust(&self) {
         let aof = &self.state.aof;
         aof.has_synced(self.desk.lock().moment);
