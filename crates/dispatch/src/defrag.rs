@@ -10,7 +10,6 @@ use russet_config::{Config, id};
 use russet_engine::Patience;
 use russet_engine::relocate::{IsSparse, Mover, Walk};
 
-use crate::latency::{Event, Sample};
 use crate::state::State;
 
 /// Work under one hold of a shard: some tens of microseconds.
@@ -176,14 +175,6 @@ impl Round {
         counts.key_misses.fetch_add(walk.keys_stayed, Ordering::Relaxed);
         self.shard += 1;
         self.tries = 0;
-    }
-}
-
-/// Notes how long it worked at a stretch, for LATENCY.
-pub fn worked(state: &State, ns: u64) {
-    let (limit, ms) = (state.tunables.observe.latency_ms.load(Ordering::Relaxed), ns / 1_000_000);
-    if limit > 0 && ms >= limit {
-        state.latency.add(Event::DefragCycle, Sample { at: state.clock.now() / 1_000, ms });
     }
 }
 

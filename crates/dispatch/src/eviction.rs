@@ -375,7 +375,7 @@ fn make_room(state: &State, thread: &Thread) -> Room {
         Evictor { state, thread, wish, samples, pool: &mut pool, evicted: 0, takes_newest: false };
     let room = evictor.run(started);
     evictor.grow_older();
-    thread.took(state, Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
+    state.took(Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
     room
 }
 
@@ -542,7 +542,7 @@ impl<'a> Evictor<'a> {
             return false;
         }
         let mut held: SmallVec<[_; BATCH]> = SmallVec::new();
-        for (shard, _) in self.hold_some(wanted) {
+        for (shard, _) in self.hold_some(&self.pick(wanted)) {
             if let Some(db) = self.some_database(&shard) {
                 let place = shard.prefetch_turn(db);
                 held.push((shard, db, place));
@@ -555,15 +555,15 @@ impl<'a> Evictor<'a> {
     }
 
     /// Takes some shards, with a place in each. Nobody is waited for while several are held.
-    fn hold_some(&self, count: usize) -> SmallVec<[(Guard<'a, Shard>, u64); BATCH]> {
-        let hold = |spot: Spot| {
+    fn hold_some(&self, spots: &[Spot]) -> SmallVec<[(Guard<'a, Shard>, u64); BATCH]> {
+        let hold = |spot: &Spot| {
             let guard = self.state.keyspace.hold_one(spot.shard, Patience::NONE).ok()?;
             Some((guard, spot.hash))
         };
-        self.pick(count).into_iter().filter_map(hold).collect()
+        spots.iter().filter_map(hold).collect()
     }
 
-    /// Some shards, those that hold more more often, and a place in each. Their memory is asked for.
+    /// Some shards, those that hold more more often, and a place in each. Their locks are asked for.
     fn pick(&self, count: usize) -> SmallVec<[Spot; BATCH]> {
         let (weights, keyspace) = (self.state.ceiling.weights.load(), &self.state.keyspace);
         let pick = || weights.pick(self.thread.random());
@@ -572,10 +572,7 @@ impl<'a> Evictor<'a> {
             .flatten()
             .map(|shard| Spot { shard, hash: self.thread.random() })
             .collect();
-        for spot in &spots {
-            keyspace.prefetch_lock(spot.shard);
-            keyspace.prefetch_bucket(*spot);
-        }
+        spots.iter().for_each(|spot| keyspace.prefetch_lock(spot.shard));
         spots
     }
 
@@ -609,7 +606,9 @@ impl<'a> Evictor<'a> {
     /// Offers the pool entries of some shards, about `each` of one. Answers how many. The memory of all is asked for before any is looked
     /// at: waiting for one after the other is what this would cost.
     fn sample(&mut self, shards: usize, each: usize) -> usize {
-        let held = self.hold_some(shards);
+        let spots = self.pick(shards);
+        spots.iter().for_each(|spot| self.state.keyspace.prefetch_bucket(*spot));
+        let held = self.hold_some(&spots);
         let mut found: SmallVec<[(u32, u32, &Entry); FOUND]> = SmallVec::new();
         for (shard, hash) in &held {
             self.look(shard, *hash, each, |db, entry| {
@@ -670,7 +669,7 @@ impl<'a> Evictor<'a> {
             return None;
         }
         let before = self.thread.data_bytes();
-        let started = self.thread.watch(state);
+        let started = state.watch();
         shard.remove(name);
         shard.remember(db, hash, memory);
         self.tell(&mut shard, db, &key);
@@ -680,7 +679,7 @@ impl<'a> Evictor<'a> {
         self.thread.counters.evicted.add(1);
         if let Some(started) = started {
             let took = state.clock.ticks().saturating_sub(started);
-            self.thread.took(state, Event::EvictionDelete, took);
+            state.took(Event::EvictionDelete, took);
         }
         Some(before - self.thread.data_bytes())
     }

@@ -4,8 +4,11 @@
 //! the worst ever. Only those take the lock who have seen something slow.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
+
+use crate::state::State;
 
 /// Samples kept of an event.
 const SAMPLES_MAX: usize = 160;
@@ -112,6 +115,23 @@ impl Latency {
         let before = events.len();
         events.retain(|event, _| !is_meant(*event));
         before - events.len()
+    }
+}
+
+impl State {
+    /// When something begins that LATENCY may want to know of; the clock is not looked at if it does not.
+    pub fn watch(&self) -> Option<u64> {
+        let is_watched = self.tunables.observe.latency_ms.load(Ordering::Relaxed) > 0;
+        is_watched.then(|| self.clock.ticks())
+    }
+
+    /// Notes for LATENCY what took longer than `latency-monitor-threshold`.
+    pub fn took(&self, event: Event, ns: u64) {
+        let (limit, ms) =
+            (self.tunables.observe.latency_ms.load(Ordering::Relaxed), ns / 1_000_000);
+        if limit > 0 && ms >= limit {
+            self.latency.add(event, Sample { at: self.clock.now() / 1_000, ms });
+        }
     }
 }
 

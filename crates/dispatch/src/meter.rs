@@ -20,7 +20,7 @@ use crate::args::OwnedRequest;
 use crate::blocking::Blocked;
 use crate::command::Flag;
 use crate::commandlog::Ran;
-use crate::latency::{Event, Sample};
+use crate::latency::Event;
 use crate::session::Client;
 use crate::state::{State, Thread};
 use crate::table::Row;
@@ -220,7 +220,7 @@ impl Thread {
             counters.command_ns.add(ns);
         }
         let event = if ran.row.has(Flag::Fast) { Event::FastCommand } else { Event::Command };
-        self.took(state, event, ns);
+        state.took(event, ns);
         state.logs.note(ran, ns / 1_000, state.clock.now());
         if observe.tracks_keys.load(Relaxed) && !ran.row.has(Flag::RunsQueue) {
             state.hot_keys.note(ran, ns, self.random());
@@ -248,20 +248,6 @@ impl Thread {
             self.meter.note(ran.row.id);
         } else {
             self.close_on(state, ran);
-        }
-    }
-
-    /// When something begins that LATENCY may want to know of; the clock is not looked at if it does not.
-    pub fn watch(&self, state: &State) -> Option<u64> {
-        let is_watched = state.tunables.observe.latency_ms.load(Relaxed) > 0;
-        is_watched.then(|| state.clock.ticks())
-    }
-
-    /// Notes for LATENCY what took longer than `latency-monitor-threshold`.
-    pub fn took(&self, state: &State, event: Event, ns: u64) {
-        let (limit, ms) = (state.tunables.observe.latency_ms.load(Relaxed), ns / 1_000_000);
-        if limit > 0 && ms >= limit {
-            state.latency.add(event, Sample { at: state.clock.now() / 1_000, ms });
         }
     }
 

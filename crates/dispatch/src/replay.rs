@@ -15,14 +15,13 @@ use std::sync::Arc;
 
 use russet_engine::{Held, Patience, Shard, Spot};
 use russet_resp::{Output, Span, Writer};
-use smallvec::SmallVec;
 
 use crate::args::{Args, Spots};
 use crate::command::Flag;
 use crate::context::{Context, Data};
 use crate::effect::Unit;
 use crate::error::Stop;
-use crate::execute::{find_row, finish};
+use crate::execute::{find_row, finish, sorted};
 use crate::session::{Client, Peer, Session};
 use crate::state::{Lent, State};
 use crate::table::{Locks, Row};
@@ -96,9 +95,7 @@ impl Hand {
         if let [(_, spot)] = spots {
             return Held::from(keyspace.hold_patiently(spot.shard));
         }
-        let mut shards: SmallVec<[u32; 16]> = spots.iter().map(|(_, spot)| spot.shard).collect();
-        shards.sort_unstable();
-        shards.dedup();
+        let shards = sorted(spots.iter().map(|(_, spot)| spot.shard));
         keyspace.hold(&shards, Patience::ENDLESS).expect("endless patience")
     }
 

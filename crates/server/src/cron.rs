@@ -103,7 +103,7 @@ async fn expire_due(state: &'static State, thread: &Thread) {
         let removed = expire::cycle(state, thread, SLICE);
         let took = clock::ticks().saturating_sub(started);
         thread.counters.expire_ns.add(took);
-        thread.took(state, Event::ExpireCycle, took);
+        state.took(Event::ExpireCycle, took);
         if removed < SLICE {
             return;
         }

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use russet_dispatch::State;
-use russet_dispatch::defrag::{Plan, Round, Step, worked};
+use russet_dispatch::defrag::{Plan, Round, Step};
+use russet_dispatch::latency::Event;
 
 use crate::allocator;
 use crate::clock;
@@ -88,7 +89,7 @@ fn work_a_round(state: &State) -> bool {
         }
         let is_over = work_a_while(state, &mut round, slice_us * 1_000);
         let took = clock::ticks() - now;
-        worked(state, took);
+        state.took(Event::DefragCycle, took);
         if is_over {
             break;
         }

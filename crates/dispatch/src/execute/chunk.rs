@@ -79,7 +79,7 @@ impl Brevity {
 }
 
 /// Bytes from the beginning of the first word to the end of the last.
-pub(super) fn extent(spans: &[Span]) -> usize {
+pub(crate) fn extent(spans: &[Span]) -> usize {
     match spans {
         [first, .., last] => last.start + last.len - first.start,
         [only] => only.len,

@@ -54,7 +54,7 @@ impl Executor {
 }
 
 /// Ascending, each once.
-pub(super) fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
+pub(crate) fn sorted(shards: impl Iterator<Item = u32>) -> SmallVec<[u32; 16]> {
     let mut shards: SmallVec<[u32; 16]> = shards.collect();
     shards.sort_unstable();
     shards.dedup();

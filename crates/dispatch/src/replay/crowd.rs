@@ -20,7 +20,7 @@ use russet_resp::Span;
 
 use super::{Hand, ReplayError, Words, find, takes_all};
 use crate::command::Flag;
-use crate::execute::{CHUNK, gather, prefetch};
+use crate::execute::{CHUNK, extent, gather, prefetch};
 use crate::state::State;
 use crate::table::{Locks, Row};
 
@@ -132,7 +132,7 @@ impl Replay<'_, '_> {
             && !row.has(Flag::RunsScript)
             && row.locks != Locks::Queue
             && !takes_all(words)
-            && words.end() - words.begin() <= COPIED_BYTES_MAX
+            && extent(words.spans) <= COPIED_BYTES_MAX
             && self.spots.iter().all(|(_, spot)| spot.shard == first.shard);
         may_go.then_some(first.shard)
     }
@@ -199,24 +199,14 @@ impl Batch {
     }
 
     fn push(&mut self, words: Words<'_>, db: u32, spots: &[(u32, Spot)], unit: Range<u64>) {
-        let (begin, at) = (words.begin(), self.bytes.len());
+        let (begin, at) = (words.spans.first().map_or(0, |first| first.start), self.bytes.len());
         let spans = self.spans.len()..self.spans.len() + words.spans.len();
         let keys = self.spots.len()..self.spots.len() + spots.len();
-        self.bytes.extend_from_slice(&words.input[begin..words.end()]);
+        self.bytes.extend_from_slice(&words.input[begin..begin + extent(words.spans)]);
         let moved = |span: &Span| Span { start: span.start - begin + at, ..*span };
         self.spans.extend(words.spans.iter().map(moved));
         self.spots.extend_from_slice(spots);
         self.jobs.push(Job { row: words.row, db, spans, spots: keys, unit });
-    }
-}
-
-impl Words<'_> {
-    fn begin(&self) -> usize {
-        self.spans.first().map_or(0, |first| first.start)
-    }
-
-    fn end(&self) -> usize {
-        self.spans.last().map_or(0, |last| last.start + last.len)
     }
 }
 
