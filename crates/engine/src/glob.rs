@@ -6,6 +6,7 @@
 //! no recursion, and at most pattern × text steps for any pattern a client may send.
 //!
 //! The corners are those of Redis:
+//! * a pattern with something behind its 1,001st run of stars matches nothing;
 //! * an empty text is matched by the empty pattern alone, not by `*`;
 //! * a class that is never closed ends with the pattern, `[` alone matches nothing, `[^` anything;
 //! * the ends of a range may stand in either order, and its end may be a `]`;
@@ -32,6 +33,9 @@ pub struct Glob {
     pattern: Box<[u8]>,
     is_nocase: bool,
 }
+
+/// Runs of stars that a pattern may have something behind. Redis has the limit since it recurses at each, and answers are to be the same.
+const STARS_MAX: usize = 1000;
 
 /// Patterns longer than this are rewritten before many texts are held against them.
 const LONG: usize = 512;
@@ -134,14 +138,18 @@ fn run<const FOLD: bool>(pattern: &[u8], text: &[u8]) -> bool {
     if text.is_empty() {
         return pattern.is_empty();
     }
-    let (mut item, mut at) = (0, 0);
+    let (mut item, mut at, mut stars) = (0, 0, 0);
     // Behind the last star, and the first byte that the star has not taken.
     let mut star: Option<(usize, usize)> = None;
     while at < text.len() {
         if pattern.get(item) == Some(&b'*') {
-            item += 1;
+            item += run_of_stars(&pattern[item..]);
             if item == pattern.len() {
                 return true;
+            }
+            stars += 1;
+            if stars > STARS_MAX {
+                return false;
             }
             star = Some((item, at));
         } else if let Some(next) = one::<FOLD>(pattern, item, text[at]) {
@@ -157,6 +165,10 @@ fn run<const FOLD: bool>(pattern: &[u8], text: &[u8]) -> bool {
     }
     // A star that took more would only leave less text for what is still unmatched.
     pattern[item..].iter().all(|byte| *byte == b'*')
+}
+
+fn run_of_stars(pattern: &[u8]) -> usize {
+    pattern.iter().take_while(|byte| **byte == b'*').count()
 }
 
 /// Where the next item begins, if the one at `item` accepts `byte`.
@@ -318,10 +330,28 @@ mod tests {
         assert!(!matches(&[&b"a*".repeat(30)[..], b"b"].concat(), &text));
         let million = b"*?".repeat(500_000);
         assert!(!matches(&million, &text));
-        assert!(matches(&million, &vec![b'a'; 500_000]));
-        assert!(!matches(&million, &vec![b'a'; 499_999]));
+        assert!(!matches(&million, &vec![b'a'; 500_000]));
+        let marks = [&b"*"[..], &vec![b'?'; 500_000]].concat();
+        assert!(matches(&marks, &vec![b'a'; 500_000]));
+        assert!(!matches(&marks, &vec![b'a'; 499_999]));
         assert!(!matches(&vec![b'['; 1_000_000], &text));
         assert!(!matches(&[b"*[", &vec![b'x'; 1_000_000][..]].concat(), &text));
+    }
+
+    #[test]
+    fn what_stands_behind_a_thousand_stars_is_found_and_behind_one_more_nothing() {
+        let text = vec![b'a'; 2000];
+        let stars = |runs: usize, end: &[u8]| [&b"**a".repeat(runs)[..], end].concat();
+        for (pattern, is_match) in [
+            (stars(1000, b""), true),
+            (stars(1000, b"***"), true),
+            (stars(1000, b"[*]"), false),
+            (stars(1000, b"*a"), false),
+            (stars(1001, b""), false),
+        ] {
+            assert_eq!(matches(&pattern, &text), is_match);
+            assert_eq!(Glob::new(&pattern).matches(&text), is_match);
+        }
     }
 
     #[test]
