@@ -56,6 +56,35 @@ fn a_change_happens_as_a_whole_or_not_at_all() {
     );
 }
 
+/// What is read once, at the start, or wants `enable-protected-configs`. A parameter that is not among them can be set.
+const FIXED: &str = "aclfile always-show-logo aof-rewrite-cpulist aof_rewrite_cpulist appenddirname appendfilename bgsave-cpulist \
+    bgsave_cpulist bio-cpulist bio_cpulist cluster-config-file cluster-enabled cluster-port daemonize databases dbfilename dir \
+    disable-thp enable-debug-command enable-module-command enable-protected-configs io-threads io-threads-do-reads logfile pidfile \
+    rdbchecksum replicaof server-cpulist server_cpulist set-proc-title slaveof socket-mark-id supervised syslog-enabled \
+    syslog-facility syslog-ident tcp-backlog unixsocket unixsocketgroup unixsocketperm";
+
+#[test]
+fn every_parameter_takes_the_value_that_it_has() {
+    let server = server();
+    let mut client = server.client();
+    let pairs = |client: &mut Client| -> Vec<(String, String)> {
+        let found = client.cmd(&["CONFIG", "GET", "*"]);
+        let words = found.items().expect("a list of words").iter();
+        let words: Vec<String> = words
+            .map(|word| String::from_utf8_lossy(word.bytes().unwrap_or_default()).into_owned())
+            .collect();
+        words.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    };
+    let before = pairs(&mut client);
+    assert!(before.len() > 200, "{} parameters", before.len());
+    for (name, value) in &before {
+        let is_fixed = FIXED.split_whitespace().any(|fixed| fixed == name);
+        let answer = client.cmd(&["CONFIG", "SET", name, value]).to_string();
+        assert_eq!(answer == "OK", !is_fixed, "{name} to {value:?}: {answer}");
+    }
+    assert_eq!(pairs(&mut client), before);
+}
+
 #[test]
 fn a_change_takes_effect_inside_a_transaction() {
     let (_server, mut t) = transcript();

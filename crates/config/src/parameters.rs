@@ -472,7 +472,7 @@ const CLUSTER: &[Parameter] = &[
     text("cluster-config-file", Rule::Required, "nodes.conf")
         .fixed()
         .doc("File where a node keeps what it knows of the cluster."),
-    integer("cluster-databases", 1, INT, "1").fixed().doc("Number of databases in a cluster."),
+    integer("cluster-databases", 1, INT, "1").doc("Number of databases in a cluster, from the next start on."),
     integer("cluster-port", 0, PORT, "0").fixed().doc("Port of the cluster bus; 0 is the port plus 10000."),
     integer("cluster-node-timeout", 0, LONG, "15000")
         .doc("Milliseconds of silence after which a node counts as failing."),
@@ -664,10 +664,7 @@ const INERT: &[Parameter] = &[
         .inert()
         .doc("Every thread reads, executes and writes."),
     yes_no("jemalloc-bg-thread", "yes").inert().doc("The allocator looks after itself."),
-    yes_no("key-memory-histograms", "no")
-        .fixed()
-        .inert()
-        .doc("Sizes of keys are not counted by class."),
+    yes_no("key-memory-histograms", "no").inert().doc("Sizes of keys are not counted by class."),
     yes_no("lazyfree-lazy-eviction", "yes")
         .inert()
         .doc("Large values are always freed in the background."),
@@ -682,7 +679,6 @@ const INERT: &[Parameter] = &[
     integer("list-compress-depth", 0, INT, "0").inert().doc("Nodes of lists are not compressed."),
     text("locale-collate", Rule::Any, "").inert().doc("SORT ALPHA compares bytes."),
     choice("log-timestamp-format", TIMESTAMP, "legacy")
-        .fixed()
         .inert()
         .doc("The log has one way to write the time."),
     integer("lookahead", 1, INT, "16")
@@ -699,7 +695,7 @@ const INERT: &[Parameter] = &[
     integer("max-new-tls-connections-per-cycle", 1, 1000, "1")
         .inert()
         .doc("Accepting is spread over the threads."),
-    yes_no("mptcp", "no").fixed().inert().doc("There is no multipath TCP."),
+    yes_no("mptcp", "no").inert().doc("There is no multipath TCP."),
     yes_no("repl-mptcp", "no").inert().doc("There is no multipath TCP."),
     integer("prefetch-batch-max-size", 0, 128, "16").inert().doc("Lookups are not batched."),
     text("proc-title-template", Rule::Title, "{title} {listen-addr} {server-mode}")
@@ -716,8 +712,8 @@ const INERT: &[Parameter] = &[
         .inert()
         .doc("There is no RDMA."),
     integer("rdma-port", 0, PORT, "0").inert().doc("There is no RDMA."),
-    integer("rdma-rx-size", 64 << 10, 16 << 20, "1048576").fixed().inert().doc("There is no RDMA."),
-    integer("rdma-completion-vector", -1, 1024, "-1").fixed().inert().doc("There is no RDMA."),
+    integer("rdma-rx-size", 64 << 10, 16 << 20, "1048576").inert().doc("There is no RDMA."),
+    integer("rdma-completion-vector", -1, 1024, "-1").inert().doc("There is no RDMA."),
     optional("req-res-logfile", Rule::Any).fixed().hidden().inert().doc("Requests are not logged."),
     choice("sanitize-dump-payload", SANITIZE, "yes")
         .inert()
