@@ -406,4 +406,11 @@ fn the_kernel_is_told_what_to_end_first() {
         t.check(line, "OK");
         assert_eq!(score(&server), expected, "{line}");
     }
+    let other = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let taken = other.local_addr().expect("an address").port();
+    t.check(
+        &format!("CONFIG SET oom-score-adj absolute bind 127.0.0.1 port {taken}"),
+        "-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.",
+    );
+    assert_eq!(score(&server), began_with, "all or nothing");
 }

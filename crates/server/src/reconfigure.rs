@@ -3,7 +3,7 @@
 //! All or nothing: what can fail is tried first, in an order in which each step can be taken back.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -39,10 +39,12 @@ pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
     let mut next = Config::clone(&state.config.load());
     let changed = next.set(&change.pairs(), change.caller).map_err(text)?;
     let before = std::env::current_dir();
-    apply_to_process(&next, &changed).map_err(text)?;
-    if let Err(error) = listen_all(&mut doors, state, &next, &changed).await {
-        // Back to where the server was: it was there a moment ago.
-        drop(before.and_then(std::env::set_current_dir));
+    let applied = match apply_to_process(&next, &changed) {
+        Ok(()) => listen_all(&mut doors, state, &next, &changed).await,
+        refused => refused,
+    };
+    if let Err(error) = applied {
+        take_back(&state.config.load(), &changed, before);
         return Err(text(error));
     }
     state.reconfigure(change, note_directory).map_err(text)?;
@@ -61,6 +63,14 @@ pub(crate) async fn reconfigure(means: &Means, change: &Change) -> Answer {
         means.shell.log.collect();
     }
     Ok(())
+}
+
+/// Back to how the process was: it was so a moment ago.
+fn take_back(config: &Config, changed: &[Id], directory: io::Result<PathBuf>) {
+    drop(directory.and_then(std::env::set_current_dir));
+    if changed.contains(&SCORE) || changed.contains(&SCORES) {
+        drop(host::adjust_score(config));
+    }
 }
 
 fn text(error: SetError) -> String {
@@ -114,7 +124,14 @@ async fn listen_all(
     changed: &[Id],
 ) -> Result<(), SetError> {
     listen_for_metrics(&mut doors.metrics, state, next, changed).await?;
-    listen(&mut doors.clients, next, changed).await
+    let listening = listen(&mut doors.clients, next, changed).await;
+    if listening.is_err() {
+        // Metrics, too, are served where they were.
+        drop(
+            listen_for_metrics(&mut doors.metrics, state, &state.config.load_full(), changed).await,
+        );
+    }
+    listening
 }
 
 /// Metrics are served where the new configuration says, or where the old one did.
