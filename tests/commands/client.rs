@@ -1,6 +1,6 @@
 //! What CLIENT and its subcommands answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use russet_testkit::{Client, Transcript};
 
@@ -110,6 +110,40 @@ fn a_line_has_the_fields_of_valkey_in_their_order() {
     assert_eq!(field(&text, "tot-cmds"), "1");
     t.client.hello3();
     assert!(matches!(t.run("CLIENT INFO"), russet_testkit::Reply::Verbatim { .. }));
+}
+
+/// What `maxmemory-clients` goes by is the same for the same request.
+#[test]
+fn half_an_argument_takes_as_much_in_whatever_pieces_it_came() {
+    let server = server();
+    let (mut t, _) = connect(&server);
+    let whole = [&b"*2\r\n$131072\r\n"[..], &vec![b'v'; 131_072]].concat();
+    let taken = [whole.len(), 40_000, 65_536, 9_000, 1_000].map(|piece| {
+        let (mut other, id) = connect(&server);
+        let mut sent = 0;
+        for piece in whole.chunks(piece) {
+            other.client.send_raw(piece).unwrap();
+            sent += piece.len();
+            // What has arrived is what has been sent, but for the header.
+            await_arrival(&mut t, id, sent - 18);
+        }
+        let line = lines(&mut t, &format!("ID {id}")).remove(0);
+        let parts = ["argv-mem", "qbuf", "qbuf-free"];
+        parts.map(|part| field(&line, part).parse::<usize>().unwrap()).iter().sum::<usize>()
+    });
+    assert!(taken.iter().all(|bytes| bytes.abs_diff(whole.len()) <= 16), "{taken:?}");
+}
+
+fn await_arrival(t: &mut Transcript, id: i64, bytes: usize) {
+    let until = Instant::now() + Duration::from_mins(1);
+    loop {
+        let line = lines(t, &format!("ID {id}")).remove(0);
+        if field(&line, "qbuf").parse::<usize>().expect("a number") >= bytes {
+            return;
+        }
+        assert!(Instant::now() < until, "{bytes} bytes: {line}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

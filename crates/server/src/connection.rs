@@ -310,9 +310,9 @@ impl Connection {
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
             let received = buffer.filled();
             let has_room = self.input.capacity() - self.input.len() >= received.len();
-            if wants >= received.len() && self.input.len() >= READ_BYTES && !has_room {
-                // The end of a large argument: room for all of it at once.
-                self.grow(wants);
+            if wants >= received.len() && !has_room {
+                // In doubling steps up to the end of the argument: what is held then does not depend on the pieces it came in.
+                self.grow(wants.min(self.input.len().max(received.len())));
             }
             self.input.extend_from_slice(received);
             received.len()
