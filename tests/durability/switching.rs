@@ -1,5 +1,7 @@
 //! What clients ask of files in places where they cannot wait for them, and what emptying a database does to the file.
 
+use std::time::{Duration, Instant};
+
 use crate::durability::aof::await_rewritten;
 use crate::durability::snapshot::{figure, ok, process, run, until};
 
@@ -86,6 +88,22 @@ fn a_rewrite_in_a_transaction_is_scheduled() {
     );
     await_rewritten(&mut client);
     assert_eq!(figure(&mut client, "aof_rewrites"), "1");
+}
+
+#[test]
+fn a_log_is_read_back_as_slowly_as_asked() {
+    let server = process(&["--save", "", "--appendonly", "yes"]);
+    let mut client = server.client().unwrap();
+    for n in 0..100 {
+        client.cmd(&["SET", &n.to_string(), "v"]);
+    }
+    for (delay, at_least) in [("2000", 200), ("-10", 0)] {
+        ok(&mut client, &format!("CONFIG SET key-load-delay {delay}"));
+        let began = Instant::now();
+        ok(&mut client, "DEBUG LOADAOF");
+        assert!(began.elapsed() >= Duration::from_millis(at_least), "{delay}");
+        assert_eq!(run(&mut client, "DBSIZE"), "100");
+    }
 }
 
 #[test]

@@ -219,14 +219,14 @@ fn pull(
     let checks = state.config.load().bool(const { id("rdbchecksum") });
     let mut reader = Reader::new(file, Some(len), checks).map_err(SnapshotError::Read)?;
     let version = reader.version();
-    let delay = state.config.load().integer(const { id("key-load-delay") });
-    let delay = Duration::from_micros(u64::try_from(delay).unwrap_or(0));
+    let mut pace = Pace::of(state);
     let (mut loaded, mut batch, mut db) = (Loaded::default(), Batch::new(version), 0);
     loop {
+        let mut has_rested = false;
         match reader.next(&mut batch.bytes).map_err(SnapshotError::Read)? {
             Item::Record(record) => {
                 batch.records.push((db, record));
-                rest(state, delay);
+                has_rested = pace.rest(state);
             }
             Item::Select(number) => db = database(state, number)?,
             Item::Resize(..) => {}
@@ -243,7 +243,7 @@ fn pull(
                 return Ok(loaded);
             }
         }
-        if batch.is_full() || !delay.is_zero() {
+        if batch.is_full() || has_rested {
             loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
             give(std::mem::replace(&mut batch, Batch::new(version)))?;
             if loading.is_cancelled.load(Ordering::Relaxed) {
@@ -260,11 +260,36 @@ fn add_library(state: &'static State, code: &[u8], replaces: bool) -> Result<(),
     (add.add_library)(state, code, replaces).map_err(LoadError::Library)
 }
 
-/// Does nothing for a while, as a test has asked.
-fn rest(state: &State, time: Duration) {
-    if time.is_zero() {
-        return;
+/// How fast a file is read: `key-load-delay`, for tests.
+pub(crate) struct Pace {
+    rest: Duration,
+    /// Keys, or commands, from one rest to the next.
+    every: u64,
+    read: u64,
+}
+
+impl Pace {
+    pub(crate) fn of(state: &State) -> Self {
+        let delay = state.config.load().integer(const { id("key-load-delay") });
+        let (micros, every) = if delay < 0 { (1, delay.unsigned_abs()) } else { (delay as u64, 1) };
+        Self { rest: Duration::from_micros(micros), every, read: 0 }
     }
+
+    /// Does nothing for a while, where it is time for that. Says whether it was.
+    pub(crate) fn rest(&mut self, state: &State) -> bool {
+        if self.rest.is_zero() {
+            return false;
+        }
+        self.read += 1;
+        let is_time = self.read.is_multiple_of(self.every);
+        if is_time {
+            pause(state, self.rest);
+        }
+        is_time
+    }
+}
+
+fn pause(state: &State, time: Duration) {
     let until = Instant::now() + time;
     while !state.persistence.loading.is_cancelled.load(Ordering::Relaxed) {
         let left = until.saturating_duration_since(Instant::now());

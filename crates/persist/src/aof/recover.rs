@@ -21,7 +21,7 @@ use super::manifest::{Manifest, ManifestError, Part};
 use super::reader::{LogError, LogReader};
 use super::tail::{Increment, Tail};
 use super::{Log, Place, length};
-use crate::load::{LoadError, Manner, exists, load};
+use crate::load::{LoadError, Manner, Pace, exists, load};
 use crate::snapshot::SaveError;
 use crate::vfs::{Vfs, directory_of};
 
@@ -233,9 +233,11 @@ impl Log {
         let loading = &self.state.persistence.loading;
         // Where the log may be cut before a command that is refused, nothing behind that one is to be done.
         let threads = if self.tail_given_up() > 0 { 0 } else { self.state.identity.io_threads };
+        let mut pace = Pace::of(self.state);
         let (read, refused) = replay(self.state, threads, |replay| {
             reader.each(
                 |input, spans, unit| {
+                    pace.rest(self.state);
                     replay.run(input, spans, unit).map_err(|error| error.to_string())
                 },
                 |offset| {
