@@ -116,6 +116,8 @@ fn a_transaction_switches_the_log_on_and_off() {
         }
         assert_eq!(figure(&mut client, "aof_enabled"), "1");
         assert_eq!(run(&mut client, "WAITAOF 1 0 0"), "[1, 0]", "the base is there");
+        let stats = run(&mut client, "INFO stats");
+        assert!(!stats.contains("total_forks:0"), "Redis forks for a base: {stats}");
         ok(&mut client, "DEBUG LOADAOF");
         assert_eq!(run(&mut client, "GET k"), round.to_string());
         for line in ["MULTI", "CONFIG SET appendonly no", "SET k lost"] {

@@ -120,11 +120,18 @@ fn set(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if changed.iter().any(|id| OF_THE_SHELL.contains(id) && !is_prompt(id)) {
         return Err(Stop::Ask(Box::new(Request::Reconfigure(change))));
     }
+    let begins_log = changed.contains(&APPEND_ONLY) && trial.bool(APPEND_ONLY);
+    // What it takes is not to be counted when memory is measured for a new limit.
+    drop(trial);
     cx.state.reconfigure(&change, |_, _| Ok(())).map_err(|error| refused(&error))?;
     cx.state.switch_log();
     if !cx.session.deny_blocking {
         // A lower limit of what is tracked holds at once, unless a transaction holds shards.
         tracking::tend(cx.state, cx.thread);
+    } else if begins_log {
+        tracing::info!(
+            "AOF was enabled during a transaction. An AOF background was scheduled to start when possible."
+        );
     }
     cx.reply.ok();
     Ok(())

@@ -76,6 +76,8 @@ pub struct Persistence {
     pub keys_total: AtomicU64,
     /// Snapshots that succeeded.
     pub saves: AtomicU64,
+    /// Snapshots, and rewrites of the append-only file, that have begun.
+    pub begun: AtomicU64,
     /// All changes to data up to the moment that the last snapshot tells of.
     pub changes_saved: AtomicU64,
     /// For how many microseconds all shards were held at the last snapshot's moment.
@@ -137,6 +139,7 @@ impl Persistence {
             keys_done: AtomicU64::new(0),
             keys_total: AtomicU64::new(0),
             saves: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             changes_saved: AtomicU64::new(0),
             stopped_us: AtomicU64::new(0),
             is_ending: AtomicBool::new(false),

@@ -113,6 +113,7 @@ impl Saver {
         let persistence = &self.state.persistence;
         // As a rule whoever wishes it has said so.
         persistence.begin_saving(is_told);
+        persistence.begun.fetch_add(1, Ordering::Relaxed);
         persistence.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         persistence.tried_s.store(self.state.clock.now() / 1000, Ordering::Relaxed);
         let began = Instant::now();
@@ -170,6 +171,7 @@ impl Saver {
 
     fn rewrite(&self) -> Result<(), String> {
         let (aof, began) = (&self.state.aof, Instant::now());
+        self.state.persistence.begun.fetch_add(1, Ordering::Relaxed);
         aof.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         aof.tried_ms.store(self.state.clock.now(), Ordering::Relaxed);
         let rewritten = catch_unwind(AssertUnwindSafe(|| self.log.rewrite()));

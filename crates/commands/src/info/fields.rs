@@ -246,7 +246,7 @@ pub(super) const STATS: &[Field] = &[
     ("pubsub_patterns", |f| f.state.pubsub.count(Kind::Pattern).to_string()),
     ("pubsubshard_channels", |f| f.state.pubsub.count(Kind::ShardChannel).to_string()),
     ("latest_fork_usec", |_| "0".to_owned()),
-    ("total_forks", |_| "0".to_owned()),
+    ("total_forks", |f| count(&f.state.persistence.begun)),
     ("tracking_total_keys", |f| f.walked.tracked_keys.to_string()),
     ("tracking_total_items", |f| f.walked.tracked_items.to_string()),
     ("tracking_total_prefixes", |f| f.state.tracking.prefixes().to_string()),
