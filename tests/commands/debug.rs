@@ -21,6 +21,15 @@ fn without_permission_it_is_refused() {
 }
 
 #[test]
+fn the_allocator_does_one_thing_when_asked() {
+    let (_server, mut t) = transcript();
+    t.check("DEBUG MALLCTL-STR thread.tcache.flush VOID", "OK");
+    let refusal = "-ERR Operation not permitted";
+    t.check("DEBUG MALLCTL-STR arena.0.destroy VOID", refusal);
+    t.check("DEBUG MALLCTL-STR thread.tcache.flush 1", refusal);
+}
+
+#[test]
 fn every_type_of_reply_has_a_sample() {
     let (_server, mut t) = transcript();
     let in_resp2 = [

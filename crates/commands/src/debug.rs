@@ -145,6 +145,13 @@ const TOPICS: &[Topic] = &[
         run: allocator_number,
     },
     Topic {
+        name: "mallctl-str",
+        syntax: "thread.tcache.flush VOID",
+        summary: "Has the thread that runs this give back what it keeps at hand of freed memory.",
+        words: 2..=2,
+        run: let_go,
+    },
+    Topic {
         name: "object",
         syntax: "<key> [fast]",
         summary: "Shows how the value of a key is kept, and unless it has to be fast, how long its dump is.",
@@ -302,6 +309,16 @@ fn allocator_number(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let number =
         number.ok_or_else(|| Error::of("ERR the allocator knows no number of this name"))?;
     cx.reply.integer(number);
+    Ok(())
+}
+
+/// The one name that is for doing, not for reading or writing, and harms nobody.
+fn let_go(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    let is_known = args.next()? == b"thread.tcache.flush" && args.next()? == b"VOID";
+    if !is_known || !cx.state.tools.get().is_some_and(|tools| (tools.let_go)()) {
+        return Err(Error::of("ERR Operation not permitted").into());
+    }
+    cx.reply.ok();
     Ok(())
 }
 

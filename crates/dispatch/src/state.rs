@@ -174,6 +174,8 @@ pub struct Tools {
     pub allocator_report: fn() -> String,
     /// A number that the allocator knows by this name, if it does.
     pub allocator_number: fn(name: &str) -> Option<i64>,
+    /// Has the calling thread give back what it keeps at hand of freed memory. Says whether that worked.
+    pub let_go: fn() -> bool,
     /// Adds a library of functions that was saved, over one of the same name or not; or says why it cannot be.
     pub add_library: fn(&'static State, code: &[u8], replaces: bool) -> Result<(), String>,
 }

@@ -35,6 +35,14 @@ pub(crate) fn purge() -> bool {
     code == 0
 }
 
+/// Has this thread give back what it keeps at hand. Says whether the allocator took it.
+pub(crate) fn let_go() -> bool {
+    const NAME: &CStr = c"thread.tcache.flush";
+    // SAFETY: the name ends with a zero byte, and the call neither reads nor writes anything of ours.
+    let code = unsafe { mallctl(NAME.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    code == 0
+}
+
 /// A number that the allocator knows by this name, whatever its width. What only looks like one, but makes something, is no number.
 pub(crate) fn number(name: &str) -> Option<i64> {
     let makes = name.ends_with(".create") || name.starts_with("experimental.");

@@ -355,6 +355,7 @@ fn make_state(
         purge: allocator::purge,
         allocator_report: gauges::allocator_report,
         allocator_number: allocator::number,
+        let_go: allocator::let_go,
         add_library: |state, code, replaces| {
             russet_scripting::library::add(state, code, replaces, false).map(drop)
         },
