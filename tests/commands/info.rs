@@ -320,3 +320,17 @@ fn changes_are_counted_as_elements() {
         before = after;
     }
 }
+
+#[test]
+fn what_the_allocator_hands_out_lies_in_its_pages() {
+    let (_server, mut t) = transcript();
+    let mut is_so = || {
+        let text = info(&mut t, "memory");
+        let figure = |name: &str| field(&text, name).parse::<u64>().unwrap();
+        let (used, allocated) = (figure("used_memory"), figure("allocator_allocated"));
+        let (active, between) = (figure("allocator_active"), figure("allocator_frag_bytes"));
+        used <= allocated && allocated <= active && between == active - allocated
+    };
+    // The housekeeping may measure anew between two of the figures.
+    assert!((0..50).any(|_| is_so()));
+}

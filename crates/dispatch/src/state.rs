@@ -191,6 +191,8 @@ pub struct Gauges {
     pub used_memory_startup: AtomicU64,
     /// Resident set, from the kernel.
     pub rss: AtomicU64,
+    /// Bytes that the allocator has handed out, with what threads keep at hand of them.
+    pub allocated: AtomicU64,
     /// The allocator's active pages, in bytes.
     pub active: AtomicU64,
     /// The allocator's resident pages, in bytes.

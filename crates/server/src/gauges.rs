@@ -60,6 +60,7 @@ fn measure_allocator(gauges: &Gauges) {
         }
     };
     let allocated = stats::allocated::read();
+    set(&gauges.allocated, allocated);
     set(
         &gauges.used_memory,
         allocated.map(|bytes| bytes.saturating_sub(allocator::kept_at_hand())),

@@ -48,6 +48,7 @@ fn measure(cx: &Context<'_>, walked: &Walked) -> Vec<(String, Stat)> {
     let beyond = |one: u64, other: u64| Difference(one as i64 - other as i64);
     let share = |part: u64, whole: u64| Part(part as f64 * 100.0 / whole.max(1) as f64);
     let (used, startup) = (cx.state.used_memory(), load(&gauges.used_memory_startup));
+    let allocated = load(&gauges.allocated);
     let (active, resident, rss) = (load(&gauges.active), load(&gauges.resident), load(&gauges.rss));
     let (data, keys) = (walked.data_bytes, walked.keys() as u64);
     let before = [
@@ -72,12 +73,12 @@ fn measure(cx: &Context<'_>, walked: &Walked) -> Vec<(String, Stat)> {
         ("dataset.bytes", Count(data)),
         ("dataset.percentage", share(data, used.saturating_sub(startup))),
         ("peak.percentage", share(used, load(&gauges.used_memory_peak))),
-        ("allocator.allocated", Count(used)),
+        ("allocator.allocated", Count(allocated)),
         ("allocator.active", Count(active)),
         ("allocator.resident", Count(resident)),
         ("allocator.muzzy", Count(0)),
-        ("allocator-fragmentation.ratio", ratio(active, used)),
-        ("allocator-fragmentation.bytes", beyond(active, used)),
+        ("allocator-fragmentation.ratio", ratio(active, allocated)),
+        ("allocator-fragmentation.bytes", beyond(active, allocated)),
         ("allocator-rss.ratio", ratio(resident, active)),
         ("allocator-rss.bytes", beyond(resident, active)),
         ("rss-overhead.ratio", ratio(rss, resident)),
