@@ -363,7 +363,16 @@ fn zrangestore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     let mut stored = SortedSet::new();
     if let Some(set) = cx.data.find_as::<SortedSet>(source)? {
-        set.each(query.of(set), |name, score| stored.set(score, name, rules));
+        if matches!(query.span, Span::Ranks(..)) {
+            stored.expect(len, 0, rules);
+        }
+        // In Redis' order, so that a score of -0 loses its sign where it does there: in the compact form, before that is outgrown.
+        let store = |name: &[u8], score| stored.set(score, name, rules);
+        if query.is_reverse {
+            set.each_back(query.of(set), store);
+        } else {
+            set.each(query.of(set), store);
+        }
     }
     cx.data.put(target, stored);
     if len > 0 {
