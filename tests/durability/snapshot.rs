@@ -166,6 +166,30 @@ fn fields_that_end_are_saved_with_their_ends() {
     assert!(result.is_ok() && found.is_checked && found.version == 12, "{found}");
 }
 
+#[test]
+fn what_a_waiter_would_move_into_a_large_collection_waits_until_that_is_saved() {
+    let server = server();
+    let (mut client, mut waiter) = (server.client(), server.client());
+    run(&mut client, "DEBUG POPULATE 3000");
+    for n in 0..4000 {
+        client.send(&["RPUSH", "large", &format!("{n}-and-some-more-bytes-behind-it")]).unwrap();
+    }
+    (0..4000).for_each(|_| drop(client.recv().unwrap()));
+    waiter.send(&["BLMOVE", "source", "large", "LEFT", "RIGHT", "0"]).unwrap();
+    until("it waits", || run(&mut client, "INFO clients").contains("blocked_clients:1"));
+    // The first key that is saved takes so long that the list is not, or else one in thousands of these tests shows nothing.
+    ok(&mut client, "CONFIG SET rdb-key-save-delay 5000000");
+    run(&mut client, "BGSAVE");
+    let mut pusher = server.client();
+    pusher.send(&["RPUSH", "source", "x"]).unwrap();
+    assert!(pusher.recv_within(Duration::from_millis(300)).unwrap().is_none(), "it is put off");
+    assert_eq!(run(&mut client, "LLEN large"), "4000", "what reads is not");
+    run(&mut client, "BGSAVE CANCEL");
+    assert_eq!(pusher.recv().unwrap().to_string(), "1");
+    assert_eq!(waiter.recv().unwrap().to_string(), "x");
+    assert_eq!(run(&mut client, "LLEN large"), "4001");
+}
+
 /// All types, in two databases, and collections that are written in pieces.
 fn fill_for_the_walk(client: &mut Client) {
     ok(client, "SELECT 3");

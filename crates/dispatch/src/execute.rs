@@ -29,8 +29,8 @@ use self::chunk::{Brevity, KeySet, Prepared};
 pub(crate) use self::chunk::{extent, find_row, gather, prefetch};
 pub(crate) use self::finish::{append, finish};
 use self::finish::{finish_touched, stamp};
-use self::locks::close_over_targets;
 pub(crate) use self::locks::sorted;
+use self::locks::{close_over_targets, has_closed_target};
 use self::stop::stopped;
 pub(crate) use self::stop::{failed, no_wait};
 use crate::args::{Args, OwnedRequest, Spots};
@@ -393,7 +393,8 @@ impl Executor {
         }
         if (row.has(Flag::Write) || row.has(Flag::MayReplicate) || row.locks == Locks::Queue)
             && held.iter().any(Shard::is_saving)
-            && self.is_closed(session, keys, input, spans, &mut held)
+            && (self.is_closed(session, keys, input, spans, &mut held)
+                | has_closed_target(state, &mut held))
         {
             return Some(Halt::Paused);
         }

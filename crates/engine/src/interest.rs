@@ -210,7 +210,12 @@ impl Interest {
 
     /// The shards that serving the waiters here may change.
     pub fn targets(&self) -> impl Iterator<Item = u32> + '_ {
+        self.movers().filter_map(|waiter| waiter.target())
+    }
+
+    /// The waiters here that move elements.
+    pub fn movers(&self) -> impl Iterator<Item = &Arc<dyn Waiter>> + '_ {
         let all = (self.moving > 0).then(|| self.waiters.values().flatten());
-        all.into_iter().flatten().filter(|w| w.is_open()).filter_map(|w| w.target())
+        all.into_iter().flatten().filter(|waiter| waiter.is_open() && waiter.target().is_some())
     }
 }

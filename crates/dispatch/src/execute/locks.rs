@@ -1,10 +1,11 @@
 //! Which shards a request holds while it runs: those of its keys, and those that serving a waiter may change.
 
-use russet_engine::{Busy, Held, Interest, Patience, Shard};
+use russet_engine::{Busy, Held, Interest, Name, Patience, Shard};
 use smallvec::SmallVec;
 
-use super::Executor;
 use super::chunk::KeySet;
+use super::{Executor, gather};
+use crate::blocking::Blocked;
 use crate::command::Flag;
 use crate::session::Session;
 use crate::state::State;
@@ -100,6 +101,24 @@ pub(super) fn close_over_targets(
         drop(held);
         held = state.keyspace.hold(&all, patience)?;
     }
+}
+
+/// Whether serving a waiter could change a large collection that a snapshot is still to write. Those are written next.
+#[cold]
+pub(super) fn has_closed_target(state: &'static State, held: &mut Held<'static, Shard>) -> bool {
+    let movers = held.iter().filter_map(Shard::interest).flat_map(Interest::movers);
+    let movers: Vec<_> = movers.cloned().collect();
+    let mut any = false;
+    for blocked in movers.iter().filter_map(|waiter| waiter.as_any().downcast_ref::<Blocked>()) {
+        let (input, spans) = (blocked.request.input(), blocked.request.spans());
+        let mut spots = Vec::new();
+        gather(state, blocked.row, input, spans, &mut spots);
+        for (at, spot) in spots {
+            let name = Name { db: blocked.db, key: spans[at as usize].of(input), hash: spot.hash };
+            any |= held.get_mut(spot.shard).is_some_and(|shard| shard.is_closed(name));
+        }
+    }
+    any
 }
 
 /// Whether anybody waits for a name of a shard.
