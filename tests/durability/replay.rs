@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use russet_rdb::primitives::crc64;
 use russet_testkit::client::encode;
 use russet_testkit::disk::Disk;
 use russet_testkit::{Client, Random};
@@ -92,4 +93,47 @@ fn what_is_refused_is_named_with_its_place_and_cut_before_it_where_that_is_wishe
     assert_eq!(run(&mut client, "DBSIZE"), "3000", "nothing behind the cut has been done");
     drop(client);
     handle.stop();
+}
+
+#[test]
+fn a_block_that_is_cut_within_is_whole_and_later_writes_survive() {
+    let disk = Disk::new();
+    let (handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    run(&mut client, "SET before 1");
+    // A block of its own, in which the second command is refused.
+    let sets = ["first", "wrong", "last"].map(|key| encode(&["SET", key, "v"])).concat();
+    client.send_raw(&sets).expect("it is connected");
+    (0..3).for_each(|_| drop(client.recv().expect("each is answered")));
+    drop(client);
+    handle.stop();
+    disk.damage(Path::new(LOG), |bytes| {
+        let begin = find(bytes, b"*3\r\n$3\r\nSET\r\n$5\r\nfirst");
+        let line = bytes[..begin].iter().rposition(|byte| *byte == b'#').expect("a line");
+        let wrong = encode(&["LPUSH", "first", "x"]);
+        let middle = find(bytes, b"*3\r\n$3\r\nSET\r\n$5\r\nwrong");
+        let mut contents = [&bytes[begin..middle], &wrong].concat();
+        contents.extend_from_slice(&encode(&["SET", "last", "v"]));
+        let text = format!(
+            "#BLOCK:v1;len:{};crc64:{:016x};durable:{line};head:",
+            contents.len(),
+            crc64(&contents)
+        );
+        let head = crc64(text.as_bytes()) >> 32;
+        bytes.truncate(line);
+        bytes.extend_from_slice(format!("{text}{head:08x}\r\n").as_bytes());
+        bytes.extend_from_slice(&contents);
+    });
+    let tolerant = ["--aof-load-corrupt-tail-max-size", "100mb", "--appendfsync", "always"];
+    for round in 0..3 {
+        let arguments = if round == 0 { &tolerant[..] } else { &[] };
+        let (handle, mut client) = on(&disk, arguments);
+        assert_eq!(run(&mut client, "MGET before first last"), "[1, v, (nil)]", "{round}");
+        assert_eq!(run(&mut client, "INCR later"), (round + 1).to_string());
+        drop(client);
+        handle.stop();
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> usize {
+    bytes.windows(what.len()).position(|window| window == what).expect("it is there")
 }

@@ -215,6 +215,13 @@ const TOPICS: &[Topic] = &[
         run: set_disable_deny_scripts,
     },
     Topic {
+        name: "set-skip-checksum-validation",
+        syntax: "<0|1>",
+        summary: "Takes dumps and snapshots whatever their checksums say, or looks at those again.",
+        words: 1..=1,
+        run: set_skip_checksums,
+    },
+    Topic {
         name: "sleep",
         syntax: "<seconds>",
         summary: "Lets this client wait.",
@@ -340,6 +347,12 @@ fn set_active_expire(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn set_disable_deny_scripts(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     cx.state.scripts.is_unrestricted.store(is_on(args)?, Ordering::Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+fn set_skip_checksums(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
+    cx.state.persistence.skips_checksums.store(is_on(args)?, Ordering::Relaxed);
     cx.reply.ok();
     Ok(())
 }

@@ -84,10 +84,9 @@ fn bgsave(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
-    if !cx.state.aof.begin_rewriting() {
+    if !cx.state.rewrite_log() {
         return Err(Error::IsRewriting.into());
     }
-    cx.state.persistence.ask(Wish::Rewrite(None));
     // A transaction holds what the rewrite needs to begin.
     let waits = cx.state.persistence.is_saving() || cx.session.deny_blocking;
     let begins = if waits { "scheduled" } else { "started" };

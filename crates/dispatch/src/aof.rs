@@ -319,11 +319,14 @@ impl State {
         self.rewrite_log();
     }
 
-    /// Leaves the wish for a new base of the append-only file, unless there is one.
-    pub fn rewrite_log(&self) {
-        if self.aof.begin_rewriting() {
-            self.persistence.ask(Wish::Rewrite(None));
+    /// Leaves the wish for a new base of the append-only file, as the configuration wants it now; `false` if there is one already.
+    pub fn rewrite_log(&self) -> bool {
+        let begins = self.aof.begin_rewriting();
+        if begins {
+            let is_snapshot = self.config.load().bool(const { id("aof-use-rdb-preamble") });
+            self.persistence.ask(Wish::Rewrite { is_snapshot });
         }
+        begins
     }
 }
 

@@ -19,8 +19,12 @@ pub enum Wish {
     SaveAnew(Option<Answer>),
     /// The data written to a file and read back, while nobody else sees it: DEBUG RELOAD.
     Reload(Reload, Answer),
-    /// A new base of the append-only file. Whoever wishes it has called [`crate::aof::Aof::begin_rewriting`].
-    Rewrite(Option<Answer>),
+    /// A new base of the append-only file, as a snapshot or as commands. Whoever wishes it has called
+    /// [`crate::aof::Aof::begin_rewriting`].
+    Rewrite {
+        /// Whether it is to be a snapshot.
+        is_snapshot: bool,
+    },
     /// The append-only file read back, while nobody else sees it: DEBUG LOADAOF.
     LoadAof(Answer),
     /// Nothing more: the thread ends.
@@ -33,7 +37,7 @@ impl fmt::Debug for Wish {
             Self::Save(_) => "Save",
             Self::SaveAnew(_) => "SaveAnew",
             Self::Reload(..) => "Reload",
-            Self::Rewrite(_) => "Rewrite",
+            Self::Rewrite { .. } => "Rewrite",
             Self::LoadAof(_) => "LoadAof",
             Self::End => "End",
         })
@@ -84,6 +88,8 @@ pub struct Persistence {
     pub stopped_us: AtomicU64,
     /// A signal wants the server to end, and nothing has been done for that yet: SHUTDOWN ABORT can still take it back.
     pub is_ending: AtomicBool,
+    /// Whether dumps and snapshots are taken whatever their checksums say; DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub skips_checksums: AtomicBool,
     /// Loading, under way or the last one.
     pub loading: Loading,
 }
@@ -143,6 +149,7 @@ impl Persistence {
             changes_saved: AtomicU64::new(0),
             stopped_us: AtomicU64::new(0),
             is_ending: AtomicBool::new(false),
+            skips_checksums: AtomicBool::new(false),
             loading: Loading::default(),
         }
     }

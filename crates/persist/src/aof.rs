@@ -397,7 +397,12 @@ impl Log {
 
     /// Sums up what all parts take.
     fn count_bytes(&self, place: &Place, manifest: &Manifest, is_base: bool) {
-        let len = |part: &Part| length(self.vfs.as_ref(), &place.file(part)).unwrap_or(0);
+        let len = |part: &Part| {
+            length(self.vfs.as_ref(), &place.file(part)).unwrap_or_else(|error| {
+                tracing::warn!(%error, "INFO tells less than the append-only file takes");
+                0
+            })
+        };
         let bytes = manifest.base.iter().chain(&manifest.increments).map(len).sum();
         let aof = &self.state.aof;
         aof.bytes.store(bytes, Ordering::Relaxed);

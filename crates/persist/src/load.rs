@@ -216,7 +216,8 @@ fn pull(
     let len = file.len().map_err(SnapshotError::Open)?;
     let loading = &state.persistence.loading;
     loading.begin(state.clock.now(), len);
-    let checks = state.config.load().bool(const { id("rdbchecksum") });
+    let checks = state.config.load().bool(const { id("rdbchecksum") })
+        && !state.persistence.skips_checksums.load(Ordering::Relaxed);
     let mut reader = Reader::new(file, Some(len), checks).map_err(SnapshotError::Read)?;
     let version = reader.version();
     let mut pace = Pace::of(state);

@@ -68,12 +68,7 @@ impl Saver {
                     let reload = catch_unwind(AssertUnwindSafe(|| self.reload(how)));
                     answer(reload.unwrap_or_else(|_| Err(SaveError::Panicked.to_string())));
                 }
-                Wish::Rewrite(answer) => {
-                    let result = self.rewrite();
-                    if let Some(answer) = answer {
-                        answer(result);
-                    }
-                }
+                Wish::Rewrite { is_snapshot } => self.rewrite(is_snapshot),
                 Wish::LoadAof(answer) => answer(self.load_aof()),
                 Wish::End => return,
             }
@@ -169,12 +164,12 @@ impl Saver {
         result
     }
 
-    fn rewrite(&self) -> Result<(), String> {
+    fn rewrite(&self, is_snapshot: bool) {
         let (aof, began) = (&self.state.aof, Instant::now());
         self.state.persistence.begun.fetch_add(1, Ordering::Relaxed);
         aof.began_ms.store(self.state.clock.now(), Ordering::Relaxed);
         aof.tried_ms.store(self.state.clock.now(), Ordering::Relaxed);
-        let rewritten = catch_unwind(AssertUnwindSafe(|| self.log.rewrite()));
+        let rewritten = catch_unwind(AssertUnwindSafe(|| self.log.rewrite(is_snapshot)));
         let result = rewritten.unwrap_or_else(|_| {
             abandon(self.state, &self.vfs, &self.path());
             self.log.give_up();
@@ -209,7 +204,6 @@ impl Saver {
             }
         }
         aof.end_rewriting();
-        result.map(drop).map_err(|error| error.to_string())
     }
 
     /// DEBUG LOADAOF: nobody sees anything before all of it is there. What the journal still has is written first. Without a log to load
@@ -262,10 +256,9 @@ impl Saver {
             error.to_string()
         })?;
         drop(held);
-        let aof = &self.state.aof;
-        if how.no_save && aof.is_enabled.load(Ordering::Relaxed) && aof.begin_rewriting() {
+        if how.no_save && self.state.aof.is_enabled.load(Ordering::Relaxed) {
             // The append-only file tells of other data.
-            self.state.persistence.ask(Wish::Rewrite(None));
+            self.state.rewrite_log();
         }
         tracing::warn!("DB reloaded by DEBUG RELOAD");
         Ok(())

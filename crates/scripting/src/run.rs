@@ -83,6 +83,8 @@ pub(crate) struct Run {
     pub(crate) command: Vec<Box<[u8]>>,
     calls: u32,
     was_seen: bool,
+    /// Whether the log says that it is slow.
+    is_told: bool,
 }
 
 thread_local! {
@@ -121,6 +123,7 @@ impl Run {
             command: Vec::new(),
             calls: 0,
             was_seen: false,
+            is_told: false,
         }
     }
 
@@ -173,6 +176,20 @@ impl Run {
         if has_done { client.is_ended() } else { client.is_killed() }
     }
 
+    /// Writes into the log, once, that others are held up.
+    fn tell_if_slow(&mut self) {
+        let Some(running) = self.running.as_ref().filter(|_| !self.is_told) else { return };
+        let milliseconds = running.milliseconds();
+        if milliseconds >= self.script.state().tunables.busy_threshold.load(Ordering::Relaxed) {
+            let kind = if running.is_eval { "SCRIPT" } else { "FUNCTION" };
+            tracing::warn!(
+                "Slow script detected: {} has run for {milliseconds} milliseconds, {kind} KILL may end it",
+                running.name
+            );
+            self.is_told = true;
+        }
+    }
+
     /// Looks whether the script is to stop.
     pub(crate) fn tick(&mut self, lua: Option<&Lua>) {
         self.was_seen = true;
@@ -187,6 +204,7 @@ impl Run {
         if is_over && self.running.is_none() {
             self.enter();
         }
+        self.tell_if_slow();
         let is_killed = |running: &Arc<Running>| running.is_killed.load(Ordering::Acquire);
         let scripts = &self.script.state().scripts;
         if self.running.as_ref().is_some_and(is_killed)

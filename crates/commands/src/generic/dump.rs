@@ -8,7 +8,7 @@ use russet_dispatch::{Args, Category, Class, Command, Context, Error, Key, Outco
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::{Value, string_value};
 use russet_rdb::encode::VERSION_7_0;
-use russet_rdb::payload::{PayloadError, pack, unpack};
+use russet_rdb::payload::{PayloadError, pack, unpack_if};
 use russet_rdb::{Content, Style};
 
 use super::GENERIC;
@@ -126,7 +126,8 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     go_where_it_may_take(cx, payload.len())?;
     cx.thread.counters.payloads_checked.add(1);
     let rules = cx.state.tunables.thresholds.rules(cx.state.keyspace.seed());
-    let content = unpack(payload, &rules).map_err(|error| match error {
+    let checks = !cx.state.persistence.skips_checksums.load(Ordering::Relaxed);
+    let content = unpack_if(payload, &rules, checks).map_err(|error| match error {
         PayloadError::Footer => Error::DumpFooter,
         PayloadError::Contents(_) => Error::DumpFormat,
     })?;

@@ -140,6 +140,14 @@ pub(super) const PERSISTENCE: &[Field] = &[
         u8::from(rules & rule::LOADING != 0).to_string()
     }),
     ("async_loading", |_| "0".to_owned()),
+    ("current_cow_peak", |_| "0".to_owned()),
+    ("current_cow_size", |_| "0".to_owned()),
+    ("current_cow_size_age", |_| "0".to_owned()),
+    ("current_fork_perc", |f| {
+        let [done, all] = [&f.state.persistence.keys_done, &f.state.persistence.keys_total]
+            .map(|keys| saving(f, keys));
+        format!("{:.2}", done as f64 * 100.0 / all.max(1) as f64)
+    }),
     ("current_save_keys_processed", |f| saving(f, &f.state.persistence.keys_done).to_string()),
     ("current_save_keys_total", |f| saving(f, &f.state.persistence.keys_total).to_string()),
     ("rdb_changes_since_last_save", |f| {

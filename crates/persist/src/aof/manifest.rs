@@ -79,6 +79,9 @@ const MALFORMED: &str = "Invalid AOF manifest file format";
 /// Longer lines are none of a manifest.
 const LINE_MAX: usize = 1024;
 
+/// Longer names, as the manifest has them, would make such a line.
+const NAME_MAX: usize = LINE_MAX - 64;
+
 impl Manifest {
     /// Reads a manifest. Lines that begin with `#` say nothing; keys that are not known are read over.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -177,6 +180,9 @@ fn part(line: &str) -> Result<Part, &'static str> {
     if name.is_empty() || name.contains('/') {
         return Err("its file is not in the log's directory");
     }
+    if quoted(&name).len() > NAME_MAX {
+        return Err("the name of its file is too long");
+    }
     Ok(Part { name, seq: seq.ok_or(MALFORMED)?, role: role.ok_or(MALFORMED)? })
 }
 
@@ -206,6 +212,15 @@ mod tests {
         );
         let plain = Manifest { increments: manifest.increments[..1].to_vec(), ..manifest };
         assert_eq!(Manifest::parse(&plain.text()), Ok(plain));
+    }
+
+    #[test]
+    fn no_name_is_read_that_could_not_be_written_again() {
+        let of = |len| format!("file \"{}\" seq 1 type b\n", "\u{1}".repeat(len));
+        let manifest =
+            Manifest::parse(&of(235)).expect("as long as a name may be, with what follows it");
+        assert_eq!(Manifest::parse(&manifest.text()), Ok(manifest));
+        assert!(Manifest::parse(&of(300)).is_err());
     }
 
     #[test]

@@ -73,6 +73,17 @@ impl From<io::Error> for Bad {
     }
 }
 
+/// Where a block stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Block {
+    /// Where its line begins.
+    pub(crate) line: u64,
+    /// Where its contents begin.
+    pub(crate) contents: u64,
+    /// Where they end.
+    pub(crate) end: u64,
+}
+
 /// A log that is being read.
 pub(crate) struct LogReader<'a> {
     vfs: &'a dyn Vfs,
@@ -88,8 +99,8 @@ pub(crate) struct LogReader<'a> {
     base: u64,
     /// Bytes before the first unit that has not been read to its end, and the line of its block.
     whole: u64,
-    /// Where the last block ends that was right, or 0.
-    block_end: u64,
+    /// The last block that was right, if there was one.
+    block: Block,
     /// Blocks that were right.
     pub(crate) blocks: u64,
     /// The words of the unit, counted from its beginning.
@@ -114,11 +125,19 @@ impl<'a> LogReader<'a> {
             at: 0,
             base: from,
             whole: from,
-            block_end: 0,
+            block: Block::default(),
             blocks: 0,
             spans: Vec::new(),
             commands: Vec::new(),
         })
+    }
+
+    /// The block of a file, if one that is right stands there, that goes on behind a position.
+    pub(crate) fn block_around(vfs: &dyn Vfs, path: &Path, position: u64) -> Option<Block> {
+        let mut reader = LogReader::open(vfs, path, 0).ok()?;
+        // That what follows makes no sense is known.
+        drop(reader.each(|_, _, _| Ok(()), |offset| offset < position));
+        Some(reader.block).filter(|block| block.contents < position && position < block.end)
     }
 
     /// Bytes that have been read.
@@ -191,13 +210,14 @@ impl<'a> LogReader<'a> {
             if self.buffer[self.at] != b'#' {
                 return Ok(true);
             }
-            let is_behind_block = self.offset() == self.block_end;
+            let begin = self.offset();
+            let is_behind_block = begin == self.block.end;
             let line = self.line()?;
             let text = &self.buffer[line];
             let header = Header::parse(text);
             let is_strange = is_behind_block && !text.starts_with(b"#TS:");
             match header {
-                Some(header) => self.check_block(header)?,
+                Some(header) => self.check_block(begin, header)?,
                 // Behind a block nothing else is to be expected; what a crash leaves there may begin like a note.
                 None if is_strange || text.starts_with(block::MARK) => {
                     return Err(Bad::Damaged("the line before a block is damaged"));
@@ -290,15 +310,16 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// A block stands next that has this checksum, or should.
-    fn check_block(&mut self, header: Header) -> Result<(), Bad> {
+    /// A block stands next, behind its line, that has this checksum, or should.
+    fn check_block(&mut self, line: u64, header: Header) -> Result<(), Bad> {
         let len = usize::try_from(header.len).map_err(|_| Bad::Short)?;
         self.need(len)?;
         if crc64(&self.buffer[self.at..self.at + len]) != header.checksum && len > 0 {
             return Err(Bad::Damaged("the checksum of a block is wrong"));
         }
         self.blocks += 1;
-        self.block_end = self.offset() + header.len;
+        let contents = self.offset();
+        self.block = Block { line, contents, end: contents + header.len };
         Ok(())
     }
 
@@ -316,7 +337,7 @@ impl<'a> LogReader<'a> {
             Bad::Short => None,
             Bad::Damaged(reason) => Some(reason),
         };
-        let is_torn = if self.block_end > 0 && self.block_end == whole {
+        let is_torn = if self.block.end > 0 && self.block.end == whole {
             self.durable_behind(whole).map(|durable| durable <= whole)
         } else {
             match reason {

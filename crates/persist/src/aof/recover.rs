@@ -9,16 +9,19 @@
 //!
 //! What is cut off is kept beside the file. Everything is on the disk before anybody is served.
 
-use std::io;
+use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use russet_config::id;
 use russet_dispatch::replay::replay;
+use russet_rdb::primitives::crc64;
 
+use super::block::Header;
 use super::manifest::{Manifest, ManifestError, Part};
-use super::reader::{LogError, LogReader};
+use super::reader::{Block, LogError, LogReader};
 use super::tail::{Increment, Tail};
 use super::{Log, Place, length};
 use crate::load::{LoadError, Manner, Pace, exists, load};
@@ -97,7 +100,7 @@ impl Log {
                     tracing::info!("there is no append-only file: the snapshot was loaded");
                 }
                 self.state.aof.enable();
-                self.rewrite()?;
+                self.rewrite(self.state.config.load().bool(const { id("aof-use-rdb-preamble") }))?;
                 Ok(())
             }
         }
@@ -364,31 +367,64 @@ pub(crate) fn is_snapshot(vfs: &dyn Vfs, path: &Path) -> io::Result<bool> {
     Ok(first.starts_with(b"REDIS") || first == *b"VALKEY")
 }
 
-/// Cuts a file to its first `whole` bytes, and keeps the others beside it.
+/// Cuts a file to its first `whole` bytes, and keeps the others beside it. If that is within a block, its line is written anew. After a
+/// crash at any moment there is the file as it was or as it is to be.
 pub(crate) fn cut(vfs: &dyn Vfs, path: &Path, whole: u64) -> io::Result<PathBuf> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".cut-{whole}"));
     let aside = path.with_file_name(name);
-    let mut file = vfs.open(path)?;
-    super::reader::skip(file.as_mut(), whole)?;
     let mut kept = vfs.create(&aside)?;
-    let mut buffer = vec![0; 1 << 16];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        kept.write_all(&buffer[..read])?;
-        bytes += read;
-    }
+    let bytes = copy(vfs, path, whole..u64::MAX, |piece| kept.write_all(piece))?;
     kept.sync()?;
     vfs.sync_directory(directory_of(path))?;
-    vfs.truncate(path, whole)?;
+    match LogReader::block_around(vfs, path, whole) {
+        Some(block) => shorten(vfs, path, &block, whole)?,
+        None => vfs.truncate(path, whole)?,
+    }
     tracing::warn!(
-        "{}: cut to its first {whole} bytes; the last {bytes}, which no client was told of, are in {}",
+        "{}: cut to its first {whole} bytes; the last {bytes} are in {}",
         path.display(),
         aside.display()
     );
     Ok(aside)
+}
+
+/// Puts a file in place of one whose last block is to end at `whole`.
+fn shorten(vfs: &dyn Vfs, path: &Path, block: &Block, whole: u64) -> io::Result<()> {
+    let directory = directory_of(path);
+    let temporary = directory.join(format!("temp-cut-{}.aof", std::process::id()));
+    let mut contents = Vec::new();
+    copy(vfs, path, block.contents..whole, |piece| {
+        contents.extend_from_slice(piece);
+        Ok(())
+    })?;
+    let (len, checksum) = (contents.len() as u64, crc64(&contents));
+    let mut file = vfs.create(&temporary)?;
+    copy(vfs, path, 0..block.line, |piece| file.write_all(piece))?;
+    // All that stands before it is on the disk with it.
+    file.write_all(Header { len, checksum, durable: block.line }.line().as_bytes())?;
+    file.write_all(&contents)?;
+    file.sync()?;
+    vfs.rename(&temporary, path)?;
+    vfs.sync_directory(directory)
+}
+
+/// Gives bytes of a file away in pieces. Answers how many there were.
+fn copy(
+    vfs: &dyn Vfs,
+    path: &Path,
+    bytes: Range<u64>,
+    mut give: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut file = vfs.open(path)?;
+    super::reader::skip(file.as_mut(), bytes.start)?;
+    let max = bytes.end - bytes.start;
+    let mut file = file.take(max);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(max - file.limit()),
+            read => give(&buffer[..read])?,
+        }
+    }
 }

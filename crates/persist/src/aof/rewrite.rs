@@ -52,14 +52,13 @@ impl Occasion for Base<'_> {
 }
 
 impl Log {
-    /// Writes a new base. One at a time.
-    pub(crate) fn rewrite(&self) -> Result<Report, SaveError> {
+    /// Writes a new base, as a snapshot or as commands. One at a time.
+    pub(crate) fn rewrite(&self, is_snapshot: bool) -> Result<Report, SaveError> {
         let place = Place::new(self.state);
         self.await_closed();
         let goes_on = self.state.aof.is_enabled.load(Ordering::Relaxed);
         self.make_directory(&place)?;
         let result = self.prepare(&place, goes_on).map_err(SaveError::from).and_then(|()| {
-            let is_snapshot = self.state.config.load().bool(const { id("aof-use-rdb-preamble") });
             let base = place.next_base(&self.files.lock().manifest, is_snapshot);
             let report = self.write_base(&place.file(&base), is_snapshot, goes_on)?;
             if let Err(error) = self.adopt(&place, &base, goes_on) {
