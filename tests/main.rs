@@ -54,6 +54,7 @@ mod differential;
 mod durability {
     mod aof;
     mod crashes;
+    mod faults;
     mod inspect;
     mod interop;
     mod replay;
