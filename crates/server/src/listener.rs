@@ -176,6 +176,11 @@ impl Listeners {
         bound
     }
 
+    /// Closes all: who connects from now on is refused.
+    pub(crate) async fn close(&mut self) {
+        self.close_others(&[]).await;
+    }
+
     /// Closes what is not wanted, and answers what that was.
     async fn close_others(&mut self, wanted: &[Wanted]) -> Vec<SocketAddr> {
         let is_wanted =

@@ -187,7 +187,7 @@ pub(crate) async fn shut_down(means: &Means, how: Shutdown) -> Result<(), String
             return Err(Error::ShutdownFailed.text().into_owned());
         }
     }
-    means.shell.stop();
+    means.stop().await;
     Ok(())
 }
 

@@ -100,6 +100,12 @@ impl Means {
         Rc::new(Self { state, shell, vfs, doors: Mutex::new(doors), thread: state.thread("main") })
     }
 
+    /// Stops the server. Clients see that it is gone when nobody can connect any more.
+    pub(crate) async fn stop(&self) {
+        self.doors.lock().await.clients.close().await;
+        self.shell.stop();
+    }
+
     /// Counts an error as the executor would.
     fn count(&self, error: &str) {
         self.thread.counters.error(error.split(' ').next().unwrap_or("ERR"));
