@@ -95,6 +95,12 @@ fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
 }
 
 fn save(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
+    // It would wait for a script that may never end.
+    let threshold = cx.state.tunables.busy_threshold.load(Ordering::Relaxed);
+    let running = cx.state.scripts.overdue_anywhere(threshold).filter(|_| threshold > 0);
+    if let Some(running) = running {
+        return Err(if running.is_eval { Error::Busy } else { Error::BusyFunction }.into());
+    }
     if !cx.state.persistence.begin_saving(true) {
         return Err(Error::IsSaving.into());
     }

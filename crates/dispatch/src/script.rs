@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::{Access, Held, Patience, Shard, Spot};
@@ -35,6 +36,15 @@ const KEPT_MAX: usize = 16 << 10;
 
 /// Keys that are longer are located anew each time.
 const KNOWN_MAX: usize = 256;
+
+/// How long a script waits at least for a shard out of order, in nanoseconds, where nobody but others who want its shards waits for it.
+const GROWING_MAX_NS: u64 = 20_000_000;
+
+/// The same where the clients of an I/O thread wait for it.
+const GROWING_INLINE_MAX_NS: u64 = 2_000_000;
+
+/// How long it rests between two looks, if who holds the shard holds it for long.
+const GROWING_REST: Duration = Duration::from_micros(50);
 
 /// What a script may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -249,6 +259,16 @@ impl Script {
         (!self.holds_all()).then(|| self.held.indexes().collect())
     }
 
+    /// Says that the shards will be held for long: others give up at once instead of spinning, and who wants all lets go of the rest.
+    pub fn mark_long(&self) {
+        self.held.mark_long();
+    }
+
+    /// How many shards are held.
+    pub fn shard_count(&self) -> usize {
+        self.held.len()
+    }
+
     /// In which protocol replies are written for the script.
     pub const fn protocol(&self) -> Protocol {
         self.session.protocol
@@ -395,13 +415,24 @@ impl Script {
         Ok(())
     }
 
-    /// Takes one more shard, out of order: the patience ends, so two scripts that want each other's shards do not wait for ever.
+    /// Takes one more shard, out of order: the patience ends, so two scripts that want each other's shards do not wait for ever. It is
+    /// not the same for all, so that one of them gets what it wants.
     fn grow(&mut self, shard: u32) -> Result<(), Error> {
         if self.held.get(shard).is_some() {
             return Ok(());
         }
-        let guard = self.state.keyspace.hold_one(shard, Patience::after(6));
-        let guard = guard.map_err(|_| Error::ScriptUndeclared)?;
+        let max = if self.is_worker { GROWING_MAX_NS } else { GROWING_INLINE_MAX_NS };
+        let max = max + max / 8 * (self.session.client.id % 8);
+        let began = self.state.clock.ticks();
+        let guard = loop {
+            if let Ok(guard) = self.state.keyspace.hold_one(shard, Patience::after(6)) {
+                break guard;
+            }
+            if self.state.clock.ticks().saturating_sub(began) > max {
+                return Err(Error::ScriptUndeclared);
+            }
+            std::thread::park_timeout(GROWING_REST);
+        };
         if self.is_worker {
             guard.mark_long();
         }

@@ -137,7 +137,7 @@ pub struct Running {
     /// Since when.
     pub since: Instant,
     /// Which shards it holds; `None` for all.
-    pub shards: Option<Vec<u32>>,
+    pub shards: Mutex<Option<Vec<u32>>>,
     /// Whether it has run a command that writes.
     pub has_written: AtomicBool,
     /// Whether it is to end.
@@ -326,9 +326,17 @@ impl Scripts {
         overdue.for_each(|one| one.is_killed.store(true, Ordering::Release));
     }
 
+    /// The script that has held any shard for `milliseconds` or longer.
+    pub fn overdue_anywhere(&self, milliseconds: u64) -> Option<Arc<Running>> {
+        let holds = |one: &Running| one.shards.lock().as_ref().is_none_or(|held| !held.is_empty());
+        let running = self.running.lock();
+        let found = running.iter().find(|one| one.milliseconds() >= milliseconds && holds(one));
+        found.map(Arc::clone)
+    }
+
     /// The script that has held a shard for `milliseconds` or longer.
     pub fn overdue(&self, shard: u32, milliseconds: u64) -> Option<Arc<Running>> {
-        let holds = |running: &Running| match &running.shards {
+        let holds = |running: &Running| match &*running.shards.lock() {
             None => true,
             Some(shards) => shards.contains(&shard),
         };

@@ -14,7 +14,7 @@ use russet_engine::policy::s3fifo::S3Fifo;
 use russet_engine::policy::sieve::Sieve;
 use russet_engine::policy::tinylfu::TinyLfu;
 use russet_engine::random::Random;
-use russet_engine::{Access, Guard, Keyspace, Patience, Shard, Waiter};
+use russet_engine::{Access, Busy, Guard, Keyspace, Patience, Shard, Waiter};
 use russet_journal::Journal;
 use russet_resp::Protocol;
 
@@ -484,6 +484,12 @@ impl State {
         for shard in 0..self.keyspace.shards() {
             drop(self.keyspace.hold_patiently(shard));
         }
+    }
+
+    /// As [`State::barrier`], unless somebody holds a shard for long.
+    pub fn try_barrier(&self) -> Result<(), Busy> {
+        let pass = |shard| self.keyspace.hold_one(shard, Patience::STEADY).map(drop);
+        (0..self.keyspace.shards()).try_for_each(pass)
     }
 
     /// Takes a waiter off the queues of its keys.

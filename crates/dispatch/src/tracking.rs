@@ -587,7 +587,7 @@ fn limit(state: &State, thread: &Thread) {
     }
 }
 
-/// Takes readers that are gone out of all lines, and gives their numbers free.
+/// Takes readers that are gone out of all lines, and gives their numbers free; the next time, if somebody holds a shard for long.
 fn forget_gone(state: &State) {
     let gone = std::mem::take(&mut state.tracking.numbers.lock().gone);
     if gone.is_empty() {
@@ -598,7 +598,9 @@ fn forget_gone(state: &State) {
         readers.insert(*number);
     }
     for shard in 0..state.keyspace.shards() {
-        let mut shard = state.keyspace.hold_patiently(shard);
+        let Ok(mut shard) = state.keyspace.hold_one(shard, Patience::STEADY) else {
+            return state.tracking.numbers.lock().gone.extend(gone);
+        };
         if shard.interest().is_some() {
             shard.interest_mut().tracked.forget(&readers);
             shard.drop_idle_interest();
@@ -613,11 +615,12 @@ fn list_no_more(state: &State) {
     let is_wanted = || tracking.beginning.load(Ordering::SeqCst) > 0 || tracking.prefixes() > 0;
     tracking.lists_all.store(false, Ordering::Relaxed);
     for shard in 0..state.keyspace.shards() {
-        let mut shard = state.keyspace.hold_patiently(shard);
-        if is_wanted() {
+        let held = state.keyspace.hold_one(shard, Patience::STEADY);
+        let Some(mut shard) = held.ok().filter(|_| !is_wanted()) else {
+            // Wanted again, or held for long: then the next time.
             tracking.lists_all.store(true, Ordering::Relaxed);
             return;
-        }
+        };
         if shard.interest().is_some() {
             shard.interest_mut().tracked.list_all(false);
             shard.drop_idle_interest();

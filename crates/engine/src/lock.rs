@@ -36,21 +36,25 @@ pub trait Protected {
 pub struct Patience {
     spins: u32,
     yields: u32,
+    /// Whether it waits even for who has said that it takes long.
+    awaits_long: bool,
 }
 
 impl Patience {
     /// Look once.
-    pub const NONE: Self = Self { spins: 0, yields: 0 };
+    pub const NONE: Self = Self { spins: 0, yields: 0, awaits_long: false };
     /// About 50 microseconds.
-    pub const SHORT: Self = Self { spins: 200, yields: 40 };
-    /// For threads that serve nobody: until it is free.
-    pub const ENDLESS: Self = Self { spins: 200, yields: u32::MAX };
+    pub const SHORT: Self = Self { spins: 200, yields: 40, awaits_long: false };
+    /// For threads that serve nobody and hold nothing that others want: until it is free.
+    pub const ENDLESS: Self = Self { spins: 200, yields: u32::MAX, awaits_long: true };
+    /// For threads that serve nobody: until it is free, unless its holder has said that it takes long.
+    pub const STEADY: Self = Self { spins: 200, yields: u32::MAX, awaits_long: false };
 
     /// Patience grows with every retry, so that a plan of many shards gets its turn among plans of one.
     #[must_use]
     pub const fn after(retries: u32) -> Self {
         let retries = if retries > 6 { 6 } else { retries };
-        Self { spins: 200 << retries, yields: 40 << retries }
+        Self { spins: 200 << retries, yields: 40 << retries, awaits_long: false }
     }
 }
 
@@ -101,7 +105,7 @@ impl<T> Cell<T> {
             if word & HELD == 0 && self.try_hold() {
                 return true;
             }
-            if word & LONG != 0 && patience != Patience::ENDLESS {
+            if word & LONG != 0 && !patience.awaits_long {
                 return false;
             }
             spin_loop();
@@ -112,7 +116,10 @@ impl<T> Cell<T> {
             if self.try_hold() {
                 return true;
             }
-            yields += u32::from(patience != Patience::ENDLESS);
+            if self.word.load(Ordering::Relaxed) & LONG != 0 && !patience.awaits_long {
+                return false;
+            }
+            yields += u32::from(patience.yields != u32::MAX);
         }
         false
     }

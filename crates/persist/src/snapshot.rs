@@ -190,17 +190,22 @@ fn temporary(path: &Path) -> PathBuf {
     directory_of(path).join(format!("temp-{}.rdb", std::process::id()))
 }
 
-/// Takes all shards, without letting those who need them wait for one that is held for long.
+/// How long to rest before somebody who holds a shard for long is asked for it again.
+const HELD_REST: Duration = Duration::from_millis(2);
+
+/// Takes all shards, without letting those who need them wait for one that is held for long: that of a script, say, which may never end.
 pub fn hold_all(state: &'static State) -> Held<'static, Shard> {
     /// Attempts before the patience of those who have to get through.
     const ATTEMPTS: u32 = 500;
-    for retries in 0..ATTEMPTS {
-        match state.keyspace.hold_all(Patience::after(retries)) {
-            Ok(held) => return held,
-            Err(_) => std::thread::park_timeout(Duration::from_micros(200)),
+    for retries in 0.. {
+        let is_late = retries >= ATTEMPTS;
+        let patience = if is_late { Patience::STEADY } else { Patience::after(retries) };
+        if let Ok(held) = state.keyspace.hold_all(patience) {
+            return held;
         }
+        std::thread::park_timeout(if is_late { HELD_REST } else { Duration::from_micros(200) });
     }
-    state.keyspace.hold_all(Patience::ENDLESS).expect("endless patience")
+    unreachable!("there is always another attempt")
 }
 
 /// How much all databases hold, and whether fields of hashes end.
@@ -323,13 +328,30 @@ impl<'o> Walk<'o> {
     }
 
     fn walk(&mut self) {
-        for shard in 0..self.state.keyspace.shards() {
-            while self.step(shard, false) != Walked::Done {
-                self.catch_up();
+        let mut left: Vec<u32> = (0..self.state.keyspace.shards()).collect();
+        loop {
+            left.retain(|shard| !self.walk_shard(*shard));
+            self.catch_up();
+            if left.is_empty() {
+                break;
+            }
+            std::thread::park_timeout(HELD_REST);
+        }
+        self.state.keyspace.end_snapshot();
+    }
+
+    /// All of a shard, or as much as can be had before somebody holds it for long: then others come first, so that few images wait.
+    fn walk_shard(&mut self, shard: u32) -> bool {
+        loop {
+            match self.step(shard, false) {
+                Some(Walked::Done) => return true,
+                Some(_) => self.catch_up(),
+                None if self.is_half && self.writer.is_some() => {
+                    std::thread::park_timeout(HELD_REST)
+                }
+                None => return false,
             }
         }
-        self.catch_up();
-        self.state.keyspace.end_snapshot();
     }
 
     /// What became of it: the file if all is well, the first error, the number of records.
@@ -337,9 +359,12 @@ impl<'o> Walk<'o> {
         (self.writer, self.result, self.keys)
     }
 
-    /// A slice of one shard.
-    fn step(&mut self, shard: u32, only_large: bool) -> Walked {
-        let mut held = self.state.keyspace.hold_patiently(shard);
+    /// A slice of one shard, unless that is held for long.
+    fn step(&mut self, shard: u32, only_large: bool) -> Option<Walked> {
+        let Ok(mut held) = self.state.keyspace.hold_one(shard, Patience::STEADY) else {
+            self.heed_cancel();
+            return None;
+        };
         let pen: &mut dyn russet_engine::snapshot::Pen =
             if self.writer.is_some() { &mut self.pen } else { &mut Mute };
         let walked = if only_large {
@@ -350,10 +375,14 @@ impl<'o> Walk<'o> {
         drop(held);
         let parts = std::mem::take(&mut self.parts);
         self.write(parts);
+        self.heed_cancel();
+        Some(walked)
+    }
+
+    fn heed_cancel(&mut self) {
         if self.occasion.is_cancelled() {
             self.fail(SaveError::Cancelled);
         }
-        walked
     }
 
     /// Writes what the doors have written first, and the collections that clients wait for.
@@ -364,7 +393,7 @@ impl<'o> Walk<'o> {
         let parts = self.epoch.take();
         self.write(parts);
         for shard in self.epoch.take_wanted() {
-            while self.step(shard, true) == Walked::More {}
+            while self.step(shard, true) == Some(Walked::More) {}
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct Run {
     was_seen: bool,
     /// Whether the log says that it is slow.
     is_told: bool,
+    /// How many shards others have been told of.
+    shown_shards: usize,
 }
 
 thread_local! {
@@ -124,6 +126,7 @@ impl Run {
             calls: 0,
             was_seen: false,
             is_told: false,
+            shown_shards: 0,
         }
     }
 
@@ -138,20 +141,26 @@ impl Run {
             client: self.script.session.client.id,
             thread: (!self.script.is_worker()).then(|| std::thread::current().id()),
             since: now.checked_sub(elapsed).unwrap_or(now),
-            shards: self.script.shards(),
+            shards: self.script.shards().into(),
             has_written: self.script.has_written.into(),
             is_killed: false.into(),
         });
+        self.script.mark_long();
+        self.shown_shards = self.script.shard_count();
         self.script.state().scripts.enter(&running);
         self.running = Some(running);
     }
 
-    /// Tells others whether it has written.
-    pub(crate) fn note_written(&self) {
-        if let Some(running) = &self.running
-            && self.script.has_written
-        {
+    /// Tells others whether it has written, and what it holds by now.
+    pub(crate) fn note_written(&mut self) {
+        let Some(running) = &self.running else { return };
+        if self.script.has_written {
             running.has_written.store(true, Ordering::Release);
+        }
+        if self.shown_shards != self.script.shard_count() {
+            self.shown_shards = self.script.shard_count();
+            self.script.mark_long();
+            *running.shards.lock() = self.script.shards();
         }
     }
 

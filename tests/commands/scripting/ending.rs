@@ -1,5 +1,6 @@
 //! Scripts that do not end by themselves: who is held up, how they are ended, and what stays of what they did.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use russet_testkit::{Client, Process, Setup, Transcript};
@@ -237,4 +238,114 @@ fn who_is_told_that_a_script_runs_is_told_once() {
     assert!(text(&other.cmd(&["EXEC"])).starts_with("EXECABORT"));
     assert_eq!(text(&other.cmd(&["SCRIPT", "KILL"])), "OK");
     eventually(|| text(&other.cmd(&["GET", "{held}"])) == "nil");
+}
+
+/// A reply that comes, whoever else waits for what.
+#[track_caller]
+fn answer(client: &mut Client, words: &[&str]) -> String {
+    client.send(words).expect("sent");
+    let reply = client.recv_within(Duration::from_secs(20)).expect("open");
+    text(&reply.unwrap_or_else(|| panic!("{words:?} is not answered")))
+}
+
+/// A snapshot needs the shard of a script that goes on for ever. It waits, and lets nobody wait for it.
+#[test]
+fn who_saves_waits_for_a_script_and_nobody_else_does() {
+    for begins in ["BGSAVE", "BGREWRITEAOF"] {
+        let server = process(&["--save", "", "--busy-reply-threshold", "50"]);
+        let (_runner, id) = runner(server.client().expect("it listens"), WRITTEN);
+        let mut other = server.client().expect("it listens");
+        await_busy(&mut other);
+        for words in [&["SAVE"][..], &["CLIENT", "PAUSE", "60000", "WRITE"]] {
+            assert!(answer(&mut other, words).starts_with("BUSY"), "{words:?}");
+        }
+        assert!(answer(&mut other, &[begins]).starts_with("Background"));
+        // Longer than the patience of who saves.
+        for turn in 0..20 {
+            for n in 0..100 {
+                let name = format!("key:{n}");
+                let said = answer(&mut other, &["SET", &name, &turn.to_string()]);
+                assert!(said == "OK" || said.starts_with("BUSY"), "{said}");
+            }
+            assert!(answer(&mut other, &["DBSIZE"]).starts_with("BUSY"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(answer(&mut other, &["CLIENT", "KILL", "ID", &id]), "1");
+        let mut ended = server.client().expect("it listens");
+        eventually(|| {
+            let info = answer(&mut ended, &["INFO", "persistence"]);
+            let is_over = |name: &str| info.contains(&format!("{name}_in_progress:0"));
+            is_over("rdb_bgsave") && is_over("aof_rewrite")
+        });
+        let info = answer(&mut ended, &["INFO", "persistence"]);
+        assert!(info.contains("rdb_last_bgsave_status:ok"), "{info}");
+        assert!(info.contains("aof_last_bgrewrite_status:ok"), "{info}");
+    }
+}
+
+/// A script that comes when a snapshot is under way: what it does not hold is saved, so that no more images of it have to wait.
+#[test]
+fn a_snapshot_goes_around_a_script() {
+    let server = Server::with(&["--busy-reply-threshold", "50", "--rdb-key-save-delay", "1000"]);
+    let mut other = server.client();
+    for n in 0..500 {
+        assert_eq!(answer(&mut other, &["SET", &format!("key:{n}"), "1"]), "OK");
+    }
+    assert!(answer(&mut other, &["BGSAVE"]).starts_with("Background"));
+    let keys_done = || server.state().persistence.keys_done.load(Ordering::Relaxed);
+    eventually(|| keys_done() > 0);
+    let (_runner, id) = runner(server.client(), WRITTEN);
+    await_busy(&mut other);
+    // All but what lies in the one shard.
+    eventually(|| keys_done() > 450);
+    assert_eq!(answer(&mut other, &["CLIENT", "KILL", "ID", &id]), "1");
+    eventually(|| {
+        answer(&mut other, &["INFO", "persistence"]).contains("rdb_bgsave_in_progress:0")
+    });
+    let info = answer(&mut other, &["INFO", "persistence"]);
+    assert!(info.contains("rdb_last_bgsave_status:ok"), "{info}");
+}
+
+/// A shard that a script takes while it runs is known to be held.
+#[test]
+fn a_script_is_busy_where_it_has_grown() {
+    let server = Server::with(&["--busy-reply-threshold", "50"]);
+    let script = "redis.call('set', KEYS[1], 'written') \
+                  local from = os.clock() while os.clock() - from < 0.2 do end \
+                  redis.call('set', 'grown', 1) while true do end";
+    let (mut first, id) = runner(server.client(), script);
+    let mut other = server.client();
+    eventually(|| text(&other.cmd(&["GET", "grown"])).contains("BUSY"));
+    assert_eq!(text(&other.cmd(&["CLIENT", "KILL", "ID", &id])), "1");
+    assert!(first.recv().is_err());
+    eventually(|| text(&other.cmd(&["GET", "grown"])) == "1");
+}
+
+/// A script that finds out about a key when it has written waits for who holds it, as long as that one does not want what it holds.
+#[test]
+fn a_script_waits_for_the_keys_that_it_did_not_declare() {
+    const ROUNDS: usize = 30;
+    let server = Server::with(&[]);
+    let (mut slow, mut other) = (server.client(), server.client());
+    // Scripts with loops that nobody has run yet: on workers.
+    let holder = std::thread::spawn(move || {
+        for n in 0..ROUNDS {
+            let script = format!(
+                "local from = os.clock() while os.clock() - from < 0.005 do end \
+                 return redis.call('incr', KEYS[1]) -- {n}"
+            );
+            assert!(!text(&slow.cmd(&["EVAL", &script, "1", "wanted"])).contains("ERR"));
+        }
+    });
+    let mut refused = 0;
+    for n in 0..ROUNDS {
+        let script = format!(
+            "redis.call('incr', KEYS[1]) for _ = 1, 2 do redis.call('incr', 'wanted') end return 1 -- {n}"
+        );
+        let said = text(&other.cmd(&["EVAL", &script, "1", "own"]));
+        refused += usize::from(said.contains("ERR"));
+    }
+    holder.join().expect("it ran");
+    // Where threads are not run for long, patience may end.
+    assert!(refused <= ROUNDS / 3, "{refused} of {ROUNDS} were refused");
 }

@@ -43,9 +43,20 @@ fn pause(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let timeout = u64::try_from(timeout).map_err(|_| Error::TimeoutNegative)?;
     let until = cx.now().checked_add(timeout).filter(|until| i64::try_from(*until).is_ok());
     let until = until.ok_or(Error::TimeoutOutOfRange)?;
+    if cx.session.deny_blocking {
+        cx.state.pause(until, all);
+        cx.reply.ok();
+        return Ok(());
+    }
+    // Where a script holds a shard for long nothing is paused, and this waits or is BUSY.
+    cx.state.try_barrier()?;
+    let was_paused = cx.state.pause_holds();
     cx.state.pause(until, all);
-    if !cx.session.deny_blocking {
-        cx.state.barrier();
+    if let Err(busy) = cx.state.try_barrier() {
+        if !was_paused {
+            cx.state.unpause();
+        }
+        return Err(busy.into());
     }
     cx.reply.ok();
     Ok(())

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use russet_dispatch::State;
 use russet_dispatch::stats::{CommandTotals, Counters, Distribution, Totals, latency_of};
+use russet_engine::Patience;
 
 /// What one database holds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +58,11 @@ impl Facts {
         facts
     }
 
+    /// What a script holds for long is left out.
     fn walk(&mut self) {
         let keyspace = &self.state.keyspace;
         for shard in 0..keyspace.shards() {
-            let shard = keyspace.hold_patiently(shard);
+            let Ok(shard) = keyspace.hold_one(shard, Patience::STEADY) else { continue };
             self.data_bytes += shard.bytes();
             self.table_bytes += shard.overhead_bytes();
             let count = self.databases.len().max(shard.databases() as usize);
