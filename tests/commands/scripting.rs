@@ -3,6 +3,7 @@
 mod ending;
 mod garbage;
 mod runner;
+mod wording;
 
 use std::time::{Duration, Instant};
 
@@ -201,7 +202,10 @@ fn a_shebang_says_what_a_script_may() {
         "EVAL \"return redis.call('set', KEYS[1], 1)\" 1 x",
         "-OOM command not allowed when used memory > 'maxmemory'....",
     );
-    t.check("EVAL \"#!lua\\nreturn 1\" 0", "-OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'");
+    t.check(
+        "EVAL \"#!lua\\nreturn 1\" 0",
+        "-OOM command not allowed when used memory > 'maxmemory'.",
+    );
     t.check("EVAL \"#!lua flags=allow-oom\\nreturn redis.call('set', KEYS[1], 2)\" 1 x", "OK");
     t.check("EVAL \"#!lua flags=no-writes\\nreturn redis.call('get', KEYS[1])\" 1 x", "2");
 }
@@ -472,6 +476,69 @@ fn sec_21_no_script_leaves_anything_for_the_next() {
         );
     }
     assert!(eval(&mut client, "return cjson.encode({{{1}}})").contains("[[[1]]]"));
+}
+
+/// SEC-21: what runs between a script and its callbacks is nobody's to change, however its level is spelt.
+#[test]
+fn sec_21_no_script_reaches_the_names_of_what_others_call_too() {
+    let server = server();
+    let mut client = server.client();
+    let ways = [
+        "BODY",
+        "pcall(function() BODY end)",
+        "xpcall(function() BODY end, tostring)",
+        "xpcall(error, function() BODY end)",
+        "load(function() BODY end)",
+        "string.gsub('x', 'x', function() BODY end)",
+        "table.sort({1, 2}, function() BODY end)",
+        "local _ = _G[setmetatable({}, {__tostring = function() BODY return 'x' end})]",
+        "_G[1] = setmetatable({}, {__tostring = function() BODY return 'x' end})",
+        "coroutine.wrap(function() BODY end)()",
+        "coroutine.resume(coroutine.create(function() BODY end))",
+    ];
+    let levels = [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "'0'",
+        "'3'",
+        "'5'",
+        "0.5",
+        "0/0",
+        "-1",
+        "4294967296",
+        "4294967299",
+        "-4294967296",
+        "1e300",
+        "pcall",
+        "xpcall",
+        "load",
+        "loadstring",
+        "getfenv",
+        "string.find",
+        "redis.call",
+    ];
+    for way in ways {
+        for level in levels {
+            for (body, is_asked) in [
+                (format!("setfenv({level}, {{left = 'left'}})"), false),
+                (format!("if rawget(getfenv({level}), 'left') then found = 'left' end"), true),
+            ] {
+                let inner = way.replace("BODY", &body);
+                let script =
+                    format!("local found = 'clean' pcall(function() {inner} end) return found");
+                let found = eval(&mut client, &script);
+                // A script may ask for what it has done itself, but nothing of that outlives it.
+                assert!(!is_asked || found == "clean", "{script}: {found}");
+            }
+        }
+    }
 }
 
 /// SEC-21: the lists of keys and arguments are those of the request, whatever earlier scripts have made of theirs.

@@ -448,8 +448,6 @@ errors! {
     NoFunction = "ERR Function not found",
     /// A script that writes, by EVAL_RO or FCALL_RO.
     ScriptWithWrites = "ERR Can not execute a script with write flag using *_ro command.",
-    /// A script that may not run when memory is full.
-    ScriptOutOfMemory = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
     /// A script calls what is no command.
     ScriptUnknownCommand = "ERR Unknown command called from script",
     /// A script calls a command with a wrong number of words.

@@ -70,32 +70,27 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
     let library = lua.create_table()?;
     library.raw_set("encode", lua.create_function(encode)?)?;
     library.raw_set("decode", lua.create_function(decode)?)?;
-    let depth = |name: &'static str, field: fn(&mut Settings) -> &mut i64, max: i64| {
+    // Its settings are those of the script.
+    library.raw_set("new", lua.create_function(|lua, ()| self::library(lua))?)?;
+    let number = |field: fn(&mut Settings) -> &mut i64, max: i64| {
         lua.create_function(move |lua, args: Variadic<Value>| {
-            single(lua, &args, name)?;
-            integer_option(lua, args.first(), name, field, 1, max)
+            at_most(lua, &args, 1)?;
+            integer_option(lua, &args, 1, field, 1, max)
         })
     };
     let max = i64::from(i32::MAX);
-    library
-        .raw_set("encode_max_depth", depth("encode_max_depth", |s| &mut s.encode_depth, max)?)?;
-    library
-        .raw_set("decode_max_depth", depth("decode_max_depth", |s| &mut s.decode_depth, max)?)?;
-    let precision = depth("encode_number_precision", |s| &mut s.precision, 14)?;
-    library.raw_set("encode_number_precision", precision)?;
-    let switch = |name: &'static str, field: fn(&mut Settings) -> &mut bool| {
+    library.raw_set("encode_max_depth", number(|s| &mut s.encode_depth, max)?)?;
+    library.raw_set("decode_max_depth", number(|s| &mut s.decode_depth, max)?)?;
+    library.raw_set("encode_number_precision", number(|s| &mut s.precision, 14)?)?;
+    let switch = |field: fn(&mut Settings) -> &mut bool| {
         lua.create_function(move |lua, args: Variadic<Value>| {
-            single(lua, &args, name)?;
-            switch_option(lua, args.first(), name, field)
+            at_most(lua, &args, 1)?;
+            switch_option(lua, &args, field)
         })
     };
-    library.raw_set("encode_keep_buffer", switch("encode_keep_buffer", |s| &mut s.keep_buffer)?)?;
-    library.raw_set(
-        "decode_invalid_numbers",
-        switch("decode_invalid_numbers", |s| &mut s.decode_invalid)?,
-    )?;
-    let marks = switch("decode_array_with_array_mt", |s| &mut s.array_metatable)?;
-    library.raw_set("decode_array_with_array_mt", marks)?;
+    library.raw_set("encode_keep_buffer", switch(|s| &mut s.keep_buffer)?)?;
+    library.raw_set("decode_invalid_numbers", switch(|s| &mut s.decode_invalid)?)?;
+    library.raw_set("decode_array_with_array_mt", switch(|s| &mut s.array_metatable)?)?;
     library.raw_set("encode_invalid_numbers", lua.create_function(set_encode_invalid)?)?;
     library.raw_set("encode_sparse_array", lua.create_function(set_sparse)?)?;
     library.raw_set("null", Value::NULL)?;
@@ -104,9 +99,9 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
     Ok(library)
 }
 
-fn single(lua: &Lua, args: &[Value], name: &str) -> mlua::Result<()> {
-    if args.len() > 1 {
-        return Err(raised::argument(lua, 2, name, "found too many arguments"));
+fn at_most(lua: &Lua, args: &[Value], count: usize) -> mlua::Result<()> {
+    if args.len() > count {
+        return Err(raised::argument(lua, count + 1, "found too many arguments"));
     }
     Ok(())
 }
@@ -120,22 +115,24 @@ fn change<R>(work: impl FnOnce(&mut Settings) -> R) -> R {
 
 fn integer_option(
     lua: &Lua,
-    value: Option<&Value>,
-    name: &str,
+    args: &[Value],
+    nth: usize,
     field: fn(&mut Settings) -> &mut i64,
     min: i64,
     max: i64,
 ) -> mlua::Result<i64> {
+    let value = args.get(nth - 1);
     let number = match value {
         None | Some(Value::Nil) => return Ok(change(|settings| *field(settings))),
-        Some(value) => lua.coerce_number(value.clone())?.ok_or_else(|| {
-            let found = crate::type_name(value);
-            raised::argument(lua, 1, name, format!("number expected, got {found}"))
-        })? as i64,
+        Some(given) => {
+            lua.coerce_number(given.clone())?
+                .ok_or_else(|| raised::mistyped(lua, nth, "number", value))? as i64
+        }
     };
     if !(min..=max).contains(&number) {
         let text = format!("expected integer between {min} and {max}");
-        return Err(raised::argument(lua, 1, name, text));
+        // C means the first one, whichever it was.
+        return Err(raised::argument(lua, 1, text));
     }
     change(|settings| *field(settings) = number);
     Ok(number)
@@ -143,43 +140,34 @@ fn integer_option(
 
 fn switch_option(
     lua: &Lua,
-    value: Option<&Value>,
-    name: &str,
+    args: &[Value],
     field: fn(&mut Settings) -> &mut bool,
 ) -> mlua::Result<bool> {
-    let is_on = match value {
+    let is_on = match args.first() {
         None | Some(Value::Nil) => return Ok(change(|settings| *field(settings))),
         Some(Value::Boolean(is_on)) => *is_on,
-        Some(value) => option(lua, value, name, &["off", "on"])? == 1,
+        Some(value) => option(lua, value, &["off", "on"])? == 1,
     };
     change(|settings| *field(settings) = is_on);
     Ok(is_on)
 }
 
-fn option(lua: &Lua, value: &Value, name: &str, options: &[&str]) -> mlua::Result<usize> {
-    let text = raised::bytes_of(value).ok_or_else(|| {
-        let found = crate::type_name(value);
-        raised::argument(lua, 1, name, format!("string expected, got {found}"))
-    })?;
+fn option(lua: &Lua, value: &Value, options: &[&str]) -> mlua::Result<usize> {
+    let text = raised::bytes_of(value);
+    let text = text.ok_or_else(|| raised::mistyped(lua, 1, "string", Some(value)))?;
     options.iter().position(|option| option.as_bytes() == text).ok_or_else(|| {
         let text = format!("invalid option '{}'", String::from_utf8_lossy(&text));
-        raised::argument(lua, 1, name, text)
+        raised::argument(lua, 1, text)
     })
 }
 
 fn set_encode_invalid(lua: &Lua, args: Variadic<Value>) -> mlua::Result<Value> {
-    const NAME: &str = "encode_invalid_numbers";
-    single(lua, &args, NAME)?;
+    at_most(lua, &args, 1)?;
     let chosen = match args.first() {
         None | Some(Value::Nil) => SETTINGS.get().encode_invalid,
-        Some(Value::Boolean(is_on)) => {
-            if *is_on {
-                Invalid::Write
-            } else {
-                Invalid::Refuse
-            }
-        }
-        Some(value) => match option(lua, value, NAME, &["off", "on", "null"])? {
+        Some(Value::Boolean(true)) => Invalid::Write,
+        Some(Value::Boolean(false)) => Invalid::Refuse,
+        Some(value) => match option(lua, value, &["off", "on", "null"])? {
             0 => Invalid::Refuse,
             1 => Invalid::Write,
             _ => Invalid::Null,
@@ -193,15 +181,12 @@ fn set_encode_invalid(lua: &Lua, args: Variadic<Value>) -> mlua::Result<Value> {
 }
 
 fn set_sparse(lua: &Lua, args: Variadic<Value>) -> mlua::Result<(bool, i64, i64)> {
-    const NAME: &str = "encode_sparse_array";
-    if args.len() > 3 {
-        return Err(raised::argument(lua, 4, NAME, "found too many arguments"));
-    }
+    at_most(lua, &args, 3)?;
     let max = i64::from(i32::MAX);
     Ok((
-        switch_option(lua, args.first(), NAME, |s| &mut s.sparse_convert)?,
-        integer_option(lua, args.get(1), NAME, |s| &mut s.sparse_ratio, 0, max)?,
-        integer_option(lua, args.get(2), NAME, |s| &mut s.sparse_safe, 0, max)?,
+        switch_option(lua, &args, |s| &mut s.sparse_convert)?,
+        integer_option(lua, &args, 2, |s| &mut s.sparse_ratio, 0, max)?,
+        integer_option(lua, &args, 3, |s| &mut s.sparse_safe, 0, max)?,
     ))
 }
 
@@ -209,7 +194,7 @@ fn set_sparse(lua: &Lua, args: Variadic<Value>) -> mlua::Result<(bool, i64, i64)
 
 fn encode(lua: &Lua, args: Variadic<Value>) -> mlua::Result<LuaString> {
     let [value] = &args[..] else {
-        return Err(raised::argument(lua, 1, "encode", "expected 1 argument"));
+        return Err(raised::argument(lua, 1, "expected 1 argument"));
     };
     let mut encoder = Encoder { lua, settings: SETTINGS.get(), out: Vec::new() };
     encoder.value(value, 0)?;
@@ -363,12 +348,10 @@ impl Encoder<'_> {
 
 fn decode(lua: &Lua, args: Variadic<Value>) -> mlua::Result<Value> {
     let [value] = &args[..] else {
-        return Err(raised::argument(lua, 1, "decode", "expected 1 argument"));
+        return Err(raised::argument(lua, 1, "expected 1 argument"));
     };
-    let text = raised::bytes_of(value).ok_or_else(|| {
-        let found = crate::type_name(value);
-        raised::argument(lua, 1, "decode", format!("string expected, got {found}"))
-    })?;
+    let text = raised::bytes_of(value);
+    let text = text.ok_or_else(|| raised::mistyped(lua, 1, "string", Some(value)))?;
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(raised::text(lua, "JSON parser does not support UTF-16 or UTF-32"));
     }

@@ -20,14 +20,17 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
     library.raw_set("pack", lua.create_function(pack)?)?;
     library.raw_set(
         "unpack",
-        lua.create_function(|lua, data: Value| unpack(lua, &data, "unpack", 0, 0))?,
+        lua.create_function(|lua, args: Variadic<Value>| unpack(lua, &args, 0, 0))?,
     )?;
-    let one = |lua: &Lua, (data, offset): (Value, Option<i64>)| {
-        unpack(lua, &data, "unpack_one", 1, offset.unwrap_or(0))
+    let one = |lua: &Lua, args: Variadic<Value>| {
+        let offset = integer(lua, &args, 2, Some(0))?;
+        unpack(lua, &args, 1, offset)
     };
     library.raw_set("unpack_one", lua.create_function(one)?)?;
-    let limited = |lua: &Lua, (data, limit, offset): (Value, i64, Option<i64>)| {
-        unpack(lua, &data, "unpack_limit", limit, offset.unwrap_or(0))
+    let limited = |lua: &Lua, args: Variadic<Value>| {
+        let limit = integer(lua, &args, 2, None)?;
+        let offset = integer(lua, &args, 3, Some(0))?;
+        unpack(lua, &args, limit, offset)
     };
     library.raw_set("unpack_limit", lua.create_function(limited)?)?;
     library.raw_set("_NAME", "cmsgpack")?;
@@ -36,9 +39,20 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
     Ok(library)
 }
 
+/// The integer part of an argument, wrapped to 32 bits as C does it.
+fn integer(lua: &Lua, args: &[Value], nth: usize, default: Option<i64>) -> mlua::Result<i64> {
+    let value = args.get(nth - 1);
+    if let (None | Some(Value::Nil), Some(default)) = (value, default) {
+        return Ok(default);
+    }
+    let number = lua.coerce_number(value.cloned().unwrap_or_default())?;
+    let number = number.ok_or_else(|| raised::mistyped(lua, nth, "number", value))?;
+    Ok(i64::from(number as i64 as i32))
+}
+
 fn pack(lua: &Lua, values: Variadic<Value>) -> mlua::Result<mlua::LuaString> {
     if values.is_empty() {
-        return Err(raised::argument(lua, 0, "pack", "MessagePack pack needs input."));
+        return Err(raised::argument(lua, 0, "MessagePack pack needs input."));
     }
     let mut out = Vec::new();
     for value in values.iter() {
@@ -180,17 +194,10 @@ impl From<mlua::Error> for Fault {
     }
 }
 
-fn unpack(
-    lua: &Lua,
-    data: &Value,
-    name: &str,
-    limit: i64,
-    offset: i64,
-) -> mlua::Result<MultiValue> {
-    let Some(bytes) = raised::bytes_of(data) else {
-        let found = crate::type_name(data);
-        return Err(raised::argument(lua, 1, name, format!("string expected, got {found}")));
-    };
+fn unpack(lua: &Lua, args: &[Value], limit: i64, offset: i64) -> mlua::Result<MultiValue> {
+    let data = args.first();
+    let bytes = data.and_then(raised::bytes_of);
+    let bytes = bytes.ok_or_else(|| raised::mistyped(lua, 1, "string", data))?;
     if offset < 0 || limit < 0 {
         let text = format!(
             "Invalid request to unpack with offset of {offset} and limit of {}.",
@@ -283,11 +290,11 @@ impl<'a> Source<'a> {
             0xcc => integer(i64::from(self.array::<1>()?[0])),
             0xcd => integer(i64::from(u16::from_be_bytes(self.array()?))),
             0xce => integer(i64::from(u32::from_be_bytes(self.array()?))),
-            0xcf => number(u64::from_be_bytes(self.array()?) as f64),
+            // C hands the 64 bits to Lua with a sign.
+            0xcf | 0xd3 => integer(i64::from_be_bytes(self.array()?)),
             0xd0 => integer(i64::from(self.array::<1>()?[0] as i8)),
             0xd1 => integer(i64::from(i16::from_be_bytes(self.array()?))),
             0xd2 => integer(i64::from(i32::from_be_bytes(self.array()?))),
-            0xd3 => integer(i64::from_be_bytes(self.array()?)),
             0xd9..=0xdb => {
                 let len = self.len(1 << (first - 0xd9))?;
                 self.string(lua, len)?

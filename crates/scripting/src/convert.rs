@@ -164,8 +164,9 @@ fn double(line: &[u8]) -> f64 {
     }
 }
 
-/// A text that stays one frame, whatever the script put into it.
+/// A text that stays one frame, whatever the script put into it. What follows a zero byte is not sent, as in C.
 pub(crate) fn one_line(text: &[u8]) -> Vec<u8> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
     plain(&text[..end])
 }
@@ -374,9 +375,12 @@ impl Answer<'_, '_> {
     }
 }
 
+/// The format has three bytes: cut or filled with blanks; `txt` where it has any that might end the frame.
 fn write_verbatim(writer: &mut Writer<'_>, format: &[u8], text: &[u8]) {
-    let is_format = format.len() == 3 && format.iter().all(u8::is_ascii_alphanumeric);
-    let format = if is_format { std::str::from_utf8(format).unwrap_or("txt") } else { "txt" };
+    let mut three = [b' '; 3];
+    three.iter_mut().zip(format).for_each(|(byte, given)| *byte = *given);
+    let is_plain = three.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let format = if is_plain { std::str::from_utf8(&three).unwrap_or("txt") } else { "txt" };
     writer.verbatim(format, text);
 }
 

@@ -244,11 +244,11 @@ impl Job<'_> {
     pub(crate) fn admit(&self, cx: &Context<'_>) -> Outcome {
         let is_full = cx.state.rules.load(Ordering::Relaxed) & rule::FULL != 0;
         if let Some(flags) = self.flags {
+            if is_full && flags & (ALLOW_OOM | NO_WRITES) == 0 {
+                return Err(Error::OutOfMemory.into());
+            }
             if flags & NO_WRITES == 0 && cx.row.has(ReadOnly) {
                 return Err(Error::ScriptWithWrites.into());
-            }
-            if is_full && flags & (ALLOW_OOM | NO_WRITES) == 0 {
-                return Err(Error::ScriptOutOfMemory.into());
             }
         }
         let may_move = !cx.is_worker && !cx.session.deny_blocking;

@@ -48,7 +48,7 @@ pub(crate) fn of_digits(text: &[u8]) -> Option<f64> {
     Some(sign * number as f64)
 }
 
-/// The beginning of a text that C's `strtod` takes for a number, and its value. Of hexadecimal numbers only the integers.
+/// The beginning of a text that C's `strtod` takes for a number, and its value.
 pub(crate) fn leading(text: &[u8]) -> Option<(f64, usize)> {
     let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
     let rest = &text[sign..];
@@ -68,15 +68,35 @@ fn hexadecimal(text: &[u8]) -> Option<(f64, usize)> {
     if text.len() < 3 || text[0] != b'0' || text[1] | 0x20 != b'x' {
         return None;
     }
-    let digits = text[2..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    if digits == 0 {
+    let digits = |from: usize| text[from..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let whole = digits(2);
+    let has_point = text.get(2 + whole) == Some(&b'.');
+    let fraction = if has_point { digits(3 + whole) } else { 0 };
+    if whole + fraction == 0 {
         return None;
     }
-    let value = text[2..2 + digits].iter().fold(0.0, |value, byte| {
-        let digit = (*byte as char).to_digit(16).expect("a hexadecimal digit");
-        value * 16.0 + f64::from(digit)
-    });
-    Some((value, 2 + digits))
+    let add = |value: f64, byte: &u8| {
+        value * 16.0 + f64::from((*byte as char).to_digit(16).expect("a hexadecimal digit"))
+    };
+    let value = text[2..2 + whole].iter().fold(0.0, add);
+    let point = 2 + whole + usize::from(has_point);
+    let value = text[point..point + fraction].iter().fold(value, add);
+    let end = point + fraction;
+    let (exponent, len) = binary_exponent(&text[end..]);
+    Some((value * 2_f64.powi(exponent.saturating_sub(4 * fraction as i32)), end + len))
+}
+
+/// `p` and a power of two, if they stand there, and how many bytes that takes.
+fn binary_exponent(text: &[u8]) -> (i32, usize) {
+    let [b'p' | b'P', rest @ ..] = text else { return (0, 0) };
+    let sign = usize::from(matches!(rest.first(), Some(b'-' | b'+')));
+    let digits = rest[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 {
+        return (0, 0);
+    }
+    let number = std::str::from_utf8(&rest[..sign + digits]).expect("a sign and digits");
+    let clamped = if rest[0] == b'-' { -9_999 } else { 9_999 };
+    (number.parse().unwrap_or(clamped).clamp(-9_999, 9_999), 1 + sign + digits)
 }
 
 fn decimal(text: &[u8]) -> Option<(f64, usize)> {
@@ -148,6 +168,10 @@ mod tests {
         assert_eq!(leading(b"-5e3]"), Some((-5000.0, 4)));
         assert_eq!(leading(b"1e]"), Some((1.0, 1)));
         assert_eq!(leading(b"0x1F "), Some((31.0, 4)));
+        assert_eq!(leading(b"0x1p4]"), Some((16.0, 5)));
+        assert_eq!(leading(b"-0x1.8p-1"), Some((-0.75, 9)));
+        assert_eq!(leading(b"0x.8p"), Some((0.5, 4)));
+        assert_eq!(leading(b"0x"), Some((0.0, 1)));
         assert_eq!(leading(b"-Infinity"), Some((f64::NEG_INFINITY, 9)));
         assert_eq!(leading(b"-."), None);
         assert_eq!(leading(b"1."), Some((1.0, 2)));

@@ -2,6 +2,7 @@
 
 use mlua::{Lua, MultiValue, Table, Value, Variadic};
 
+use crate::number::INTEGER_END;
 use crate::raised;
 
 /// The largest integer, in bytes.
@@ -22,7 +23,6 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
 /// What a format says, read from left to right.
 struct Format<'a> {
     lua: &'a Lua,
-    name: &'static str,
     text: Vec<u8>,
     at: usize,
     is_big: bool,
@@ -37,9 +37,9 @@ struct Field {
 }
 
 impl<'a> Format<'a> {
-    fn new(lua: &'a Lua, name: &'static str, value: Option<&Value>) -> mlua::Result<Self> {
-        let text = argument(lua, name, value, 1)?;
-        Ok(Self { lua, name, text, at: 0, is_big: false, align: 1 })
+    fn new(lua: &'a Lua, value: Option<&Value>) -> mlua::Result<Self> {
+        let text = argument(lua, value, 1)?;
+        Ok(Self { lua, text, at: 0, is_big: false, align: 1 })
     }
 
     /// The next option behind `position` bytes.
@@ -106,18 +106,15 @@ impl<'a> Format<'a> {
             }
             _ => {
                 let text = format!("invalid format option '{}'", option as char);
-                return Err(raised::argument(self.lua, 1, self.name, text));
+                return Err(raised::argument(self.lua, 1, text));
             }
         }
         Ok(())
     }
 }
 
-fn argument(lua: &Lua, name: &str, value: Option<&Value>, nth: usize) -> mlua::Result<Vec<u8>> {
-    value.and_then(raised::bytes_of).ok_or_else(|| {
-        let found = value.map_or("no value", crate::type_name);
-        raised::argument(lua, nth, name, format!("string expected, got {found}"))
-    })
+fn argument(lua: &Lua, value: Option<&Value>, nth: usize) -> mlua::Result<Vec<u8>> {
+    value.and_then(raised::bytes_of).ok_or_else(|| raised::mistyped(lua, nth, "string", value))
 }
 
 fn number(lua: &Lua, value: Option<&Value>, nth: usize) -> mlua::Result<f64> {
@@ -127,10 +124,18 @@ fn number(lua: &Lua, value: Option<&Value>, nth: usize) -> mlua::Result<f64> {
         Some(Value::String(_)) => lua.coerce_number(value.cloned().unwrap_or_default())?,
         _ => None,
     };
-    found.ok_or_else(|| {
-        let found = value.map_or("no value", crate::type_name);
-        raised::argument(lua, nth, "pack", format!("number expected, got {found}"))
-    })
+    found.ok_or_else(|| raised::mistyped(lua, nth, "number", value))
+}
+
+/// The integer part of a number, wrapped around as a machine does it that counts in 64 bits.
+fn whole(number: f64) -> u64 {
+    if number < 0.0 {
+        return if number < -INTEGER_END { 1 << 63 } else { number as i64 as u64 };
+    }
+    if number.is_nan() {
+        return 1 << 63;
+    }
+    if number < 2.0 * INTEGER_END { number as u64 } else { 0 }
 }
 
 /// Puts the bytes of a number in the order that the format asks for.
@@ -142,17 +147,17 @@ fn ordered(mut bytes: Vec<u8>, is_big: bool) -> Vec<u8> {
 }
 
 fn pack(lua: &Lua, args: Variadic<Value>) -> mlua::Result<mlua::LuaString> {
-    let mut format = Format::new(lua, "pack", args.first())?;
+    let mut format = Format::new(lua, args.first())?;
     let mut out = Vec::new();
     let mut nth = 2;
     while let Some(field) = format.next(out.len())? {
         out.resize(out.len() + field.padding, 0);
-        let value = args.get(nth - 1);
+        // Behind the arguments C finds a mark of its own.
+        let value = Some(args.get(nth - 1).unwrap_or(&Value::Nil));
         match field.option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
                 let number = number(lua, value, nth)?;
-                let whole = if number < 0.0 { number as i64 as u64 } else { number as u64 };
-                let mut bytes = whole.to_le_bytes().to_vec();
+                let mut bytes = whole(number).to_le_bytes().to_vec();
                 bytes.resize(field.size, 0);
                 out.extend(ordered(bytes, format.is_big));
             }
@@ -169,11 +174,11 @@ fn pack(lua: &Lua, args: Variadic<Value>) -> mlua::Result<mlua::LuaString> {
                 out.extend(ordered(number.to_le_bytes().to_vec(), format.is_big));
             }
             b'c' | b's' => {
-                let text = argument(lua, "pack", value, nth)?;
+                let text = argument(lua, value, nth)?;
                 let size = if field.size == 0 { text.len() } else { field.size };
                 let text = text
                     .get(..size)
-                    .ok_or_else(|| raised::argument(lua, nth + 1, "pack", "string too short"))?;
+                    .ok_or_else(|| raised::argument(lua, nth + 1, "string too short"))?;
                 out.extend_from_slice(text);
                 if field.option == b's' {
                     out.push(0);
@@ -190,17 +195,18 @@ fn pack(lua: &Lua, args: Variadic<Value>) -> mlua::Result<mlua::LuaString> {
 }
 
 fn unpack(lua: &Lua, args: Variadic<Value>) -> mlua::Result<MultiValue> {
-    let mut format = Format::new(lua, "unpack", args.first())?;
-    let data = argument(lua, "unpack", args.get(1), 2)?;
+    let mut format = Format::new(lua, args.first())?;
+    let data = argument(lua, args.get(1), 2)?;
     let position = match args.get(2) {
         None | Some(Value::Nil) => 1,
         value => number(lua, value, 3)? as i64,
     };
-    if position < 1 {
-        return Err(raised::argument(lua, 3, "unpack", "offset must be 1 or greater"));
+    if position == 0 {
+        return Err(raised::argument(lua, 3, "offset must be 1 or greater"));
     }
-    let short = || raised::argument(lua, 2, "unpack", "data string too short");
-    let mut at = usize::try_from(position - 1).map_err(|_| short())?;
+    let short = || raised::argument(lua, 2, "data string too short");
+    // A negative one is a large one, and behind all data.
+    let mut at = position.wrapping_sub(1) as usize;
     let mut values: Vec<Value> = Vec::new();
     while let Some(field) = format.next(at)? {
         at = at.saturating_add(field.padding);
@@ -249,7 +255,7 @@ fn unpack(lua: &Lua, args: Variadic<Value>) -> mlua::Result<MultiValue> {
         }
         at = at.saturating_add(size);
     }
-    values.push(Value::Integer(at as i64 + 1));
+    values.push(Value::Integer((at as i64).wrapping_add(1)));
     Ok(MultiValue::from_iter(values))
 }
 
@@ -270,14 +276,14 @@ fn integer(bytes: &[u8], is_big: bool, is_signed: bool) -> f64 {
 }
 
 fn size(lua: &Lua, args: Variadic<Value>) -> mlua::Result<i64> {
-    let mut format = Format::new(lua, "size", args.first())?;
+    let mut format = Format::new(lua, args.first())?;
     let mut total = 0_usize;
     while let Some(field) = format.next(total)? {
         total = total.saturating_add(field.padding);
         match field.option {
-            b's' => return Err(raised::argument(lua, 1, "size", "option 's' has no fixed size")),
+            b's' => return Err(raised::argument(lua, 1, "option 's' has no fixed size")),
             b'c' if field.size == 0 => {
-                return Err(raised::argument(lua, 1, "size", "option 'c0' has no fixed size"));
+                return Err(raised::argument(lua, 1, "option 'c0' has no fixed size"));
             }
             option if !option.is_ascii_alphanumeric() => format.control(option)?,
             _ => {}

@@ -59,20 +59,40 @@ pub(crate) fn place(lua: &Lua) -> Option<Place> {
         .find_map(|place| place)
 }
 
-/// An error with a text, prefixed with where the script is, as Lua's own errors are.
+/// An error with a text, prefixed with where the running function was called, as Lua's own errors are: with nothing if `pcall` or
+/// another function of C's has called it.
 pub(crate) fn text(lua: &Lua, message: impl std::fmt::Display) -> mlua::Error {
-    let at = place(lua).map_or_else(String::new, |at| format!("{}:{}: ", at.short, at.line));
+    let caller = lua.inspect_stack(1, |frame| {
+        let line = frame.current_line()?;
+        Some(format!("{}:{line}: ", frame.source().short_src.as_deref().unwrap_or("?")))
+    });
+    let at = caller.flatten().unwrap_or_default();
     mlua::Error::external(Raised::Text(format!("{at}{message}")))
 }
 
-/// An error about an argument, as Lua's own functions word it.
-pub(crate) fn argument(
+/// An error about an argument, as Lua's own functions word it: the function has the name that it was called by.
+pub(crate) fn argument(lua: &Lua, nth: usize, message: impl std::fmt::Display) -> mlua::Error {
+    let called = lua.inspect_stack(0, |frame| {
+        let names = frame.names();
+        (names.name.map(std::borrow::Cow::into_owned), names.name_what == Some("method"))
+    });
+    let (name, is_method) = called.unwrap_or_default();
+    let name = name.unwrap_or_else(|| "?".to_owned());
+    match nth.saturating_sub(is_method.into()) {
+        0 if is_method => text(lua, format!("calling '{name}' on bad self ({message})")),
+        nth => text(lua, format!("bad argument #{nth} to '{name}' ({message})")),
+    }
+}
+
+/// The same for one that is not of the type that it should be.
+pub(crate) fn mistyped(
     lua: &Lua,
     nth: usize,
-    name: &str,
-    message: impl std::fmt::Display,
+    expected: &str,
+    value: Option<&Value>,
 ) -> mlua::Error {
-    text(lua, format!("bad argument #{nth} to '{name}' ({message})"))
+    let found = value.map_or("no value", crate::type_name);
+    argument(lua, nth, format!("{expected} expected, got {found}"))
 }
 
 /// An error reply; the code is `ERR`.
@@ -132,7 +152,7 @@ pub(crate) fn convert(lua: &Lua, value: Value) -> mlua::Result<Value> {
 pub(crate) fn bytes_of(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(bytes(text)),
-        Value::Integer(number) => Some(number.to_string().into_bytes()),
+        Value::Integer(number) => Some(crate::number::general(*number as f64, 14).into_bytes()),
         Value::Number(number) => Some(crate::number::general(*number, 14).into_bytes()),
         _ => None,
     }

@@ -31,12 +31,10 @@ fn next() -> u32 {
     (state >> 17) as u32
 }
 
-fn int(lua: &Lua, args: &[Value], nth: usize, name: &str) -> mlua::Result<i32> {
-    let value = args.get(nth - 1).unwrap_or(&Value::Nil);
-    let number = lua.coerce_number(value.clone())?.ok_or_else(|| {
-        let found = if nth > args.len() { "no value" } else { crate::type_name(value) };
-        raised::argument(lua, nth, name, format!("number expected, got {found}"))
-    })?;
+fn int(lua: &Lua, args: &[Value], nth: usize) -> mlua::Result<i32> {
+    let value = args.get(nth - 1);
+    let number = lua.coerce_number(value.cloned().unwrap_or_default())?;
+    let number = number.ok_or_else(|| raised::mistyped(lua, nth, "number", value))?;
     Ok(number as i64 as i32)
 }
 
@@ -45,12 +43,12 @@ pub(crate) fn random(lua: &Lua, args: Variadic<Value>) -> mlua::Result<f64> {
     let share = f64::from(next() % MAX) / f64::from(MAX);
     let (low, high) = match args.len() {
         0 => return Ok(share),
-        1 => (1, int(lua, &args, 1, "random")?),
-        2 => (int(lua, &args, 1, "random")?, int(lua, &args, 2, "random")?),
+        1 => (1, int(lua, &args, 1)?),
+        2 => (int(lua, &args, 1)?, int(lua, &args, 2)?),
         _ => return Err(raised::text(lua, "wrong number of arguments")),
     };
     if low > high {
-        return Err(raised::argument(lua, args.len(), "random", "interval is empty"));
+        return Err(raised::argument(lua, args.len(), "interval is empty"));
     }
     let sides = f64::from(high) - f64::from(low) + 1.0;
     Ok((share * sides).floor() + f64::from(low))
@@ -58,7 +56,7 @@ pub(crate) fn random(lua: &Lua, args: Variadic<Value>) -> mlua::Result<f64> {
 
 /// `math.randomseed`
 pub(crate) fn seed(lua: &Lua, args: Variadic<Value>) -> mlua::Result<()> {
-    let seed = int(lua, &args, 1, "randomseed")?;
+    let seed = int(lua, &args, 1)?;
     STATE.set(u64::from(seed as u32) << 16 | 0x330e);
     Ok(())
 }

@@ -14,14 +14,16 @@
 //! all others, so whatever allocates in Lua may jump.
 //!
 //! Every length and index is checked by Lua itself or stands in the reply of a command; `unsafe` of this crate is here and in
-//! `stack/call.rs`.
+//! `stack/call.rs`. `stack/guards.rs` guards Lua's own functions.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::slice;
 
 use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, Value, ffi};
 
 pub(crate) mod call;
+pub(crate) mod guards;
 
 /// What kind of value stands on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +94,14 @@ fn guarded<R: FromLuaMulti>(
     unsafe { lua.exec_raw(values, |state| work(Stack(state))) }
 }
 
-/// A function that Lua calls without mlua between. It keeps a value by its side; see [`Stack::go_on`].
-pub(crate) fn native<N: Native>(lua: &Lua, kept: impl IntoLua) -> mlua::Result<Function> {
+/// A function that Lua calls without mlua between. It keeps values by its side; see [`Stack::push_upvalue`] and [`Stack::go_on`].
+pub(crate) fn native<N: Native>(lua: &Lua, kept: impl IntoLuaMulti) -> mlua::Result<Function> {
     extern "C-unwind" fn call<N: Native>(state: *mut ffi::lua_State) -> c_int {
         N::call(Stack(state))
     }
     guarded(lua, kept, |stack| {
-        // SAFETY: the value lies on top, and the function keeps to the stack that it is given, as `Native` demands.
-        unsafe { ffi::lua_pushcclosure(stack.0, call::<N>, 1) };
+        // SAFETY: the values are all that lies there, and the function keeps to the stack that it is given, as `Native` demands.
+        unsafe { ffi::lua_pushcclosure(stack.0, call::<N>, stack.top()) };
     })
 }
 
@@ -335,12 +337,101 @@ impl Stack {
         unsafe { ffi::lua_rawgeti_(self.0, ffi::LUA_REGISTRYINDEX, anchor.0) };
     }
 
-    /// Goes on as the function of Lua's own that the running one keeps by its side: same arguments, same place in the script. May jump.
+    /// Puts a value there that the running function keeps by its side, from 1; `nil` if it has not so many.
+    pub(crate) fn push_upvalue(self, nth: c_int) {
+        // SAFETY: as above; any index may be asked for.
+        unsafe { ffi::lua_pushvalue(self.0, ffi::lua_upvalueindex(nth)) };
+    }
+
+    /// Goes on as the function of Lua's own that the running one keeps first by its side: same arguments, same place in the script. May jump.
     pub(crate) fn go_on(self) -> c_int {
-        // SAFETY: every native function keeps one value.
+        // SAFETY: only looks.
         let function = unsafe { ffi::lua_tocfunction(self.0, ffi::lua_upvalueindex(1)) };
         // SAFETY: Lua would call it in the same way.
         function.map_or(0, |function| unsafe { function(self.0) })
+    }
+
+    /// Takes the value from the top and puts it in the place of the one at `at`.
+    pub(crate) fn replace(self, at: c_int) {
+        // SAFETY: a value stands on top, and another at `at`.
+        unsafe { ffi::lua_replace(self.0, at) };
+    }
+
+    /// Whether a number stands at `at`, or a string that reads as one.
+    pub(crate) fn is_number(self, at: c_int) -> bool {
+        // SAFETY: only looks.
+        unsafe { ffi::lua_isnumber(self.0, at) != 0 }
+    }
+
+    /// Whether what stands at `at` is neither Lua's nor a script's to look into.
+    pub(crate) fn is_userdata(self, at: c_int) -> bool {
+        // SAFETY: only looks.
+        unsafe { ffi::lua_isuserdata(self.0, at) != 0 }
+    }
+
+    /// Whether two values are the same, whatever their metatables say.
+    pub(crate) fn are_same(self, one: c_int, other: c_int) -> bool {
+        // SAFETY: only looks.
+        unsafe { ffi::lua_rawequal(self.0, one, other) != 0 }
+    }
+
+    /// How long the list at `at` is.
+    pub(crate) fn len(self, at: c_int) -> usize {
+        // SAFETY: only looks.
+        unsafe { ffi::lua_objlen(self.0, at) }
+    }
+
+    /// Takes a key from the top and puts there what the table at `at` has under it.
+    pub(crate) fn push_entry(self, at: c_int) {
+        debug_assert_eq!(self.kind(at), Kind::Table);
+        // SAFETY: a table stands there, and a key on top.
+        unsafe { ffi::lua_rawget_(self.0, at) };
+    }
+
+    /// Puts the function there that runs at a level, counted from 0 for the running one; says no if there is none.
+    pub(crate) fn push_running(self, level: c_int) -> bool {
+        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: Lua fills it in if there is such a level.
+        if level < 0 || unsafe { ffi::lua_getstack(self.0, level, frame.as_mut_ptr()) } == 0 {
+            return false;
+        }
+        // SAFETY: it was filled in, and there is room for one value.
+        unsafe { ffi::lua_getinfo(self.0, c"f".as_ptr(), frame.as_mut_ptr()) != 0 }
+    }
+
+    /// Whether the function on top was written in a chunk of this name.
+    pub(crate) fn is_of(self, chunk: &str) -> bool {
+        self.push_again(-1);
+        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
+        // SAFETY: a function lies on top, which this takes.
+        if unsafe { ffi::lua_getinfo(self.0, c">S".as_ptr(), frame.as_mut_ptr()) } == 0 {
+            return false;
+        }
+        // SAFETY: it was filled in; zeros stand for nothing there.
+        let source = unsafe { frame.assume_init_ref() }.source;
+        // SAFETY: the name of a chunk ends with a zero, and lives as long as the function.
+        !source.is_null() && unsafe { CStr::from_ptr(source) }.to_bytes() == chunk.as_bytes()
+    }
+
+    /// Whether a function stands at `at`.
+    pub(crate) fn is_function(self, at: c_int) -> bool {
+        // SAFETY: only looks.
+        unsafe { ffi::lua_type(self.0, at) == ffi::LUA_TFUNCTION }
+    }
+
+    /// Raises the error of Lua's own functions unless argument `nth` is a table. May jump.
+    pub(crate) fn demand_table(self, nth: c_int) {
+        // SAFETY: only looks, and jumps.
+        unsafe { ffi::luaL_checktype(self.0, nth, ffi::LUA_TTABLE) };
+    }
+
+    /// Raises an error with a text, as Lua does for a script: behind the place where the running function was called. Always jumps.
+    pub(crate) fn fail(self, message: &str) -> ! {
+        // SAFETY: there is room for what it puts there.
+        unsafe { ffi::luaL_where(self.0, 1) };
+        self.push_text(message.as_bytes());
+        self.concat(2);
+        self.raise()
     }
 
     /// Takes the value from the top and makes it item `nth`, from 1, of the table below it. May jump.

@@ -551,6 +551,7 @@ fn natives(lua: &Lua) -> mlua::Result<Table> {
     let natives = lua.create_table()?;
     let started = Instant::now();
     natives.raw_set("convert", lua.create_function(raised::convert)?)?;
+    natives.raw_set("guard", lua.create_function(stack::guards::guard)?)?;
     let tonumber: Function = lua.globals().raw_get("tonumber")?;
     natives.raw_set("tonumber", stack::native::<ToNumber>(lua, tonumber)?)?;
     natives.raw_set("random", lua.create_function(random::random)?)?;
@@ -565,6 +566,5 @@ fn natives(lua: &Lua) -> mlua::Result<Table> {
     natives.raw_set("function_api", api::common(lua)?)?;
     natives.raw_set("loading_api", api::for_loading(lua)?)?;
     natives.raw_set("globals", lua.globals())?;
-    natives.raw_set("own", lua.create_table()?)?;
     Ok(natives)
 }

@@ -143,6 +143,8 @@ fn push_number(script: &mut Script, number: f64) {
     let is_integer = number.fract() == 0.0 && number.abs() < INTEGER_END;
     if is_integer && !(number == 0.0 && number.is_sign_negative()) {
         script.push_integer(number as i64);
+    } else if number.is_nan() && number.is_sign_negative() {
+        script.push(b"-nan");
     } else {
         script.push(format_double(number, &mut DoubleBuffer::default()));
     }
