@@ -120,7 +120,7 @@ pub fn run(options: &Options) -> io::Result<()> {
         rounds.push(rows.collect::<io::Result<Vec<Row>>>()?);
     }
     let names: Vec<&str> = traces.iter().map(|trace| trace.name).collect();
-    let page = plot::page(options, &contestants, &names, &rounds)?;
+    let page = plot::page(options, &contestants, &traces, &rounds)?;
     println!("{page}");
     if let Some(path) = &options.page {
         fs::write(path, page)?;

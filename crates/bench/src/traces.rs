@@ -1,5 +1,6 @@
 //! Requests to a cache, made from seeds, so that anybody can repeat them.
 
+use hashbrown::HashSet;
 use russet_engine::random::Random;
 
 /// What is asked of a cache.
@@ -66,6 +67,14 @@ impl Trace {
         })
     }
 
+    /// Of a hundred requests after the first `warm`, how many ask for a key for the first time: no cache answers those.
+    pub fn first_asks(self, seed: u64, keys: u64, requests: u64, warm: u64) -> f64 {
+        let mut seen = HashSet::new();
+        let asks = self.asks(seed, keys, requests).enumerate();
+        let is_first = |(nth, ask): &(usize, Ask)| seen.insert(ask.key) && *nth as u64 >= warm;
+        asks.filter(is_first).count() as f64 * 100.0 / (requests - warm) as f64
+    }
+
     /// A request for a key.
     pub fn ask(self, key: u64) -> Ask {
         Ask { key, value_bytes: self.value_bytes(key) }
@@ -110,6 +119,16 @@ mod tests {
             let one: Vec<Ask> = trace.asks(1, 1_000, 5_000).collect();
             assert_eq!(one, trace.asks(1, 1_000, 5_000).collect::<Vec<_>>(), "{}", trace.name);
         }
+    }
+
+    #[test]
+    fn first_asks_are_counted_when_the_cache_is_warm() {
+        let asks: Vec<Ask> = TRACES[4].asks(1, 1_000, 4_000).collect();
+        let is_first = |nth: usize| asks[..nth].iter().all(|ask| ask.key != asks[nth].key);
+        let firsts = (1_000..4_000).filter(|nth| is_first(*nth)).count();
+        let percent = TRACES[4].first_asks(1, 1_000, 4_000, 1_000);
+        assert!((percent - firsts as f64 / 30.0).abs() < 1e-9, "{percent}, {firsts}");
+        assert!(percent > 30.0, "{percent}");
     }
 
     #[test]

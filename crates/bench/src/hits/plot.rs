@@ -10,6 +10,7 @@ use plotters::prelude::{
 };
 
 use super::{Contestant, Options, Row, best, folder_name};
+use crate::traces::Trace;
 
 /// What stands above the tables.
 const HEAD: &str = "# Eviction: how many requests a full cache answers
@@ -20,7 +21,7 @@ How policies work stands in [design/0010-eviction.md](design/0010-eviction.md) a
 
 Each trace is made from a seed and replayed through real servers over loopback: a GET, and on a miss a SET. Values have 100
 bytes where nothing else is said. The figures are **misses of a hundred requests** after the first quarter of the trace; fewer
-are better. A request that asks for a key for the first time is a miss for everybody.
+are better. A request that asks for a key for the first time is a miss for everybody; the last column compares what is above those.
 ";
 
 /// The width and the height of a plot.
@@ -34,7 +35,7 @@ const OTHERS: RGBColor = RGBColor(0x8a, 0x9b, 0xb0);
 pub(super) fn page(
     options: &Options,
     contestants: &[Contestant],
-    names: &[&str],
+    traces: &[Trace],
     rounds: &[Vec<Row>],
 ) -> io::Result<String> {
     let mut page = HEAD.to_owned();
@@ -43,14 +44,16 @@ pub(super) fn page(
         page,
         "\n{keys} keys, {requests} requests, {rate} a second, seed {seed}.\n\n## The same memory: `maxmemory {memory}`\n"
     );
-    table(&mut page, contestants, names, rounds.first());
+    let first = |trace: &Trace| trace.first_asks(*seed, *keys, *requests, requests / 4);
+    let traces: Vec<(&str, f64)> = traces.iter().map(|it| (it.name, first(it))).collect();
+    table(&mut page, contestants, &traces, rounds.first());
     if let Some(rows) = rounds.get(1) {
         let _ = writeln!(page, "\n## The same number of keys: {same_keys}\n");
         let _ = writeln!(
             page,
             "Each server's limit is what it uses when it holds so many keys of the trace, so that policies are compared, not bytes.\n"
         );
-        table(&mut page, contestants, names, Some(rows));
+        table(&mut page, contestants, &traces, Some(rows));
     }
     if let Some(path) = &options.page {
         let folder = folder_name(&path.with_extension(""));
@@ -58,12 +61,12 @@ pub(super) fn page(
             page,
             "\n## Plots\n\nDark: new policies, light: Redis' policies in Russet, grey: the others.\n"
         );
-        for name in names {
+        for (name, _) in &traces {
             let _ = writeln!(page, "![{name}]({folder}/{})", file_name(name, 0));
         }
         if rounds.len() > 1 {
             let _ = writeln!(page, "\nThe same number of keys:\n");
-            for name in names {
+            for (name, _) in &traces {
                 let _ = writeln!(page, "![{name}]({folder}/{})", file_name(name, 1));
             }
         }
@@ -71,30 +74,44 @@ pub(super) fn page(
     Ok(page)
 }
 
-fn table(page: &mut String, contestants: &[Contestant], names: &[&str], rows: Option<&Vec<Row>>) {
+/// `traces`: their names, and how many of a hundred requests are the first for their keys.
+fn table(
+    page: &mut String,
+    contestants: &[Contestant],
+    traces: &[(&str, f64)],
+    rows: Option<&Vec<Row>>,
+) {
     let Some(rows) = rows else { return };
     let columns: Vec<String> = contestants.iter().map(Contestant::label).collect();
-    let _ = writeln!(page, "| trace | {} | best new against Redis' best |", columns.join(" | "));
-    let _ = writeln!(page, "| --- |{}", " ---: |".repeat(columns.len() + 1));
-    for (name, row) in names.iter().zip(rows) {
+    let _ = writeln!(
+        page,
+        "| trace | first requests | {} | best new against Redis' best | without first requests |",
+        columns.join(" | ")
+    );
+    let _ = writeln!(page, "| --- |{}", " ---: |".repeat(columns.len() + 3));
+    for ((name, first), row) in traces.iter().zip(rows) {
         let cell = |outcome: &Option<super::Outcome>| {
             outcome.as_ref().map_or("-".to_owned(), |it| format!("{:.2}", it.misses))
         };
         let cells: Vec<String> = row.iter().map(cell).collect();
-        let _ =
-            writeln!(page, "| {name} | {} | {} |", cells.join(" | "), verdict(contestants, row));
+        let [all, avoidable] = [0.0, *first].map(|first| verdict(contestants, row, first));
+        let cells = cells.join(" | ");
+        let _ = writeln!(page, "| {name} | {first:.2} | {cells} | {all} | {avoidable} |");
     }
     let keys = |at: usize| rows.first().and_then(|row| row[at].as_ref()).map_or(0, |it| it.keys);
     let cells: Vec<String> = (0..columns.len()).map(|at| keys(at).to_string()).collect();
-    let _ = writeln!(page, "| keys held at the end of the first trace | {} | |", cells.join(" | "));
+    let cells = cells.join(" | ");
+    let _ = writeln!(page, "| keys held at the end of the first trace | | {cells} | | |");
 }
 
-/// By how much the best of the new policies misses less than the best of the others' policies.
-fn verdict(contestants: &[Contestant], row: &Row) -> String {
+/// By how much the best of the new policies misses less than the best of the others' policies, beyond so many misses of a hundred requests.
+fn verdict(contestants: &[Contestant], row: &Row, first: f64) -> String {
     let new = best(contestants, row, |it| it.is_russet() && super::OWN.contains(&it.policy));
     let old = best(contestants, row, |it| !it.is_russet());
     match (new, old) {
-        (Some((_, new)), Some((_, old))) => format!("{:+.1} %", (new / old - 1.0) * 100.0),
+        (Some((_, new)), Some((_, old))) => {
+            format!("{:+.1} %", ((new - first) / (old - first) - 1.0) * 100.0)
+        }
         _ => "-".to_owned(),
     }
 }
