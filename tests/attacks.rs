@@ -9,6 +9,7 @@
 
 mod arguments;
 mod data;
+mod hostile;
 mod samples;
 mod waiting;
 
@@ -96,10 +97,7 @@ impl Target {
 
     /// What INFO says behind this field's name and colon.
     fn info(&mut self, field: &str) -> String {
-        let info = self.witness.cmd(&["INFO", "everything"]).to_string();
-        let at = info.find(field).unwrap_or_else(|| panic!("{field} in {info}"));
-        let value = &info[at + field.len()..];
-        value.split(|c: char| c.is_whitespace() || c == '\\').next().unwrap_or_default().to_owned()
+        field_of(&self.witness.cmd(&["INFO", "everything"]).to_string(), field)
     }
 
     fn rss(&self) -> u64 {
@@ -189,6 +187,13 @@ fn pause(milliseconds: u64) {
 }
 
 /// Everything until the other side closes; what a reset cuts off is the end, too.
+/// The value of a field, its colon included, in what INFO has answered.
+fn field_of(info: &str, field: &str) -> String {
+    let at = info.find(field).unwrap_or_else(|| panic!("{field} in {info}"));
+    let value = &info[at + field.len()..];
+    value.split(|c: char| c.is_whitespace() || c == '\\').next().unwrap_or_default().to_owned()
+}
+
 fn rest_of(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -557,6 +562,72 @@ fn res_5_a_queue_of_commands_does_not_outgrow_the_limit() {
     }
     assert!(rss < 125 << 20, "{rss} resident bytes");
     assert_eq!(target.witness.cmd(&["GET", "k"]).to_string(), "v", "no key had to go for it");
+    target.expect_well();
+}
+
+#[test]
+fn res_5_what_would_go_far_beyond_the_limit_is_refused_and_adds_nothing() {
+    let mut target = Target::start(&["--maxmemory", "50mb"]);
+    let huge = vec![b'v'; 60 << 20];
+    let oom = "-OOM command not allowed when used memory > 'maxmemory'.";
+    for words in [
+        &[&b"SET"[..], b"k", &huge][..],
+        &[b"APPEND", b"k", &huge],
+        &[b"SETRANGE", b"k", b"60000000", b"x"],
+        &[b"SETBIT", b"k", b"500000000", b"1"],
+        &[b"BITFIELD", b"k", b"SET", b"u8", b"500000000", b"1"],
+    ] {
+        assert_eq!(target.witness.cmd(words).to_string(), oom);
+        assert_eq!(target.witness.cmd(&["EXISTS", "k"]).to_string(), "0");
+    }
+    assert_eq!(target.witness.cmd(&["SETRANGE", "k", "30000000", "x"]).to_string(), "30000001");
+    assert_eq!(target.witness.cmd(&["COPY", "k", "l"]).to_string(), oom);
+    assert_eq!(target.witness.cmd(&["BITOP", "NOT", "l", "k"]).to_string(), oom);
+    target.witness.cmd(&["MULTI"]);
+    target.witness.cmd(&["SETRANGE", "l", "30000000", "x"]);
+    target.witness.cmd(&["SET", "small", "x"]);
+    assert_eq!(target.witness.cmd(&["EXEC"]).to_string(), format!("[{oom}, OK]"));
+    assert_eq!(target.witness.cmd(&["SET", "small", "y"]).to_string(), "OK");
+    target.expect_well();
+}
+
+#[test]
+fn res_5_many_that_add_much_at_once_stay_within_the_limit_together() {
+    let mut target = Target::start(&["--maxmemory", "60mb", "--maxmemory-policy", "allkeys-lfu"]);
+    target.witness.cmd(&["DEBUG", "POPULATE", "400000", "small", "100"]);
+    let until = Instant::now() + Duration::from_secs(few_or(3, 30));
+    let mut chief = target.process.client().unwrap();
+    let (data, resident) = std::thread::scope(|scope| {
+        for nth in 0..6 {
+            let target = &target;
+            scope.spawn(move || {
+                let mut client = target.process.client().unwrap();
+                let value = vec![b'v'; 4 << 20];
+                for round in 0.. {
+                    let key = format!("{nth}:{}", round % 3);
+                    let reply = client.cmd(&[b"SET".as_slice(), key.as_bytes(), &value]);
+                    assert_eq!(reply.to_string(), "OK");
+                    if Instant::now() > until {
+                        return;
+                    }
+                }
+            });
+        }
+        let mut worst = (0, 0);
+        while Instant::now() < until {
+            let info = chief.cmd(&["INFO", "memory"]).to_string();
+            let bytes = |field| field_of(&info, field).parse::<u64>().expect("a number");
+            let data = bytes("used_memory:").saturating_sub(bytes("mem_not_counted_for_evict:"));
+            worst = (worst.0.max(data), worst.1.max(target.rss()));
+            pause(2);
+        }
+        worst
+    });
+    println!("{data} bytes of data, {resident} resident at most");
+    assert!(data < 62 << 20, "{data} bytes of data");
+    // The buffers of six clients and what the allocator has not given back come on top.
+    assert!(resident < (60 + 64 + 32) << 20, "{resident} bytes resident");
+    assert_ne!(target.info("evicted_keys:"), "0");
     target.expect_well();
 }
 

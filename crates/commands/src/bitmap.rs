@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, OW, RO, RW, UPDATE, VARIABLE_FLAGS, at, range};
-use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop};
+use russet_dispatch::promise::LARGE;
+use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop, Text};
 use russet_engine::number::parse_i64;
 use russet_engine::types::bitmap::{Bitmap, Combined, Operation, combine, set_bit};
 use russet_engine::{Entry, Value};
@@ -120,6 +121,15 @@ fn go_where_it_may_take(cx: &Context<'_>, bytes: usize) -> Result<(), Stop> {
     if may_move && bytes > LONG_BYTES { Err(Stop::Elsewhere) } else { Ok(()) }
 }
 
+/// There is room for a string of so many bytes where there is a shorter one, or none.
+fn make_sure_of_len(cx: &mut Context<'_>, key: Key<'_>, bytes: usize) -> Result<(), Stop> {
+    if bytes < LARGE {
+        return Ok(());
+    }
+    let before = cx.data.string_to_change(key)?.map_or(0, Text::len);
+    cx.make_sure_of(bytes.saturating_sub(before))
+}
+
 /// The bits of a key, counted as a hit or a miss; `None` if there is no such key.
 fn bitmap_of<'c>(cx: &'c mut Context<'_>, key: Key<'_>) -> Result<Option<Bitmap<'c>>, Error> {
     Ok(cx.data.string(key)?.and_then(|text| Bitmap::of(text.view())))
@@ -152,6 +162,7 @@ fn setbit(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         Some(1) => true,
         _ => return Err(Error::BitValue.into()),
     };
+    make_sure_of_len(cx, key, offset / 8 + 1)?;
     let change = |entry: &mut Entry| set_bit(entry, offset, is_set).expect("a string, looked up");
     let old = cx.data.change_string(key, change)?;
     cx.data.announce(Class::String, "setbit", key);
@@ -275,10 +286,12 @@ fn bitop(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     check_sources(operation, args.word(1), args.left() - 1)?;
     let target = args.key()?;
     let keys = (0..args.left()).map(|_| args.key()).collect::<Result<Vec<_>, _>>()?;
-    let mut bytes = 0;
+    let (mut bytes, mut longest) = (0, 0);
     for key in &keys {
-        bytes += bitmap_of(cx, *key)?.map_or(0, |bitmap| bitmap.len());
+        let len = bitmap_of(cx, *key)?.map_or(0, |bitmap| bitmap.len());
+        (bytes, longest) = (bytes + len, longest.max(len));
     }
+    cx.make_sure_of(longest)?;
     go_where_it_may_take(cx, bytes)?;
     let sources: Vec<Bitmap<'_>> =
         keys.iter().map(|key| again(cx, *key).unwrap_or_default()).collect();

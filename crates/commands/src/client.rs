@@ -271,7 +271,7 @@ pub fn line_for_log(state: &State, client: &Client) -> String {
 /// The lines of some connections. This one is described as it is in the middle of its request.
 fn describe(cx: &Context<'_>, args: &Args<'_>, clients: &[Arc<Client>]) -> String {
     let own = &cx.session.client;
-    own.last_command.store(cx.row.id, Ordering::Relaxed);
+    own.last_command.store(cx.row.id as u32, Ordering::Relaxed);
     own.total_commands.store(cx.session.commands, Ordering::Relaxed);
     let own_bytes = args.words().skip(1).map(<[u8]>::len).sum::<usize>() + args.word(0).len();
     own.argv_bytes.store(own_bytes, Ordering::Relaxed);

@@ -479,8 +479,11 @@ fn copy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     if db == cx.data.db && source.bytes == target.bytes {
         return Err(Error::SameObject.into());
     }
-    let is_large = cx.data.read(source).is_some_and(is_large);
-    if is_large && !cx.is_worker && !cx.session.deny_blocking {
+    let (bytes, is_object) =
+        cx.data.read(source).map_or((0, false), |it| (it.weight(), it.object().is_some()));
+    cx.make_sure_of(bytes)?;
+    // A long string is copied by reference.
+    if is_object && bytes > COPY_BYTES_MAX && !cx.is_worker && !cx.session.deny_blocking {
         return Err(Stop::Elsewhere);
     }
     let is_free = may_replace || !cx.data.in_db(db, |data| data.exists(target));
@@ -490,9 +493,4 @@ fn copy(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     }
     cx.reply.integer(is_copied.into());
     Ok(())
-}
-
-/// Whether copying takes long.
-fn is_large(entry: &Entry) -> bool {
-    entry.object().is_some_and(|object| object.heap_bytes() > COPY_BYTES_MAX)
 }

@@ -1,64 +1,126 @@
 //! What a negative count may ask for: elements of a collection at random, the same one perhaps several times.
 //!
-//! A few bytes of a request can ask for more than any memory holds, so there is a bound that Redis lacks. Where
-//! `client-output-buffer-limit` is set, who asks for more than that is cut, as in Redis; but it is not made first.
+//! A few bytes of a request can ask for more than any memory holds. So a long reply is made in slices, as fast as it is taken, of what the
+//! key holds at the moment; if that is nothing any more, the last element comes again and again. A transaction or a script cannot send
+//! anything before it is over, so there is a bound for them that Redis lacks.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use russet_dispatch::session::{Client, mode};
-use russet_dispatch::state::OUTPUT_UNCOUNTED;
-use russet_dispatch::{Context, Error};
+use russet_dispatch::execute::Walk;
+use russet_dispatch::state::Thread;
+use russet_dispatch::{Context, Error, Key, Outcome, Stop};
+use russet_engine::{Entry, Name};
 use russet_resp::Writer;
+
+/// So many elements are given at once.
+const AT_ONCE: usize = 1024;
+
+/// Bytes of a slice, about.
+const SLICE_BYTES: usize = 64 * 1024;
 
 /// The most elements.
 const COUNT_MAX: usize = 1 << 24;
 
-/// What they may be together, in bytes, where the configuration lets more wait to be read.
-const REPLY_MAX: usize = 1 << 30;
+/// Draws so many elements of what an entry holds and replies with them, and with what belongs to them if that is wanted. Says whether the
+/// entry holds such a collection.
+pub(crate) type Draw = fn(&Entry, usize, &Thread, &mut Writer<'_>, bool) -> bool;
 
-/// What an element takes at least, in bytes.
-const ELEMENT_MIN: usize = 6;
-
-/// Where a reply that has begun must end.
+/// What is asked for.
 #[derive(Debug)]
-pub(crate) struct Room {
-    /// At so many bytes of output.
-    end: usize,
-    /// Who is cut then.
-    client: Option<Arc<Client>>,
+pub(crate) struct Repeats {
+    /// How many elements.
+    pub count: usize,
+    /// How many parts the reply has.
+    pub parts: usize,
+    /// Whether what belongs to an element is wanted.
+    pub is_full: bool,
+    pub draw: Draw,
 }
 
-impl Room {
-    /// For so many elements, if they are not too many.
-    pub(crate) fn new(count: usize, cx: &Context<'_>) -> Result<Self, Error> {
-        let tunables = &cx.state.tunables;
-        let is_subscriber = cx.session.is_in_mode(mode::SUBSCRIBER);
-        let limit = tunables.output_max(is_subscriber).saturating_add(OUTPUT_UNCOUNTED) as usize;
-        // Inside a transaction or a script this is no reply of its own.
-        let is_limited = tunables.output(is_subscriber).hard.load(Ordering::Relaxed) > 0;
-        let is_cut = is_limited && limit < REPLY_MAX && !cx.session.deny_blocking;
-        let room = Self {
-            end: cx.reply.out.len().saturating_add(limit.min(REPLY_MAX)),
-            client: is_cut.then(|| Arc::clone(&cx.session.client)),
-        };
-        let is_too_much = is_cut && count.saturating_mul(ELEMENT_MIN) > limit;
-        if is_too_much || count > COUNT_MAX {
-            return Err(if is_too_much { room.exceeded() } else { Error::OutOfRange });
+impl Repeats {
+    /// Gives elements of a collection that is there.
+    pub(crate) fn reply(self, cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
+        if self.count > COUNT_MAX {
+            return Err(Error::OutOfRange.into());
         }
-        Ok(room)
+        if self.count > AT_ONCE && !cx.session.deny_blocking {
+            let (db, key, spot) = (cx.data.db, key.bytes.into(), key.spot);
+            let (left, last) = (self.count, Vec::new());
+            let slices =
+                Slices { wanted: self, db, key, shard: spot.shard, hash: spot.hash, left, last };
+            return Err(Stop::Later(Box::new(slices)));
+        }
+        let max = cx.reply.out.len().saturating_add(cx.state.reply_bytes_max(&cx.session.client));
+        cx.reply.array(self.parts);
+        let Some(entry) = cx.data.find(key) else { return Ok(()) };
+        let mut left = self.count;
+        while left > 0 {
+            let slice = left.min(AT_ONCE);
+            (self.draw)(entry, slice, cx.thread, &mut cx.reply, self.is_full);
+            if cx.reply.out.len() > max {
+                return Err(Error::OutOfRange.into());
+            }
+            left -= slice;
+        }
+        Ok(())
+    }
+}
+
+/// A long reply under way.
+#[derive(Debug)]
+struct Slices {
+    wanted: Repeats,
+    db: u32,
+    key: Box<[u8]>,
+    shard: u32,
+    hash: u64,
+    /// Elements that are still to come.
+    left: usize,
+    /// The last one, as it was sent.
+    last: Vec<u8>,
+}
+
+impl Walk for Slices {
+    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
+        let begin = cx.reply.out.mark();
+        if self.last.is_empty() {
+            cx.reply.array(self.wanted.parts);
+        }
+        // The first element tells how long they are, about.
+        let fitting = SLICE_BYTES.checked_div(self.last.len()).unwrap_or(1);
+        let slice = fitting.clamp(1, AT_ONCE).min(self.left);
+        if !self.draw(cx, slice)? {
+            if self.last.is_empty() {
+                // It went before anything was drawn.
+                cx.reply.out.truncate(begin);
+                cx.reply.array(0);
+                return Ok(true);
+            }
+            (0..slice).for_each(|_| cx.reply.out.push(&self.last));
+        }
+        self.left -= slice;
+        Ok(self.left == 0)
     }
 
-    /// Whether there is still some.
-    pub(crate) fn check(&self, reply: &Writer<'_>) -> Result<(), Error> {
-        if reply.out.len() > self.end { Err(self.exceeded()) } else { Ok(()) }
+    fn is_sent_in_parts(&self) -> bool {
+        true
     }
+}
 
-    #[cold]
-    fn exceeded(&self) -> Error {
-        if let Some(client) = &self.client {
-            client.overflow();
-        }
-        Error::OutOfRange
+impl Slices {
+    /// Replies with so many elements, at least one, of what the key holds; false if there is no such thing.
+    fn draw(&mut self, cx: &mut Context<'_>, count: usize) -> Result<bool, Stop> {
+        let name = Name { db: self.db, key: &self.key, hash: self.hash };
+        let (now, thread, reply) = (cx.now(), cx.thread, &mut cx.reply);
+        let (draw, is_full) = (self.wanted.draw, self.wanted.is_full);
+        let mut last = None;
+        cx.data.visit(self.shard, |shard| {
+            let Some(entry) = shard.get(name).filter(|entry| !entry.is_due(now)) else { return };
+            if draw(entry, count - 1, thread, reply, is_full) {
+                last = Some(reply.out.mark());
+                draw(entry, 1, thread, reply, is_full);
+            }
+        })?;
+        let is_there = last.is_some();
+        self.last = last.map_or(std::mem::take(&mut self.last), |last| cx.reply.out.since(last));
+        Ok(is_there)
     }
 }

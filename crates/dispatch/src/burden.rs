@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use russet_config::{Share, id};
 
+use crate::resident;
 use crate::session::{Client, Labels, Session};
 use crate::state::State;
 
@@ -156,6 +157,16 @@ impl State {
         }
     }
 
+    /// Cuts a client since its replies would take more than [`State::reply_bytes_max`].
+    pub fn cut_for_replies(&self, client: &Client) {
+        if self.reply_bytes_max(client) < self.mail_bytes_max(client) {
+            self.burden.cut.fetch_add(1, Ordering::Relaxed);
+            client.evict();
+        } else {
+            client.overflow();
+        }
+    }
+
     /// What clients take of memory that is not kept for data: nothing where it has no bound of its own.
     pub(crate) fn burden_beside_data(&self) -> u64 {
         if self.burden.max() == 0 {
@@ -179,7 +190,8 @@ impl State {
             Share::Auto => {
                 let system = self.gauges.system_memory.load(Ordering::Relaxed);
                 let all = if memory > 0 { memory } else { system };
-                share_of(all, AUTO_PERCENT).max(AUTO_BYTES_MIN)
+                let usual = share_of(all, AUTO_PERCENT).max(AUTO_BYTES_MIN);
+                usual.min(resident::for_clients(memory, system))
             }
         };
         self.burden.max.store(max, Ordering::Relaxed);

@@ -32,8 +32,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Where the alternative is that data goes.
+    const URGENT: Self =
+        Self { slice_us: 500, share: (10, 25), threshold: (5, 25), ignored: 4 << 20 };
+
+    /// What is to be done now: what the configuration says, more if the resident set is near its bound, or nothing.
+    pub fn now(state: &State) -> Option<Self> {
+        if state.resident.is_near() {
+            return Some(Self::URGENT);
+        }
+        Self::of(&state.config.load())
+    }
+
     /// What a configuration says; `None` if it is switched off.
-    pub fn of(config: &Config) -> Option<Self> {
+    fn of(config: &Config) -> Option<Self> {
         let number = |id| config.integer(id).unsigned_abs();
         config.bool(const { id("activedefrag") }).then(|| Self {
             slice_us: number(const { id("active-defrag-cycle-us") }),

@@ -591,6 +591,8 @@ pub enum Stop {
     Wait(Box<Wait>),
     /// The same request is to run on a worker thread, since it will take long. Nothing has been changed.
     Elsewhere,
+    /// The same request is to run again when there is room for so many bytes. Nothing has been changed.
+    Room(usize),
     /// The same request is to run again at once, with all shards. Nothing has been changed that others can see.
     All,
     /// The work goes on in slices, and others get their turn between them.

@@ -33,6 +33,7 @@ use smallvec::SmallVec;
 use crate::execute::append;
 use crate::latency::Event;
 use crate::notify::Class;
+use crate::promise::LARGE;
 use crate::state::{State, Thread, rule};
 use crate::tracking::tell_of;
 
@@ -65,8 +66,8 @@ const ATTEMPTS: usize = 16;
 /// How often as many entries as there are go in an epoch.
 const EPOCH_ROUNDS: u64 = 24;
 
-/// What lies in the bin may take so much, or a sixteenth of the limit, before nobody adds to it.
-const TRASH_MAX: i64 = 64 << 20;
+/// What lies in the bin may take a sixteenth of the limit before nobody adds to it, but so much in any case.
+const TRASH_MIN: u64 = 4 << 20;
 
 /// The bound of memory, and what there is to know to hold it.
 #[derive(Debug)]
@@ -88,6 +89,10 @@ pub struct Ceiling {
     exceeded_us: AtomicU64,
     /// Entries evicted in this epoch.
     evicted: AtomicU64,
+    /// Bytes that commands are going to add at once; see `promise.rs`.
+    pub(crate) promised: AtomicI64,
+    /// What data may take, or what it took when that was lowered and has not got rid of yet.
+    high: AtomicI64,
 }
 
 impl Default for Ceiling {
@@ -102,6 +107,8 @@ impl Default for Ceiling {
             exceeded_since_us: AtomicU64::new(0),
             exceeded_us: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            promised: AtomicI64::new(0),
+            high: AtomicI64::new(NONE),
         }
     }
 }
@@ -143,7 +150,7 @@ impl Ceiling {
         self.budget_ns.store(budget_ns(tenacity), Ordering::Relaxed);
     }
 
-    fn data_max(&self) -> i64 {
+    pub(crate) fn data_max(&self) -> i64 {
         self.data_max.load(Ordering::Relaxed)
     }
 
@@ -170,7 +177,7 @@ impl Ceiling {
 
 /// What came of making room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
+pub(crate) enum Room {
     /// There is enough.
     Made,
     /// Not enough yet.
@@ -189,6 +196,7 @@ impl State {
     pub fn judge_memory(&self) {
         self.judge_burden();
         self.probe();
+        self.watch_resident();
         *self.ceiling.beside.lock() = [self.measured_beside(); MEASURES];
         self.judge_data();
     }
@@ -204,6 +212,7 @@ impl State {
             }
         }
         self.probe();
+        self.watch_resident();
         let measured = self.measured_beside();
         let mut beside = self.ceiling.beside.lock();
         beside.rotate_left(1);
@@ -242,6 +251,7 @@ impl State {
         if limit == 0 {
             if old != NONE {
                 self.ceiling.data_max.store(NONE, Ordering::Relaxed);
+                self.ceiling.high.store(NONE, Ordering::Relaxed);
                 self.judged(Room::Made);
                 self.stats.recall(false);
             }
@@ -249,14 +259,32 @@ impl State {
         }
         let data = self.stats.data_bytes();
         let limit = i64::try_from(limit).unwrap_or(NONE - 1);
-        let data_max = limit.saturating_sub(self.usual_beside());
+        let data_max = limit.saturating_sub(self.usual_beside() + self.resident.squeeze());
         self.ceiling.data_max.store(data_max, Ordering::Relaxed);
+        let high = self.ceiling.high.load(Ordering::Relaxed).min(data).max(data_max);
+        self.ceiling.high.store(high, Ordering::Relaxed);
         self.stats.recall(true);
         if data > data_max {
             self.set_rule_if_not(rule::OVER, true);
         } else {
             self.judged(Room::Made);
         }
+    }
+
+    /// Whether data has a bound, and it holds now: not for what a file brings.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.ceiling.data_max() != NONE && self.rules.load(Ordering::Relaxed) & rule::LOADING == 0
+    }
+
+    /// Bytes of data, and those that are promised to commands. O(threads).
+    pub(crate) fn wanted_bytes(&self) -> i64 {
+        self.stats.data_bytes() + self.ceiling.promised.load(Ordering::Relaxed)
+    }
+
+    /// Whether data has grown beyond its bound by more than a moment's work.
+    pub(crate) fn is_far_over(&self) -> bool {
+        let high = self.ceiling.high.load(Ordering::Relaxed);
+        self.stats.data_bytes() > high.saturating_add(LARGE as i64)
     }
 
     /// What is wished of a victim; nothing where none may go.
@@ -270,6 +298,12 @@ impl State {
             _ => return None,
         };
         Some(Wish { only_volatile: policy & VOLATILE != 0, policy: by })
+    }
+
+    /// What came of making room, for those to whom nothing is promised: they have room while data alone is within its bound.
+    fn room_for_data(&self, room: Room) -> Room {
+        let has_room = self.stats.data_bytes() <= self.ceiling.data_max();
+        if room == Room::Never && has_room { Room::Made } else { room }
     }
 
     /// Writes down what came of making room, for the next commands.
@@ -320,8 +354,8 @@ impl Thread {
 #[cold]
 pub fn repay(state: &State, thread: &Thread) {
     let max = state.ceiling.data_max();
-    if max != NONE && state.stats.data_bytes() > max {
-        let room = make_room(state, thread);
+    if max != NONE && state.wanted_bytes() > max {
+        let room = state.room_for_data(make_room(state, thread));
         if room != Room::Made {
             state.judged(room);
         }
@@ -349,10 +383,15 @@ fn ask(state: &State, thread: &Thread, max: i64) {
 /// Before a command while [`rule::OVER`] holds, and for the housekeeping: tries to make room. Says whether more is to do.
 #[cold]
 pub fn relieve(state: &State, thread: &Thread) -> bool {
-    let has_room = state.stats.data_bytes() <= state.ceiling.data_max();
-    let room = if has_room { Room::Made } else { make_room(state, thread) };
+    let room = state.room_for_data(make_room_for_promises(state, thread));
     state.judged(room);
     room == Room::NotYet && may_evict(state)
+}
+
+/// Makes room for data and for what is promised, if there is too little.
+pub(crate) fn make_room_for_promises(state: &State, thread: &Thread) -> Room {
+    let has_room = state.wanted_bytes() <= state.ceiling.data_max();
+    if has_room { Room::Made } else { make_room(state, thread) }
 }
 
 /// Not while data is being loaded, nor while CLIENT PAUSE holds.
@@ -407,13 +446,11 @@ impl<'a> Evictor<'a> {
         let limit = state.tunables.memory_max.load(Ordering::Relaxed);
         let target = max.saturating_sub(((limit >> SLACK_SHIFT) as i64).min(SLACK_MAX));
         // What lies in the bin is no data any more, but memory still: it is waited for, not added to.
-        let trash_max = TRASH_MAX.max((limit / 16) as i64) as usize;
+        let trash_max = TRASH_MIN.max(limit / 16) as usize;
         let is_late = || state.clock.ticks().saturating_sub(started) > budget;
         state.keyspace.trash().wait_below(trash_max, is_late);
-        let mut left = state.stats.data_bytes() - target;
-        let verdict = |room: Room| {
-            if state.stats.data_bytes() <= max { Room::Made } else { room }
-        };
+        let mut left = state.wanted_bytes() - target;
+        let verdict = |room: Room| if state.wanted_bytes() <= max { Room::Made } else { room };
         let mut next_look = PER_LOOK;
         while left > 0 {
             match self.evict(left) {
@@ -426,7 +463,7 @@ impl<'a> Evictor<'a> {
                 if is_late() {
                     return verdict(Room::NotYet);
                 }
-                left = left.min(state.stats.data_bytes() - target);
+                left = left.min(state.wanted_bytes() - target);
             }
         }
         Room::Made

@@ -43,6 +43,7 @@ use crate::error::{Error, Stop};
 use crate::eviction;
 use crate::meter::Late;
 use crate::monitor;
+use crate::promise::{Lack, asked_for, promise};
 use crate::request::Request;
 use crate::session::{Replies, Session, mode};
 use crate::state::{State, Thread, rule};
@@ -63,6 +64,8 @@ pub enum Halt {
     Again,
     /// The same request again on a worker thread.
     Elsewhere,
+    /// The same request again when there is room for the bytes that it adds.
+    Room(usize),
     /// The same request again with all shards. The executor does that itself.
     All,
     /// The rest of the work, in slices.
@@ -78,9 +81,15 @@ pub enum Halt {
 }
 
 impl Halt {
+    /// Whether the request runs again on the same connection.
+    const fn comes_again_here(&self) -> bool {
+        self.comes_again() && !matches!(self, Self::Elsewhere)
+    }
+
     /// Whether the request has not run.
     const fn comes_again(&self) -> bool {
-        matches!(self, Self::Busy(_) | Self::Again | Self::Elsewhere | Self::All | Self::Paused)
+        use Halt::{Again, All, Busy, Elsewhere, Paused, Room};
+        matches!(self, Busy(_) | Again | Elsewhere | Room(_) | All | Paused)
     }
 }
 
@@ -88,6 +97,11 @@ impl Halt {
 pub trait Walk: Send + std::fmt::Debug {
     /// Does one slice; says whether the work is done and the reply written.
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop>;
+
+    /// Whether what is written is final, so that it may be sent before the rest is made.
+    fn is_sent_in_parts(&self) -> bool {
+        false
+    }
 }
 
 /// What a thread needs to run requests; reused from chunk to chunk.
@@ -145,6 +159,7 @@ impl Executor {
         self.prepare(state, chunk);
         self.stretch_from = chunk.from;
         let (ran, halt) = self.run_prepared(state, session, chunk, out);
+        end_promise(session, halt.as_ref());
         let is_whole = ran == chunk.until;
         self.close(state, session, chunk, ran);
         self.publish(session, (ran - chunk.from).saturating_sub(usize::from(is_whole)));
@@ -238,7 +253,7 @@ impl Executor {
         let client = &session.client;
         client.total_commands.store(session.commands, Ordering::Relaxed);
         if let Some(row) = self.prepared.get(nth).and_then(|prepared| prepared.row) {
-            client.last_command.store(row.id, Ordering::Relaxed);
+            client.last_command.store(row.id as u32, Ordering::Relaxed);
         }
     }
 
@@ -298,6 +313,7 @@ impl Executor {
                 Ok(Verdict::Run) => {}
                 Ok(Verdict::Queue) => return enqueue(state, session, row, input, spans, out),
                 Ok(Verdict::Pause) => return Some(Halt::Paused),
+                Ok(Verdict::Room) => return Some(Halt::Room(0)),
                 Err(error) => {
                     if row.locks == Locks::Queue && rules & rule::MONITORED != 0 {
                         // Who has seen MULTI sees that it is over.
@@ -309,12 +325,51 @@ impl Executor {
                 }
             }
         }
-        let halt = self.execute(state, session, row, input, spans, prepared, rules, out);
-        if matches!(halt, Some(Halt::All)) {
-            let prepared = Prepared { keys: prepared.keys.and_all(&mut self.spots), ..prepared };
-            return self.execute_again(state, session, row, input, spans, prepared, rules, out);
+        if !prepared.is_brief
+            && let Err(lack) = self.promise(state, session, asked_for(session, row, spans))
+        {
+            return self.lacks_room(state, session, row, lack, out);
         }
-        halt
+        let halt = self.execute(state, session, row, input, spans, prepared, rules, out);
+        let prepared = match halt {
+            Some(Halt::All) => {
+                Prepared { keys: prepared.keys.and_all(&mut self.spots), ..prepared }
+            }
+            Some(Halt::Room(bytes)) => {
+                if let Err(lack) = self.promise(state, session, bytes) {
+                    return self.lacks_room(state, session, row, lack, out);
+                }
+                prepared
+            }
+            _ => return halt,
+        };
+        self.execute_again(state, session, row, input, spans, prepared, rules, out)
+    }
+
+    /// Promises so many bytes to the request under way, and makes room for them.
+    fn promise(
+        &self,
+        state: &'static State,
+        session: &mut Session,
+        bytes: usize,
+    ) -> Result<(), Lack> {
+        if bytes == 0 { Ok(()) } else { promise(state, &self.thread, session, bytes) }
+    }
+
+    /// There is no room yet for what a request adds, or never will be.
+    #[cold]
+    fn lacks_room(
+        &mut self,
+        state: &'static State,
+        session: &mut Session,
+        row: &'static Row,
+        lack: Lack,
+        out: &mut Output,
+    ) -> Option<Halt> {
+        match lack {
+            Lack::ForNow(bytes) => Some(Halt::Room(bytes)),
+            Lack::ForEver => self.refuse(state, session, Some(row), &Error::OutOfMemory, out),
+        }
     }
 
     /// [`Executor::execute`] in a copy of its own, so that the rare second time takes no room in the path of the first.
@@ -434,6 +489,7 @@ impl Executor {
         }
         drop(cx);
         if self.thread.must_ask() {
+            session.end_promise();
             eviction::repay(state, &self.thread);
         }
         let reply_bytes = out.len().saturating_sub(mark.offset());
@@ -600,6 +656,7 @@ impl Executor {
         self.thread.meter.begin(state.clock.ticks());
         let prepared = self.look_up(state, input, spans);
         let halt = self.run_one(state, session, input, spans, prepared, out);
+        end_promise(session, halt.as_ref());
         self.thread.call();
         self.thread.meter.begin(0);
         halt
@@ -664,6 +721,14 @@ impl Executor {
             }
             Err(_) => unreachable!("a walk ends, is busy or fails"),
         }
+    }
+}
+
+/// What was promised to a request that does not run again here is no longer.
+#[inline]
+fn end_promise(session: &mut Session, halt: Option<&Halt>) {
+    if session.promise().is_some() && !halt.is_some_and(Halt::comes_again_here) {
+        session.end_promise();
     }
 }
 

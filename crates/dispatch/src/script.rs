@@ -476,7 +476,12 @@ impl Script {
                 Stop::Wait(wait) => no_wait(&mut cx, wait.on_timeout),
                 Stop::Error(error) => failed(&mut cx, &error),
                 // As inside a transaction: handlers see `deny_blocking` and reply at once.
-                Stop::Busy(_) | Stop::Elsewhere | Stop::All | Stop::Later(_) | Stop::Ask(_) => {
+                Stop::Busy(_)
+                | Stop::Elsewhere
+                | Stop::Room(_)
+                | Stop::All
+                | Stop::Later(_)
+                | Stop::Ask(_) => {
                     failed(&mut cx, &Error::ScriptNotAllowed);
                 }
             }

@@ -19,6 +19,7 @@ use crate::clock::Still;
 use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::meter::Late;
+use crate::promise::Promise;
 use crate::pubsub::Subscriptions;
 use crate::stats::Counter;
 use crate::tracking::{Mode, Reader};
@@ -113,14 +114,14 @@ pub struct Client {
     pub db: AtomicU32,
     /// When it last spoke, in milliseconds since 1970.
     pub active_ms: AtomicU64,
-    /// Id of its last command, or `usize::MAX`.
-    pub last_command: AtomicUsize,
+    /// Id of its last command, or `u32::MAX`.
+    pub last_command: AtomicU32,
     /// Commands queued by MULTI, or -1.
     pub queued: AtomicI64,
     /// Bytes of that queue.
     pub queued_bytes: AtomicUsize,
     /// Number of watched keys.
-    pub watched: AtomicUsize,
+    pub watched: AtomicU32,
     /// Bytes of their names.
     pub watched_bytes: AtomicUsize,
     /// Bytes of HIMPORT's lists of fields.
@@ -197,10 +198,10 @@ impl Client {
             labels: Mutex::default(),
             db: AtomicU32::new(0),
             active_ms: AtomicU64::new(now_ms),
-            last_command: AtomicUsize::new(usize::MAX),
+            last_command: AtomicU32::new(u32::MAX),
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
-            watched: AtomicUsize::new(0),
+            watched: AtomicU32::new(0),
             watched_bytes: AtomicUsize::new(0),
             fieldset_bytes: AtomicUsize::new(0),
             label_bytes: AtomicUsize::new(0),
@@ -281,6 +282,15 @@ pub enum Replies {
     Skip,
 }
 
+/// What few sessions have, and those seldom.
+#[derive(Debug, Default)]
+struct Seldom {
+    /// HIMPORT's lists of fields.
+    fieldsets: Option<Box<Fieldsets>>,
+    /// Memory that is promised for the request under way.
+    promise: Option<Promise>,
+}
+
 /// What a connection's own thread knows of its client.
 #[derive(Debug)]
 pub struct Session {
@@ -300,8 +310,8 @@ pub struct Session {
     pub multi: Option<Box<Multi>>,
     /// WATCH's keys.
     pub watching: Option<Box<Watching>>,
-    /// HIMPORT's lists of fields.
-    fieldsets: Option<Box<Fieldsets>>,
+    /// What few clients have.
+    seldom: Option<Box<Seldom>>,
     /// CLIENT REPLY.
     pub replies: Replies,
     /// CLIENT NO-TOUCH.
@@ -343,7 +353,7 @@ impl Session {
             auth_failures: 0,
             multi: None,
             watching: None,
-            fieldsets: None,
+            seldom: None,
             replies: Replies::On,
             no_touch: false,
             deny_blocking: false,
@@ -373,7 +383,7 @@ impl Session {
     }
 
     /// Whether CLIENT REPLY silences the command under way.
-    pub(crate) fn is_silent(&self) -> bool {
+    pub fn is_silent(&self) -> bool {
         matches!(self.replies, Replies::Off | Replies::Skip)
     }
 
@@ -391,13 +401,25 @@ impl Session {
         self.multi.is_some()
             || self.watching.is_some()
             || self.subscriptions.is_some()
-            || self.fieldsets.is_some()
+            || self.seldom.as_ref().is_some_and(|it| it.fieldsets.is_some())
             || self.reader().is_some_and(|reader| !reader.prefixes.is_empty())
+    }
+
+    /// Memory that is promised for the request under way.
+    pub(crate) fn promise(&self) -> Option<&Promise> {
+        self.seldom.as_ref()?.promise.as_ref()
+    }
+
+    /// Has other memory promised for it, or none.
+    pub(crate) fn set_promise(&mut self, promise: Option<Promise>) {
+        if promise.is_some() || self.seldom.is_some() {
+            self.seldom.get_or_insert_default().promise = promise;
+        }
     }
 
     /// HIMPORT's list of this name.
     pub fn fieldset(&self, name: &[u8]) -> Option<&[Box<[u8]>]> {
-        self.fieldsets.as_ref()?.get(name)
+        self.seldom.as_ref()?.fieldsets.as_ref()?.get(name)
     }
 
     /// Changes HIMPORT's lists of fields; they count as memory that the client takes.
@@ -405,8 +427,9 @@ impl Session {
         &mut self,
         change: impl FnOnce(&mut Option<Box<Fieldsets>>) -> R,
     ) -> R {
-        let result = change(&mut self.fieldsets);
-        let bytes = self.fieldsets.as_ref().map_or(0, |sets| sets.bytes());
+        let fieldsets = &mut self.seldom.get_or_insert_default().fieldsets;
+        let result = change(fieldsets);
+        let bytes = fieldsets.as_ref().map_or(0, |sets| sets.bytes());
         self.client.fieldset_bytes.store(bytes, Ordering::Relaxed);
         result
     }

@@ -35,6 +35,7 @@ use crate::observe::Observe;
 use crate::persistence::Persistence;
 use crate::pubsub::PubSub;
 use crate::request::Change;
+use crate::resident::Resident;
 use crate::scripting::Scripts;
 use crate::session::Client;
 use crate::stats::{Counters, Stats};
@@ -110,6 +111,8 @@ pub struct State {
     pub burden: Burden,
     /// How much data there may be.
     pub ceiling: Ceiling,
+    /// How much the process takes of the machine, compared with what it may.
+    pub resident: Resident,
     /// What moving allocations together has done.
     pub defrag: Defrag,
     /// Until when CLIENT PAUSE holds, in milliseconds since 1970.
@@ -394,6 +397,7 @@ impl State {
             tracking: Tracking::default(),
             burden: Burden::default(),
             ceiling: Ceiling::default(),
+            resident: Resident::default(),
             defrag: Defrag::default(),
             paused_until_ms: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
@@ -455,6 +459,15 @@ impl State {
         self.probe();
         self.tunables.observe.tracks_keys.store(false, Ordering::Relaxed);
         self.hot_keys.stop(self.clock.now(), self.gauges.cpu_us())
+    }
+
+    /// The most that replies to a client may be before they are sent: it would be cut for more, or all clients together would take more
+    /// than they may.
+    pub fn reply_bytes_max(&self, client: &Client) -> usize {
+        match self.burden.max() {
+            0 => self.mail_bytes_max(client),
+            max => self.mail_bytes_max(client).min(max as usize),
+        }
     }
 
     /// How much may wait to be sent to a client of its class, its mailbox included.

@@ -94,7 +94,7 @@ impl Session {
     fn note_watches(&self) {
         let watching = self.watching.as_deref();
         let count = watching.map_or(0, |watching| watching.keys.len());
-        self.client.watched.store(count, Ordering::Relaxed);
+        self.client.watched.store(count as u32, Ordering::Relaxed);
         let bytes = watching.map_or(0, |watching| watching.bytes);
         self.client.watched_bytes.store(bytes, Ordering::Relaxed);
         *self.client.watch.lock() = watching.map(|watching| Arc::clone(&watching.watch));
@@ -209,9 +209,12 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
             Stop::Wait(wait) => no_wait(cx, wait.on_timeout),
             Stop::Error(error) => failed(cx, &error),
             // Inside a transaction nothing moves to another thread, sleeps or asks: handlers see `deny_blocking` and reply at once.
-            Stop::Busy(_) | Stop::Elsewhere | Stop::All | Stop::Later(_) | Stop::Ask(_) => {
-                failed(cx, &Error::NotInMulti)
-            }
+            Stop::Busy(_)
+            | Stop::Elsewhere
+            | Stop::Room(_)
+            | Stop::All
+            | Stop::Later(_)
+            | Stop::Ask(_) => failed(cx, &Error::NotInMulti),
         }
     }
     cx.data.unit.end_command(cx.data.db, &args);

@@ -88,7 +88,7 @@ impl Local {
                 None | Some(Halt::Close) => return Ok(self.take_reply()),
                 Some(Halt::Busy(shard)) => self.wait_for(shard),
                 Some(Halt::Mail) => {}
-                Some(Halt::Again | Halt::Paused) => std::thread::yield_now(),
+                Some(Halt::Again | Halt::Paused | Halt::Room(_)) => std::thread::yield_now(),
                 Some(Halt::Wait(blocked)) => return Err(blocked),
                 Some(Halt::Elsewhere) => {
                     self.run_elsewhere(&OwnedRequest::copy(&input, batch.request(0)))

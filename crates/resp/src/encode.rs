@@ -40,13 +40,28 @@ const HEADER_BYTES_MAX: usize = 32;
 /// The numbers below a hundred in two digits.
 const DIGITS: [[u8; 2]; 100] = two_digits();
 
+/// From how many flat bytes on room grows by a quarter at a time, not twofold.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// What a connection will write: flat bytes plus large values spliced in by reference.
-#[derive(Debug, Default)]
+///
+/// It may have a bound. What would be longer is never made: everything is dropped and what follows with it, and whoever has let it be
+/// written asks [`Output::has_overflowed`] then.
+#[derive(Debug)]
 pub struct Output {
     flat: Vec<u8>,
     splices: Vec<Splice>,
     /// Sum of the lengths of all splices.
     spliced: usize,
+    /// The most bytes that there may be, about; nothing once there should have been more.
+    bound: usize,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        let (flat, splices) = (Vec::new(), Vec::new());
+        Self { flat, splices, spliced: 0, bound: usize::MAX }
+    }
 }
 
 /// A value between two flat bytes.
@@ -87,6 +102,43 @@ impl Output {
         Self { flat: Vec::with_capacity(bytes), ..Self::default() }
     }
 
+    /// From now on there may be about so many bytes, what is there already included; `usize::MAX` is no bound.
+    pub fn bind(&mut self, bytes: usize) {
+        if !self.has_overflowed() {
+            self.bound = bytes.max(1);
+        }
+    }
+
+    /// Whether more was to be written than may be. Everything is gone then, and nothing is written until
+    /// [`Output::clear`], which lifts the bound as well.
+    #[inline]
+    pub const fn has_overflowed(&self) -> bool {
+        self.bound == 0
+    }
+
+    /// Makes room for so many flat bytes. Says whether there is.
+    #[inline]
+    fn reserve(&mut self, more: usize) -> bool {
+        more <= self.flat.capacity().saturating_sub(self.flat.len()) || self.grow(more)
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) -> bool {
+        if self.len().saturating_add(more) > self.bound {
+            self.overflow();
+            return false;
+        }
+        match self.flat.len() {
+            len @ LARGE_BYTES.. => self.flat.reserve_exact(more.max(len / 4)),
+            _ => self.flat.reserve(more),
+        }
+        true
+    }
+
+    fn overflow(&mut self) {
+        *self = Self { bound: 0, ..Self::default() };
+    }
+
     /// Bytes to write, splices included.
     #[inline]
     pub fn len(&self) -> usize {
@@ -119,6 +171,7 @@ impl Output {
         self.splices.clear();
         self.splices.shrink_to(SLICES_MAX);
         self.spliced = 0;
+        self.bound = usize::MAX;
     }
 
     /// Drops the first `sent` bytes and gives their room back: what a slow reader has taken. Costs a move of the
@@ -150,13 +203,18 @@ impl Output {
     /// Appends a copy of `bytes`.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        self.flat.extend_from_slice(bytes);
+        if self.reserve(bytes.len()) {
+            self.flat.extend_from_slice(bytes);
+        }
     }
 
     /// Appends `bytes` by reference. Worth it from some hundred bytes on; the caller decides.
     pub fn splice(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
+        }
+        if self.len().saturating_add(bytes.len()) > self.bound {
+            return self.overflow();
         }
         let before = self.spliced;
         self.spliced = before.saturating_add(bytes.len());
@@ -176,7 +234,7 @@ impl Output {
     /// Appends another output, without a copy where this one is empty.
     pub fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            *self = other;
+            *self = Self { bound: self.bound, ..other };
             return;
         }
         let (flat, spliced) = (self.flat.len(), self.spliced);
@@ -205,6 +263,9 @@ impl Output {
     /// Puts `bytes` where `mark` was taken, before everything written since: a length that was not known
     /// earlier. Costs a move of the flat bytes behind it. Marks taken later no longer fit.
     pub fn insert(&mut self, mark: Mark, bytes: &[u8]) {
+        if self.has_overflowed() {
+            return;
+        }
         let at = mark.flat.min(self.flat.len());
         self.flat.splice(at..at, bytes.iter().copied());
         for splice in self.splices.iter_mut().skip(mark.splices) {
@@ -335,7 +396,7 @@ impl<'a> Writer<'a> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.out.flat.reserve(bytes.len().saturating_add(HEADER_BYTES_MAX));
+        self.out.reserve(bytes.len().saturating_add(HEADER_BYTES_MAX));
         self.bulk_header(bytes.len());
         self.out.push(bytes);
         self.crlf();
@@ -514,7 +575,7 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn long_header(&mut self, kind: u8, digits: &str) {
-        self.out.flat.reserve(HEADER_BYTES_MAX);
+        self.out.reserve(HEADER_BYTES_MAX);
         self.out.push(&[kind]);
         self.out.push(digits.as_bytes());
         self.crlf();

@@ -34,8 +34,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use self::outgoing::{Class, Outgoing};
 pub(crate) use self::waiting::Done;
 use self::waiting::{
-    Timers, Waiting, again, is_due, look_again, on_disk, on_worker, pause_over, shard_free, timer,
-    walk_through,
+    Rest, Timers, Waiting, again, go_on, is_due, look_again, on_disk, on_worker, others_turn,
+    pause_over, shard_free, timer, walk_through,
 };
 use crate::runtime::IoThread;
 use crate::stream::Stream;
@@ -439,8 +439,16 @@ impl Connection {
         let mut executor = io.executor.borrow_mut();
         let mut shared = io.output.borrow_mut();
         let out = self.outgoing.or(&mut shared);
+        out.bind(io.state.reply_bytes_max(&self.session.client));
         let requests = Chunk { input, batch, from: at, until: total };
-        executor.run(io.state, &mut self.session, requests, out)
+        let ran = executor.run(io.state, &mut self.session, requests, out);
+        out.bind(usize::MAX);
+        if out.has_overflowed() {
+            io.state.cut_for_replies(&self.session.client);
+            self.outgoing.or(&mut shared).clear();
+            self.outgoing.forget();
+        }
+        ran
     }
 
     fn limits(&self, state: &State) -> Limits {
@@ -534,6 +542,7 @@ impl Connection {
                 Waiting::Keys(blocked, Timers { timeout, again })
             }
             Halt::Busy(shard) => Waiting::Work(Box::pin(shard_free(state, shard))),
+            Halt::Room(_) => Waiting::Work(Box::pin(others_turn(state))),
             Halt::All => unreachable!("the executor runs such a request again by itself"),
             Halt::Paused => {
                 Waiting::Work(Box::pin(pause_over(state, Arc::clone(&self.session.client))))
@@ -598,6 +607,7 @@ impl Connection {
                     self.closing |= self.session.is_in_mode(mode::CLOSING);
                     let done = match done {
                         Done::Instead(error) => self.refuse(io, error),
+                        Done::Part(part, rest) => return Poll::Ready(self.go_on(io, part, rest)),
                         done => done,
                     };
                     if let Done::Refused(_) = done {
@@ -625,6 +635,18 @@ impl Connection {
             }
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// A part of a reply has come, and the rest is waited for.
+    fn go_on(&mut self, io: &Rc<IoThread>, part: Output, rest: Rest) -> io::Result<()> {
+        self.waiting = Waiting::Reply(Box::pin(go_on(Rc::clone(io), rest)));
+        self.session.client.awaits.store(true, Ordering::Relaxed);
+        self.stamp_late(io.state);
+        if !self.session.is_silent() {
+            self.outgoing.append_made_aside(part);
+            self.outgoing.note(&self.session.client);
+        }
+        Ok(())
     }
 
     /// A request that waited for a shard is answered with an error. It is the first one in the input.
@@ -667,7 +689,7 @@ impl Connection {
 
     /// The command that was halted last has failed after all.
     fn count_refused(&self, io: &IoThread) {
-        let id = self.session.client.last_command.load(Ordering::Relaxed);
+        let id = self.session.client.last_command.load(Ordering::Relaxed) as usize;
         if let Some(command) = io.executor.borrow().thread.counters.commands.get(id) {
             command.failed.add(1);
         }

@@ -36,7 +36,7 @@ pub(crate) struct Defragmenter(Option<JoinHandle<()>>);
 impl Defragmenter {
     /// To be called every now and then.
     pub(crate) fn look(&mut self, state: &'static State) {
-        let Some(plan) = Plan::of(&state.config.load()) else { return };
+        let Some(plan) = Plan::now(state) else { return };
         let is_there = self.0.as_ref().is_some_and(|thread| !thread.is_finished());
         if is_there || state.defrag.rests(state.clock.now()) || share(state, &plan).is_none() {
             return;
@@ -80,7 +80,7 @@ fn work_a_round(state: &State) -> bool {
     loop {
         let now = clock::ticks();
         if looked.is_none_or(|looked| now - looked > LOOK_NS) {
-            let plan = Plan::of(&state.config.load());
+            let plan = Plan::now(state);
             let share = plan.and_then(|plan| Some((plan.slice_us, share(state, &plan)?)));
             let Some(wanted) = share.filter(|_| !is_stopping(state)) else { return false };
             (slice_us, part) = (wanted.0.max(SLICE_US_MIN), wanted.1.clamp(1, 99));

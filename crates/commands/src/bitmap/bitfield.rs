@@ -8,7 +8,7 @@ use russet_engine::number::parse_i64;
 use russet_engine::types::bitmap::{Bitmap, Field, Overflow, grow};
 use smallvec::SmallVec;
 
-use super::{bitmap_of, check_offset};
+use super::{bitmap_of, check_offset, make_sure_of_len};
 
 /// What is done with an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ fn run(cx: &mut Context<'_>, args: &mut Args<'_>, may_write: bool) -> Outcome {
         }
         Some(_) if !may_write => return Err(Error::BitfieldReadOnly.into()),
         Some(end) => {
+            make_sure_of_len(cx, key, end)?;
             let (answers, changes) = cx.data.change_string(key, |entry| {
                 let (has_grown, mut changes) = (grow(entry, end), 0);
                 let run = |step: &Step| step.run(entry, has_grown, &mut changes);

@@ -37,7 +37,7 @@ pub(super) fn for_log(state: &State, client: &Client) -> String {
 fn write_as(text: &mut String, state: &State, client: &Client, (name, user): (&str, &str)) {
     identity(text, state, client, name);
     buffers(text, client);
-    let command = state.table.by_id(client.last_command.load(Relaxed));
+    let command = state.table.by_id(client.last_command.load(Relaxed) as usize);
     let command = command.map_or("NULL", |row| &row.full_name);
     let protocol = client.protocol.load(Relaxed);
     let redirect = client.tracking.redirect().map_or(-1, |id| id as i64);

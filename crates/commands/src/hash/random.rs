@@ -10,10 +10,11 @@ use russet_dispatch::state::Thread;
 use russet_dispatch::{Args, Command, Context, Error, Outcome, Text};
 use russet_engine::number::parse_i64;
 use russet_engine::types::hash::{Hash, Pair};
+use russet_engine::{Collection, Entry};
 use russet_resp::{Protocol, Writer};
 
 use super::{HASH, may_leave};
-use crate::repeats::Room;
+use crate::repeats::Repeats;
 
 /// The row.
 pub(super) const HRANDFIELD: Command = Command {
@@ -47,21 +48,20 @@ fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (count, with_values) = options(args)?;
     let may_leave = may_leave(cx);
     let wanted = usize::try_from(count.unsigned_abs()).expect("a usize has 64 bits");
-    let has_repeats = count < 0 && cx.data.find_as::<Hash>(key)?.is_some();
-    let room = if has_repeats { Some(Room::new(wanted, cx)?) } else { None };
+    let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
     let Some(hash) = cx.data.read_as::<Hash>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
-    let wanted = if count < 0 { wanted } else { wanted.min(hash.len()) };
-    may_leave.if_long(wanted.max(hash.len().min(wanted.saturating_mul(FEW))))?;
-    let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
-    cx.reply.array(wanted << u32::from(is_flat));
-    let mut show = Show { reply: &mut cx.reply, with_values };
-    match room {
-        Some(room) => any(hash, wanted, cx.thread, &mut show, &room)?,
-        None => different(hash, wanted, cx.thread, &mut show),
+    if count < 0 {
+        let parts = wanted << u32::from(is_flat);
+        let repeats = Repeats { count: wanted, parts, is_full: with_values, draw: any };
+        return repeats.reply(cx, key);
     }
+    let wanted = wanted.min(hash.len());
+    may_leave.if_long(wanted.max(hash.len().min(wanted.saturating_mul(FEW))))?;
+    cx.reply.array(wanted << u32::from(is_flat));
+    different(hash, wanted, cx.thread, &mut Show { reply: &mut cx.reply, with_values });
     Ok(())
 }
 
@@ -99,21 +99,22 @@ impl Show<'_, '_> {
 
 /// So many fields, some of them perhaps several times.
 fn any(
-    hash: &Hash,
+    entry: &Entry,
     wanted: usize,
     thread: &Thread,
-    show: &mut Show<'_, '_>,
-    room: &Room,
-) -> Result<(), Error> {
+    reply: &mut Writer<'_>,
+    with_values: bool,
+) -> bool {
+    let Some(hash) = entry.object().and_then(Hash::of) else { return false };
+    let mut show = Show { reply, with_values };
     let all: Vec<Pair<'_>> =
         if hash.is_small() && wanted > FEW { hash.iter().collect() } else { Vec::new() };
     for _ in 0..wanted {
         let gathered = all.get(thread.random_below(all.len() as u64) as usize).copied();
         let pair = gathered.or_else(|| hash.sample(|| thread.random()));
         show.pair(pair.expect("a hash that is there has fields"));
-        room.check(show.reply)?;
     }
-    Ok(())
+    true
 }
 
 /// So many different fields, at most as many as there are.

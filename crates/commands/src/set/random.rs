@@ -9,10 +9,11 @@ use russet_dispatch::state::Thread;
 use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
 use russet_engine::types::set::{Rules, Set};
+use russet_engine::{Collection, Entry};
 use russet_resp::Writer;
 
 use super::{bulk, here, rules};
-use crate::repeats::Room;
+use crate::repeats::Repeats;
 
 /// Above a third of a set it is cheaper to go through it.
 const FEW: usize = 3;
@@ -38,35 +39,26 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
     let count = args.int()?;
     let repeats = count < 0;
     let count = count.checked_abs().ok_or(Error::OutOfLongRange)? as usize;
-    let len = cx.data.find_as(key)?.map_or(0, Set::len);
-    here(cx, if repeats { count } else { len.min(count.saturating_mul(FEW)) })?;
-    let room = if repeats && len > 0 { Some(Room::new(count, cx)?) } else { None };
-    let Some(set) = cx.data.read_as::<Set>(key)? else {
+    let Some(len) = cx.data.read_as::<Set>(key)?.map(Set::len) else {
         cx.reply.array(0);
         return Ok(());
     };
-    if let Some(room) = room {
-        return Ok(repeat(set, count, cx.thread, &mut cx.reply, &room)?);
+    if repeats {
+        return Repeats { count, parts: count, is_full: false, draw: repeat }.reply(cx, key);
     }
+    here(cx, len.min(count.saturating_mul(FEW)))?;
+    let Some(set) = cx.data.find_as::<Set>(key)? else { return Ok(()) };
     cx.reply.array(count.min(len));
     choose(set, count.min(len), cx.thread, |member| bulk(&mut cx.reply, member));
     Ok(())
 }
 
 /// So many members, some of them perhaps several times.
-fn repeat(
-    set: &Set,
-    count: usize,
-    thread: &Thread,
-    reply: &mut Writer<'_>,
-    room: &Room,
-) -> Result<(), Error> {
-    reply.array(count);
-    for member in (0..count).filter_map(|_| set.sample(dice(thread))) {
-        bulk(reply, member);
-        room.check(reply)?;
-    }
-    Ok(())
+fn repeat(entry: &Entry, count: usize, thread: &Thread, reply: &mut Writer<'_>, _: bool) -> bool {
+    let Some(set) = entry.object().and_then(Set::of) else { return false };
+    let members = (0..count).filter_map(|_| set.sample(dice(thread)));
+    members.for_each(|member| bulk(reply, member));
+    true
 }
 
 fn one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {

@@ -3,12 +3,15 @@
 use hashbrown::HashSet;
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, RO, at};
+use russet_dispatch::state::Thread;
 use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::number::parse_i64;
 use russet_engine::types::sorted_set::SortedSet;
+use russet_engine::{Collection, Entry};
+use russet_resp::{Protocol, Writer};
 
 use super::{SORTED_SET, head, is_elsewhere, member};
-use crate::repeats::Room;
+use crate::repeats::Repeats;
 
 /// The rows.
 pub const COMMANDS: &[Command] = &[Command {
@@ -47,21 +50,37 @@ fn zrandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     }
-    let room = if count < 0 { Some(Room::new(wanted, cx)?) } else { None };
+    if count < 0 {
+        let is_flat = with_scores && cx.reply.protocol == Protocol::Resp2;
+        let parts = wanted << u32::from(is_flat);
+        let repeats = Repeats { count: wanted, parts, is_full: with_scores, draw: any };
+        return repeats.reply(cx, key);
+    }
     if is_elsewhere(cx, wanted) {
         return Err(Stop::Elsewhere);
     }
     head(&mut cx.reply, wanted, with_scores);
-    if room.is_some() {
-        let dice = cx.thread;
-        let drawn = (0..wanted).map(|_| dice.random_below(len as u64) as usize);
-        return show(cx, key, drawn, with_scores, room);
-    }
     if wanted == len {
-        return show(cx, key, 0..len, with_scores, None);
+        return show(cx, key, 0..len, with_scores);
     }
     let chosen = choose(cx, wanted, len);
-    show(cx, key, chosen.into_iter(), with_scores, None)
+    show(cx, key, chosen.into_iter(), with_scores)
+}
+
+/// So many members, some of them perhaps several times.
+fn any(
+    entry: &Entry,
+    wanted: usize,
+    thread: &Thread,
+    reply: &mut Writer<'_>,
+    with_scores: bool,
+) -> bool {
+    let Some(set) = entry.object().and_then(SortedSet::of) else { return false };
+    for _ in 0..wanted {
+        let at = thread.random_below(set.len() as u64) as usize;
+        set.each(at..at + 1, |name, score| member(reply, name, with_scores.then_some(score)));
+    }
+    true
 }
 
 fn one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
@@ -75,19 +94,17 @@ fn one(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
     Ok(())
 }
 
-/// Replies with the members at these positions, as far as there is room.
+/// Replies with the members at these positions.
 fn show(
     cx: &mut Context<'_>,
     key: Key<'_>,
     positions: impl Iterator<Item = usize>,
     with_scores: bool,
-    room: Option<Room>,
 ) -> Outcome {
     let (reply, set) = (&mut cx.reply, cx.data.find_as::<SortedSet>(key)?);
     let Some(set) = set else { return Ok(()) };
     for at in positions {
         set.each(at..at + 1, |name, score| member(reply, name, with_scores.then_some(score)));
-        room.as_ref().map_or(Ok(()), |room| room.check(reply))?;
     }
     Ok(())
 }

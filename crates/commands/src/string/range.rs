@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Text};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Stop, Text};
 use russet_engine::collections::chunks::Chunks;
 use russet_engine::number::{DIGITS_MAX, write_i64};
 use russet_engine::types::string::{append as append_to, write_at};
@@ -68,6 +68,7 @@ pub(super) fn setrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     }
     check_len(cx, offset, bytes.len())?;
+    cx.make_sure_of((offset + bytes.len()).saturating_sub(len.unwrap_or(0)))?;
     if len.is_none() {
         cx.data.set(key, raw_value(b""), None);
     }
@@ -92,8 +93,9 @@ pub(super) fn append(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn extend(cx: &mut Context<'_>, key: Key<'_>, len: usize, bytes: &[u8]) -> Result<usize, Error> {
+fn extend(cx: &mut Context<'_>, key: Key<'_>, len: usize, bytes: &[u8]) -> Result<usize, Stop> {
     check_len(cx, len, bytes.len())?;
+    cx.make_sure_of(bytes.len())?;
     let len = cx.data.update_found(key, |entry| append_to(entry, bytes)).flatten();
     Ok(len.expect("a string, looked up by the caller"))
 }

@@ -16,6 +16,8 @@ pub(super) enum Verdict {
     Run,
     Queue,
     Pause,
+    /// Memory is far beyond its bound: what needs more waits until it is not.
+    Room,
 }
 
 /// Everything that may stand between a request and its execution but for the common case.
@@ -65,6 +67,9 @@ pub(super) fn check(
     }
     if is_paused(state, session, rules, writes) {
         return Ok(Verdict::Pause);
+    }
+    if rules & rule::OVER != 0 && state.is_far_over() && may(session, row, Flag::DenyOom.bit()) {
+        return Ok(Verdict::Room);
     }
     Ok(if is_queueing && !row.has(Flag::Immediate) { Verdict::Queue } else { Verdict::Run })
 }

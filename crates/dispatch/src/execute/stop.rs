@@ -42,6 +42,7 @@ pub(super) fn stopped(
             Some(Halt::Wait(register(cx, *wait, request)))
         }
         Stop::Elsewhere => Some(Halt::Elsewhere),
+        Stop::Room(bytes) => Some(Halt::Room(bytes)),
         Stop::All => Some(Halt::All),
         Stop::Later(walk) => Some(Halt::Later(walk)),
         Stop::Ask(request) => Some(Halt::Ask(*request)),

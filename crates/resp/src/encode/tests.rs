@@ -146,6 +146,28 @@ fn truncating_drops_what_was_spliced_since() {
 }
 
 #[test]
+fn what_is_longer_than_may_be_is_dropped_and_all_that_follows() {
+    let mut out = Output::default();
+    out.bind(10_000);
+    let first = out.mark();
+    let element = |out: &mut Output| Writer::new(out, Protocol::Resp2).bulk(&[b'x'; 93]);
+    (0..90).for_each(|_| element(&mut out));
+    assert!(!out.has_overflowed());
+    assert_eq!(out.len(), 90 * 100);
+    (0..1000).for_each(|_| element(&mut out));
+    out.splice(Bytes::from(vec![b'y'; 5_000]));
+    out.insert(first, b"*1\r\n");
+    assert!(out.has_overflowed());
+    assert!(out.heap_bytes() < 100, "{}", out.heap_bytes());
+    out.clear();
+    element(&mut out);
+    assert_eq!((out.len(), out.has_overflowed()), (100, false));
+    out.bind(10_000);
+    out.splice(Bytes::from(vec![b'y'; 9_901]));
+    assert!(out.has_overflowed() && out.is_empty(), "what is shared counts");
+}
+
+#[test]
 fn a_length_is_inserted_when_it_is_known() {
     let (mut out, first, second) = spliced();
     out.insert(second, b"*1\r\n");

@@ -37,7 +37,7 @@ pub(super) struct Outgoing {
     output: Output,
     sent: usize,
     /// Since when more waits than the soft limit.
-    over_soft_since: Option<Instant>,
+    over_soft_since: Option<Box<Instant>>,
     /// What waits was made aside: Redis keeps none of that in its buffer of fixed size.
     is_made_aside: bool,
 }
@@ -60,6 +60,11 @@ impl Outgoing {
     /// Where a reply is written that does not come out of a turn.
     pub(super) const fn own(&mut self) -> &mut Output {
         &mut self.output
+    }
+
+    /// Nothing waits any more: the client is cut.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 
     /// Takes what the turn has written out of the thread's buffer.
@@ -102,7 +107,7 @@ impl Outgoing {
             self.over_soft_since = None;
             return counted > max;
         }
-        let since = *self.over_soft_since.get_or_insert_with(Instant::now);
+        let since = self.over_soft_since.get_or_insert_with(|| Box::new(Instant::now()));
         counted > max || since.elapsed().as_secs() >= soft.soft_seconds.load(Ordering::Relaxed)
     }
 

@@ -70,12 +70,20 @@ pub(super) fn look_again(
     }
 }
 
+/// A walk that goes on when a part of its reply has been sent.
+pub(crate) struct Rest {
+    session: Box<Session>,
+    walk: Box<dyn Walk>,
+}
+
 /// What came of waiting.
 pub(crate) enum Done {
     /// The same request again.
     Again,
     /// Its reply.
     Reply(Output),
+    /// A part of its reply, and what makes the rest.
+    Part(Output, Rest),
     /// Its reply, which is an error that nobody has counted for its command.
     Refused(Output),
     /// An error instead of the same request again, which is still to be taken from the input.
@@ -133,6 +141,16 @@ fn refused(error: &Error, protocol: Protocol) -> Done {
     let mut out = Output::default();
     Writer { out: &mut out, protocol }.error(&error.text());
     Done::Refused(out)
+}
+
+/// Lets others go first; while CLIENT PAUSE holds, for a moment.
+pub(super) async fn others_turn(state: &'static State) -> Done {
+    if state.pause_holds() {
+        tokio::time::sleep(PAUSE_REST).await;
+    } else {
+        tokio::task::yield_now().await;
+    }
+    Done::Again
 }
 
 /// Waits until CLIENT PAUSE is over, or a snapshot has caught up. Woken by CLIENT UNPAUSE, through the client's own waker, and at the
@@ -197,14 +215,14 @@ pub(super) async fn walk_through(
     mut session: Session,
     mut walk: Box<dyn Walk>,
 ) -> Done {
-    let mut out = Output::default();
+    let mut out = bound_output(io.state, &session);
     loop {
         let started = Instant::now();
-        while started.elapsed() < TURN_MAX {
+        while started.elapsed() < TURN_MAX && !is_part(walk.as_ref(), &out) {
             let step =
                 io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
             match step {
-                Ok(true) => return Done::Reply(out),
+                Ok(true) => return done(io.state, out, &session),
                 Ok(false) => {}
                 Err(Halt::Busy(shard)) => {
                     if let Done::Instead(error) = shard_free(io.state, shard).await {
@@ -214,8 +232,44 @@ pub(super) async fn walk_through(
                 Err(_) => unreachable!("a walk is at most busy"),
             }
         }
+        if is_part(walk.as_ref(), &out) {
+            return Done::Part(out, Rest { session: Box::new(session), walk });
+        }
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether enough of a reply is there to be sent before the rest is made.
+fn is_part(walk: &dyn Walk, out: &Output) -> bool {
+    walk.is_sent_in_parts() && out.len() >= PART_BYTES
+}
+
+/// Goes on with a walk when what it has written is taken, but for a part.
+pub(super) async fn go_on(io: Rc<IoThread>, rest: Rest) -> Done {
+    let Rest { session, walk } = rest;
+    while session.client.output_bytes.load(Ordering::Relaxed) >= PART_BYTES {
+        tokio::time::sleep(PART_REST).await;
+    }
+    walk_through(io, *session, walk).await
+}
+
+/// A reply that is sent in parts waits while more than this waits to be taken, and looks again so much later.
+const PART_BYTES: usize = 256 * 1024;
+const PART_REST: Duration = Duration::from_millis(1);
+
+/// For replies that are made aside.
+fn bound_output(state: &State, session: &Session) -> Output {
+    let mut out = Output::default();
+    out.bind(state.reply_bytes_max(&session.client));
+    out
+}
+
+/// Who asks for more than may wait for a client is cut.
+fn done(state: &State, out: Output, session: &Session) -> Done {
+    if out.has_overflowed() {
+        state.cut_for_replies(&session.client);
+    }
+    Done::Reply(out)
 }
 
 /// How long a worker rests before it tries for a shard again.
@@ -233,7 +287,7 @@ pub(super) async fn on_worker(
     let protocol = session.protocol;
     let work = move || {
         let mut executor = Executor::for_worker(state.worker());
-        let mut out = Output::default();
+        let mut out = bound_output(state, &session);
         let done = loop {
             match executor.run_owned(state, &mut session, &request, &mut out) {
                 Some(Halt::Busy(shard)) => {
@@ -241,13 +295,13 @@ pub(super) async fn on_worker(
                         break refused(&refuse(state, &mut session, error), protocol);
                     }
                     if state.scripts.is_closing.load(Ordering::Acquire) {
-                        break Done::Reply(out);
+                        break done(state, out, &session);
                     }
                     std::thread::park_timeout(WORKER_REST);
                 }
-                Some(Halt::Again) => std::thread::yield_now(),
+                Some(Halt::Again | Halt::Room(_)) => std::thread::yield_now(),
                 Some(Halt::Paused) => std::thread::park_timeout(PAUSE_REST),
-                _ => break Done::Reply(out),
+                _ => break done(state, out, &session),
             }
         };
         state.give_back(executor.into_thread());
