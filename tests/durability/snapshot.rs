@@ -180,6 +180,7 @@ fn what_a_waiter_would_move_into_a_large_collection_waits_until_that_is_saved() 
     // The first key that is saved takes so long that the list is not, or else one in thousands of these tests shows nothing.
     ok(&mut client, "CONFIG SET rdb-key-save-delay 5000000");
     run(&mut client, "BGSAVE");
+    until("the snapshot has its moment", || server.state().keyspace.snapshot().is_some());
     let mut pusher = server.client();
     pusher.send(&["RPUSH", "source", "x"]).unwrap();
     assert!(pusher.recv_within(Duration::from_millis(300)).unwrap().is_none(), "it is put off");
