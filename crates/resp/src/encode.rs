@@ -45,8 +45,8 @@ const LARGE_BYTES: usize = 1 << 20;
 
 /// What a connection will write: flat bytes plus large values spliced in by reference.
 ///
-/// It may have a bound. What would be longer is never made: everything is dropped and what follows with it, and whoever has let it be
-/// written asks [`Output::has_overflowed`] then.
+/// It may have a bound. What would be longer is never made: everything is dropped, and of what follows all but bytes around elements;
+/// whoever has let it be written asks [`Output::has_overflowed`] then.
 #[derive(Debug)]
 pub struct Output {
     flat: Vec<u8>,
@@ -109,7 +109,7 @@ impl Output {
         }
     }
 
-    /// Whether more was to be written than may be. Everything is gone then, and nothing is written until
+    /// Whether more was to be written than may be. Nothing in it is of use then, until
     /// [`Output::clear`], which lifts the bound as well.
     #[inline]
     pub const fn has_overflowed(&self) -> bool {
@@ -203,9 +203,7 @@ impl Output {
     /// Appends a copy of `bytes`.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.reserve(bytes.len()) {
-            self.flat.extend_from_slice(bytes);
-        }
+        self.flat.extend_from_slice(bytes);
     }
 
     /// Appends `bytes` by reference. Worth it from some hundred bytes on; the caller decides.
@@ -396,7 +394,9 @@ impl<'a> Writer<'a> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.out.reserve(bytes.len().saturating_add(HEADER_BYTES_MAX));
+        if !self.out.reserve(bytes.len().saturating_add(HEADER_BYTES_MAX)) {
+            return;
+        }
         self.bulk_header(bytes.len());
         self.out.push(bytes);
         self.crlf();
@@ -575,7 +575,9 @@ impl<'a> Writer<'a> {
 
     #[inline]
     fn long_header(&mut self, kind: u8, digits: &str) {
-        self.out.reserve(HEADER_BYTES_MAX);
+        if !self.out.reserve(HEADER_BYTES_MAX) {
+            return;
+        }
         self.out.push(&[kind]);
         self.out.push(digits.as_bytes());
         self.crlf();
