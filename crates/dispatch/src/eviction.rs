@@ -394,9 +394,11 @@ pub(crate) fn make_room_for_promises(state: &State, thread: &Thread) -> Room {
     if has_room { Room::Made } else { make_room(state, thread) }
 }
 
-/// Not while data is being loaded, nor while CLIENT PAUSE holds.
+/// Not while data is being loaded, nor while CLIENT PAUSE holds, nor while a snapshot has to catch up: what goes before it is saved is kept
+/// for the snapshot.
 fn may_evict(state: &State) -> bool {
-    state.rules.load(Ordering::Relaxed) & rule::LOADING == 0 && !state.is_paused()
+    let rules = state.rules.load(Ordering::Relaxed);
+    rules & (rule::LOADING | rule::PRESSED) == 0 && !state.is_paused()
 }
 
 /// Removes entries until there is room, or the time for it is over.
