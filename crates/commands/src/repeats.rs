@@ -8,7 +8,7 @@ use russet_dispatch::execute::Walk;
 use russet_dispatch::state::Thread;
 use russet_dispatch::{Context, Error, Key, Outcome, Stop};
 use russet_engine::{Entry, Name};
-use russet_resp::Writer;
+use russet_resp::{Protocol, Writer};
 
 /// So many elements are given at once.
 const AT_ONCE: usize = 1024;
@@ -28,8 +28,6 @@ pub(crate) type Draw = fn(&Entry, usize, &Thread, &mut Writer<'_>, bool) -> bool
 pub(crate) struct Repeats {
     /// How many elements.
     pub count: usize,
-    /// How many parts the reply has.
-    pub parts: usize,
     /// Whether what belongs to an element is wanted.
     pub is_full: bool,
     pub draw: Draw,
@@ -49,7 +47,7 @@ impl Repeats {
             return Err(Stop::Later(Box::new(slices)));
         }
         let max = cx.reply.out.len().saturating_add(cx.state.reply_bytes_max(&cx.session.client));
-        cx.reply.array(self.parts);
+        self.head(&mut cx.reply);
         let Some(entry) = cx.data.find(key) else { return Ok(()) };
         let mut left = self.count;
         while left > 0 {
@@ -61,6 +59,12 @@ impl Repeats {
             left -= slice;
         }
         Ok(())
+    }
+
+    /// How many parts the reply has: in RESP2 what belongs to an element is one of its own.
+    fn head(&self, reply: &mut Writer<'_>) {
+        let is_flat = self.is_full && reply.protocol == Protocol::Resp2;
+        reply.array(self.count << u32::from(is_flat));
     }
 }
 
@@ -82,7 +86,7 @@ impl Walk for Slices {
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let begin = cx.reply.out.mark();
         if self.last.is_empty() {
-            cx.reply.array(self.wanted.parts);
+            self.wanted.head(&mut cx.reply);
         }
         // The first element tells how long they are, about.
         let fitting = SLICE_BYTES.checked_div(self.last.len()).unwrap_or(1);

@@ -354,11 +354,9 @@ impl Thread {
 #[cold]
 pub fn repay(state: &State, thread: &Thread) {
     let max = state.ceiling.data_max();
-    if max != NONE && state.wanted_bytes() > max {
-        let room = state.room_for_data(make_room(state, thread));
-        if room != Room::Made {
-            state.judged(room);
-        }
+    let room = state.room_for_data(make_room_for_promises(state, thread));
+    if room != Room::Made {
+        state.judged(room);
     }
     ask(state, thread, max);
 }

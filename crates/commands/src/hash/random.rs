@@ -48,18 +48,16 @@ fn hrandfield(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (count, with_values) = options(args)?;
     let may_leave = may_leave(cx);
     let wanted = usize::try_from(count.unsigned_abs()).expect("a usize has 64 bits");
-    let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
     let Some(hash) = cx.data.read_as::<Hash>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
     if count < 0 {
-        let parts = wanted << u32::from(is_flat);
-        let repeats = Repeats { count: wanted, parts, is_full: with_values, draw: any };
-        return repeats.reply(cx, key);
+        return Repeats { count: wanted, is_full: with_values, draw: any }.reply(cx, key);
     }
     let wanted = wanted.min(hash.len());
     may_leave.if_long(wanted.max(hash.len().min(wanted.saturating_mul(FEW))))?;
+    let is_flat = with_values && cx.reply.protocol == Protocol::Resp2;
     cx.reply.array(wanted << u32::from(is_flat));
     different(hash, wanted, cx.thread, &mut Show { reply: &mut cx.reply, with_values });
     Ok(())

@@ -44,7 +44,7 @@ pub(super) fn srandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome 
         return Ok(());
     };
     if repeats {
-        return Repeats { count, parts: count, is_full: false, draw: repeat }.reply(cx, key);
+        return Repeats { count, is_full: false, draw: repeat }.reply(cx, key);
     }
     here(cx, len.min(count.saturating_mul(FEW)))?;
     let Some(set) = cx.data.find_as::<Set>(key)? else { return Ok(()) };

@@ -8,7 +8,7 @@ use russet_dispatch::{Args, Command, Context, Error, Key, Outcome, Stop};
 use russet_engine::number::parse_i64;
 use russet_engine::types::sorted_set::SortedSet;
 use russet_engine::{Collection, Entry};
-use russet_resp::{Protocol, Writer};
+use russet_resp::Writer;
 
 use super::{SORTED_SET, head, is_elsewhere, member};
 use crate::repeats::Repeats;
@@ -51,10 +51,7 @@ fn zrandmember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Ok(());
     }
     if count < 0 {
-        let is_flat = with_scores && cx.reply.protocol == Protocol::Resp2;
-        let parts = wanted << u32::from(is_flat);
-        let repeats = Repeats { count: wanted, parts, is_full: with_scores, draw: any };
-        return repeats.reply(cx, key);
+        return Repeats { count: wanted, is_full: with_scores, draw: any }.reply(cx, key);
     }
     if is_elsewhere(cx, wanted) {
         return Err(Stop::Elsewhere);
