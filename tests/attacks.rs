@@ -10,6 +10,7 @@
 mod arguments;
 mod data;
 mod hostile;
+mod replies;
 mod samples;
 mod waiting;
 
@@ -186,7 +187,6 @@ fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
 }
 
-/// Everything until the other side closes; what a reset cuts off is the end, too.
 /// The value of a field, its colon included, in what INFO has answered.
 fn field_of(info: &str, field: &str) -> String {
     let at = info.find(field).unwrap_or_else(|| panic!("{field} in {info}"));
@@ -194,6 +194,7 @@ fn field_of(info: &str, field: &str) -> String {
     value.split(|c: char| c.is_whitespace() || c == '\\').next().unwrap_or_default().to_owned()
 }
 
+/// Everything until the other side closes; what a reset cuts off is the end, too.
 fn rest_of(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -5,12 +5,13 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, at};
+use russet_dispatch::parts::{self, Show};
 use russet_dispatch::{
     Args, Class, Command, Context, Error, Group, Key, Outcome, Prefetch, Stop, Text,
 };
 use russet_engine::View;
 use russet_engine::number::{DIGITS_MAX, write_i64};
-use russet_engine::types::hash::{Hash, Pair, Rules};
+use russet_engine::types::hash::{Hash, Rules};
 use russet_resp::Writer;
 
 use crate::long_double::LongDouble;
@@ -342,38 +343,57 @@ fn hdel(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn hgetall(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(cx, args, true, |reply, pair| {
-        Text::from(pair.field).reply(reply);
-        Text::from(pair.value).reply(reply);
-    })
+    reply_all(cx, args, Fields { with_names: true, with_values: true })
 }
 
 fn hkeys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(cx, args, false, |reply, pair| Text::from(pair.field).reply(reply))
+    reply_all(cx, args, Fields { with_names: true, with_values: false })
 }
 
 fn hvals(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    reply_all(cx, args, false, |reply, pair| Text::from(pair.value).reply(reply))
+    reply_all(cx, args, Fields { with_names: false, with_values: true })
 }
 
-/// Shows every field to `show`, within a map or an array.
-fn reply_all(
-    cx: &mut Context<'_>,
-    args: &mut Args<'_>,
-    is_map: bool,
-    show: impl Fn(&mut Writer<'_>, Pair<'_>),
-) -> Outcome {
-    let (key, may_leave) = (args.key()?, may_leave(cx));
+fn reply_all(cx: &mut Context<'_>, args: &mut Args<'_>, fields: Fields) -> Outcome {
+    let (key, until) = (args.key()?, parts::until(cx));
     let hash = cx.data.read_as::<Hash>(key)?;
     let len = hash.map_or(0, Hash::len);
-    may_leave.if_long(len)?;
-    if is_map {
+    if fields.with_names && fields.with_values {
         cx.reply.map(len);
     } else {
         cx.reply.array(len);
     }
-    hash.into_iter().flat_map(Hash::iter).for_each(|pair| show(&mut cx.reply, pair));
-    Ok(())
+    let next = hash.and_then(|hash| fields.show(hash, 0, until, &mut cx.reply));
+    parts::rest(cx, key, fields, next)
+}
+
+/// Shows all fields of a hash: their names, their values or both.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    with_names: bool,
+    with_values: bool,
+}
+
+impl Show for Fields {
+    type Of = Hash;
+    type Place = u64;
+
+    fn show(&self, hash: &Hash, place: u64, until: usize, reply: &mut Writer<'_>) -> Option<u64> {
+        let mut cursor = place;
+        loop {
+            cursor = hash.scan(cursor, |pair| {
+                if self.with_names {
+                    Text::from(pair.field).reply(reply);
+                }
+                if self.with_values {
+                    Text::from(pair.value).reply(reply);
+                }
+            });
+            if cursor == 0 || reply.out.len() >= until {
+                return Some(cursor).filter(|cursor| *cursor > 0);
+            }
+        }
+    }
 }
 
 fn hincrby(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

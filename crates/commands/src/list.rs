@@ -9,9 +9,11 @@ mod position;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, RO, RW, UPDATE, at, counted, range};
+use russet_dispatch::parts::{self, Show};
 use russet_dispatch::{Args, Class, Command, Context, Error, Group, Key, Outcome, Stop};
 use russet_engine::number::{DIGITS_MAX, write_i64};
-use russet_engine::types::list::{List, ListMax};
+use russet_engine::types::list::{Left, List, ListMax};
+use russet_resp::Writer;
 
 /// What every list command has in common.
 const LIST: Command = Command { group: Group::List, file: file!(), ..Command::BASE };
@@ -602,14 +604,33 @@ fn ltrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn lrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, start, stop) = (args.key()?, args.int()?, args.int()?);
+    let until = parts::until(cx);
     let Some(list) = cx.data.read_as::<List>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
     let elements = list.range(start, stop);
     cx.reply.array(elements.len());
-    elements.for_each(|element| cx.reply.bulk(element));
-    Ok(())
+    let next = Elements.show(list, elements.left(), until, &mut cx.reply);
+    parts::rest(cx, key, Elements, next)
+}
+
+/// Shows elements of a list from the front.
+#[derive(Debug)]
+struct Elements;
+
+impl Show for Elements {
+    type Of = List;
+    type Place = Left;
+
+    #[inline]
+    fn show(&self, list: &List, place: Left, until: usize, reply: &mut Writer<'_>) -> Option<Left> {
+        let mut elements = list.go_on(place);
+        while reply.out.len() < until {
+            reply.bulk(elements.next()?);
+        }
+        Some(elements.left())
+    }
 }
 
 /// Walking over a list of more bytes than this takes about a millisecond.

@@ -5,6 +5,7 @@ mod random;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, INSERT, OW, RO, RW, UPDATE, at, counted, range};
+use russet_dispatch::parts::{self, Show};
 use russet_dispatch::{Args, Class, Command, Context, Group, Outcome, Prefetch, Stop};
 use russet_engine::Type;
 use russet_engine::collections::listpack::Element;
@@ -317,13 +318,33 @@ fn smismember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn smembers(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let key = args.key()?;
-    let len = cx.data.find_as(key)?.map_or(0, Set::len);
-    here(cx, len)?;
-    let set: Option<&Set> = cx.data.read_as(key)?;
-    cx.reply.set(len);
-    set.into_iter().flat_map(Set::iter).for_each(|member| bulk(&mut cx.reply, member));
-    Ok(())
+    let (key, until) = (args.key()?, parts::until(cx));
+    let Some(set) = cx.data.read_as::<Set>(key)? else {
+        cx.reply.set(0);
+        return Ok(());
+    };
+    cx.reply.set(set.len());
+    let next = Members.show(set, 0, until, &mut cx.reply);
+    parts::rest(cx, key, Members, next)
+}
+
+/// Shows all members of a set.
+#[derive(Debug)]
+struct Members;
+
+impl Show for Members {
+    type Of = Set;
+    type Place = u64;
+
+    fn show(&self, set: &Set, place: u64, until: usize, reply: &mut Writer<'_>) -> Option<u64> {
+        let mut cursor = place;
+        loop {
+            cursor = set.scan(cursor, |member| bulk(reply, member));
+            if cursor == 0 || reply.out.len() >= until {
+                return Some(cursor).filter(|cursor| *cursor > 0);
+            }
+        }
+    }
 }
 
 fn smove(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

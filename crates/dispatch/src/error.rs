@@ -597,6 +597,8 @@ pub enum Stop {
     All,
     /// The work goes on in slices, and others get their turn between them.
     Later(Box<dyn crate::execute::Walk>),
+    /// As [`Stop::Later`], behind a part of the reply that is written already.
+    Rest(Box<dyn crate::execute::Walk>),
     /// The shell does something and answers.
     Ask(Box<Request>),
 }

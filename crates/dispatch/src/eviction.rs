@@ -701,8 +701,8 @@ impl<'a> Evictor<'a> {
         let memory = self.wish.policy.memory(entry.access());
         let key: SmallVec<[u8; 64]> = entry.key().into();
         let name = Name { db, key: &key, hash };
-        if shard.is_saving() && shard.is_closed(name) {
-            // A snapshot writes it next; to write all of it here would hold the shard for long.
+        if shard.is_guarded() && shard.is_closed(name) {
+            // A snapshot writes it next, or a reply tells of it; to do all of that here would hold the shard for long.
             return None;
         }
         let before = self.thread.data_bytes();

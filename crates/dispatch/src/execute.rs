@@ -16,6 +16,7 @@ mod stop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 
 use russet_engine::{Busy, Held, Name, Patience, Shard, Spot};
 use russet_resp::{Output, Span, Writer};
@@ -100,6 +101,11 @@ pub trait Walk: Send + std::fmt::Debug {
 
     /// Whether what is written is final, so that it may be sent before the rest is made.
     fn is_sent_in_parts(&self) -> bool {
+        false
+    }
+
+    /// Whether others wait for the rest to be made, whoever takes it. If not, `waker` is called once they do.
+    fn is_hurried(&self, _waker: &Waker) -> bool {
         false
     }
 }
@@ -447,7 +453,7 @@ impl Executor {
             return Some(Halt::Again);
         }
         if (row.has(Flag::Write) || row.has(Flag::MayReplicate) || row.locks == Locks::Queue)
-            && held.iter().any(Shard::is_saving)
+            && held.iter().any(Shard::is_guarded)
             && (self.is_closed(session, keys, input, spans, &mut held)
                 | has_closed_target(state, &mut held))
         {

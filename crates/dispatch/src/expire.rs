@@ -112,9 +112,9 @@ fn remove_due(state: &State, shard: &mut Shard, ended: &mut Ended) -> usize {
     removed
 }
 
-/// Whether a key holds a large collection that a snapshot is still to write: that is done next, and the key ends in a later round.
+/// Whether a key holds a large collection that is still to be written or read as it is: that is done next, and the key ends in a later round.
 fn is_closed(shard: &mut Shard, name: Name<'_>) -> bool {
-    shard.is_saving() && shard.is_closed(name)
+    shard.is_guarded() && shard.is_closed(name)
 }
 
 /// Removes fields of hashes that have ended, up to `max` of them.

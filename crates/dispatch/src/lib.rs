@@ -37,6 +37,7 @@ pub mod meter;
 pub mod monitor;
 pub mod notify;
 pub mod observe;
+pub mod parts;
 pub mod persistence;
 pub mod promise;
 pub mod pubsub;

@@ -481,6 +481,7 @@ impl Script {
                 | Stop::Room(_)
                 | Stop::All
                 | Stop::Later(_)
+                | Stop::Rest(_)
                 | Stop::Ask(_) => {
                     failed(&mut cx, &Error::ScriptNotAllowed);
                 }

@@ -214,6 +214,7 @@ fn run_queued(cx: &mut Context<'_>, queued: &Queued) {
             | Stop::Room(_)
             | Stop::All
             | Stop::Later(_)
+            | Stop::Rest(_)
             | Stop::Ask(_) => failed(cx, &Error::NotInMulti),
         }
     }

@@ -15,6 +15,7 @@
 mod databases;
 mod moving;
 mod order;
+mod reading;
 mod saving;
 
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use crate::trash::Trash;
 use crate::value::{Collection, ObjectMut, ObjectRef, Told, Value};
 use crate::whereabouts::Whereabouts;
 use databases::Databases;
+
+pub use reading::{Lister, Reader, Removed};
 
 /// The keys of the keyed hash: one pair per process, so that nobody outside can prepare colliding keys.
 #[derive(Clone, Copy, Debug)]
@@ -224,8 +227,8 @@ pub struct Shard {
     /// The journal's offset behind the last write to this shard.
     pub lsn: u64,
     half_changed: bool,
-    /// Whether a snapshot is under way that has not passed this shard.
-    is_saving: bool,
+    /// Who wants to see an entry before it changes: bits of [`guard`].
+    guards: u8,
     /// What entries have that are saved; see [`crate::snapshot`].
     mark: bool,
     index: u32,
@@ -233,6 +236,20 @@ pub struct Shard {
     growth: isize,
     common: Arc<Common>,
     saving: Option<Box<saving::Saving>>,
+    /// Replies that are made of entries of this shard, in parts.
+    readings: Vec<reading::Reading>,
+    /// Replies that are made of the names of this shard, in parts.
+    listings: Vec<reading::Listing>,
+}
+
+/// Who wants to see an entry before it changes.
+mod guard {
+    /// A snapshot is under way that has not passed this shard.
+    pub(super) const SAVING: u8 = 1 << 0;
+    /// Long replies are made in parts; see [`super::reading`].
+    pub(super) const READING: u8 = 1 << 1;
+    /// Long lists of names are made in parts.
+    pub(super) const LISTING: u8 = 1 << 2;
 }
 
 impl Protected for Shard {
@@ -249,12 +266,14 @@ impl Shard {
             interest: None,
             lsn: 0,
             half_changed: false,
-            is_saving: false,
+            guards: 0,
             mark: false,
             index,
             growth: 0,
             common,
             saving: None,
+            readings: Vec::new(),
+            listings: Vec::new(),
         }
     }
 
@@ -360,10 +379,31 @@ impl Shard {
     /// Every change begins here.
     #[inline]
     fn touch(&mut self, name: Name<'_>) {
-        if self.is_saving {
-            self.save_first(name);
+        if self.guards != 0 {
+            self.show_first(name);
         }
         self.notify(name, Told::All);
+    }
+
+    /// What is about to change is first seen by those who are to see it as it is.
+    #[cold]
+    fn show_first(&mut self, name: Name<'_>) {
+        if self.is_saving() {
+            self.save_first(name);
+        }
+        self.read_first(name);
+    }
+
+    /// Whether anybody wants to see entries before they change.
+    #[inline]
+    pub const fn is_guarded(&self) -> bool {
+        self.guards != 0
+    }
+
+    /// Whether somebody is to see the large collection of a key, who is told to be quick: who wants to change it comes again then.
+    #[cold]
+    pub fn is_closed(&mut self, name: Name<'_>) -> bool {
+        self.is_yet_to_be_saved(name) | self.is_yet_to_be_read(name)
     }
 
     #[inline]
@@ -432,6 +472,9 @@ impl Shard {
 
     /// Puts an entry in whose key is not there. A snapshot has nothing to do with what is new.
     fn add(&mut self, name: Name<'_>, mut entry: Entry) {
+        if self.guards & guard::LISTING != 0 {
+            self.list_first(name.db);
+        }
         entry.set_mark(self.mark);
         let (seed, queue) = (self.common.seed, self.common.queue_kind());
         let database = self.database_mut(name.db);
@@ -503,8 +546,8 @@ impl Shard {
         dice: impl FnOnce() -> u64,
         change: impl FnOnce(&mut Entry) -> (R, Told),
     ) -> Met<R> {
-        if self.is_saving {
-            self.save_first(name);
+        if self.guards != 0 {
+            self.show_first(name);
         }
         let Some(database) = self.databases.get_mut(name.db) else { return Met::Absent };
         let may_be_due = database.has_deadlines();
@@ -541,6 +584,9 @@ impl Shard {
 
     /// Takes an entry out without telling anybody.
     fn detach(&mut self, name: Name<'_>) -> Option<Entry> {
+        if self.guards & guard::LISTING != 0 {
+            self.list_first(name.db);
+        }
         let seed = self.common.seed;
         let database = self.databases.get_mut(name.db)?;
         let before = database.table.heap_bytes();
@@ -556,7 +602,7 @@ impl Shard {
 
     /// Removes an entry; a large value goes to the bin. Says whether there was one.
     pub fn remove(&mut self, name: Name<'_>) -> bool {
-        if self.is_saving && self.hand_over(name) {
+        if self.guards != 0 && (self.hand_over(name) || self.leave_to_readers(name)) {
             return true;
         }
         let Some(entry) = self.take(name) else { return false };
@@ -610,8 +656,10 @@ impl Shard {
     /// Empties a database; the tables go to the bin. Answers how many entries there were.
     pub fn clear(&mut self, db: u32) -> usize {
         self.half_changed = true;
+        self.list_first(db);
+        let of_readers = self.remove_what_is_read(db);
         let is_wanted = self.wants_flushed(db);
-        let Some(database) = self.databases.get_mut(db) else { return 0 };
+        let Some(database) = self.databases.get_mut(db) else { return of_readers };
         let old = std::mem::take(database);
         let seed = self.common.seed;
         if let Some(interest) = &mut self.interest {
@@ -627,12 +675,16 @@ impl Shard {
         }
         self.growth += self.databases.drop_if_idle(db);
         self.tell();
-        count
+        of_readers + count
     }
 
     /// Exchanges two databases.
     pub fn swap(&mut self, one: u32, other: u32) {
         self.half_changed = true;
+        for db in [one, other] {
+            self.list_first(db);
+            self.read_first_of(db);
+        }
         self.swap_saving(one, other);
         self.growth += self.databases.swap(one, other);
         self.tell();

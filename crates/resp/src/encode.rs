@@ -231,6 +231,9 @@ impl Output {
 
     /// Appends another output, without a copy where this one is empty.
     pub fn append(&mut self, mut other: Self) {
+        if other.has_overflowed() {
+            return self.overflow();
+        }
         if self.is_empty() {
             *self = Self { bound: self.bound, ..other };
             return;

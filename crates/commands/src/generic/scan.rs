@@ -1,4 +1,4 @@
-//! What looks at all keys of a database: SCAN, KEYS, RANDOMKEY.
+//! What looks at all keys of a database: SCAN, RANDOMKEY, and KEYS in `scan/keys.rs`.
 //!
 //! One shard is held at a time, so a key that is renamed meanwhile may be seen twice or not at all; inside a transaction all shards are
 //! held, and what is seen is one moment.
@@ -13,11 +13,12 @@
 //! * A key that is there from a round's beginning to its end, and is not renamed, is shown: its shard is visited, and the cursor of a
 //!   table survives growth.
 
+mod keys;
 pub(crate) mod options;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::execute::Walk;
-use russet_dispatch::{Args, Category, Command, Context, Outcome, Stop};
+use russet_dispatch::{Args, Command, Context, Outcome, Stop};
 use russet_engine::glob::Glob;
 use russet_engine::shard::Database;
 use russet_engine::table::Table;
@@ -25,21 +26,8 @@ use russet_engine::{Busy, Entry, Name, Shard, Type};
 use russet_resp::Mark;
 
 use super::GENERIC;
+pub(super) use keys::KEYS;
 use options::{Options, cursor};
-
-/// The row of KEYS.
-pub(super) const KEYS: Command = Command {
-    name: "keys",
-    syntax: "pattern:pattern",
-    summary: "Gives all keys that match a pattern.",
-    complexity: "O(N) where N is the number of keys; O(1) for a pattern that matches one key only",
-    arity: 2,
-    flags: &[ReadOnly, Walks],
-    also: &[Category::Dangerous],
-    tips: &["request_policy:all_shards", "nondeterministic_output_order"],
-    run: keys,
-    ..GENERIC
-};
 
 /// The row of SCAN.
 pub(super) const SCAN: Command = Command {
@@ -129,50 +117,6 @@ fn walk(cx: &mut Context<'_>, mut walk: impl Walk + 'static) -> Outcome {
     }
     while !walk.step(cx)? {}
     Ok(())
-}
-
-fn keys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let mut filter = Filter::any(cx);
-    filter.set_pattern(args.next()?);
-    if let Some(found) = filter.only_key(cx)? {
-        cx.reply.array(found.len());
-        for key in &found {
-            cx.reply.bulk(key);
-        }
-        return Ok(());
-    }
-    walk(cx, Keys { filter, shard: 0, found: 0, start: None })
-}
-
-/// KEYS under way.
-#[derive(Debug)]
-struct Keys {
-    filter: Filter,
-    shard: u32,
-    found: usize,
-    /// Where the reply begins; its length is put in at the end.
-    start: Option<Mark>,
-}
-
-impl Walk for Keys {
-    fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
-        let start = *self.start.get_or_insert(cx.reply.out.mark());
-        let (filter, found, reply) = (&self.filter, &mut self.found, &mut cx.reply);
-        cx.data.visit(self.shard, |shard| {
-            let table = shard.database(filter.db).map(Database::table);
-            let entries = table.into_iter().flat_map(Table::iter);
-            for entry in entries.filter(|entry| filter.wants(entry)) {
-                reply.bulk(entry.key());
-                *found += 1;
-            }
-        })?;
-        self.shard += 1;
-        let is_done = self.shard == cx.state.keyspace.shards();
-        if is_done {
-            cx.reply.out.insert(start, format!("*{}\r\n", self.found).as_bytes());
-        }
-        Ok(is_done)
-    }
 }
 
 fn scan(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

@@ -6,8 +6,10 @@ use std::ops::Range;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, DELETE, OW, RO, RW, UPDATE, at};
+use russet_dispatch::parts::{self, Show};
 use russet_dispatch::{Args, Class, Command, Context, Error, Outcome, Stop};
 use russet_engine::types::sorted_set::{Bounds, LexBound, ScoreBound, SortedSet};
+use russet_resp::Writer;
 use russet_resp::number::parse_double;
 
 use super::{SORTED_SET, head, is_elsewhere, member, rules};
@@ -338,19 +340,53 @@ fn show(
 ) -> Outcome {
     let key = args.key()?;
     let query = Query::read(args, by, is_reverse, false)?;
+    let until = parts::until(cx);
     let Some(set) = cx.data.read_as::<SortedSet>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
-    let (reply, positions) = (&mut cx.reply, query.of(set));
-    head(reply, positions.len(), query.with_scores);
-    let show = |name: &[u8], score: f64| member(reply, name, query.with_scores.then_some(score));
-    if query.is_reverse {
-        set.each_back(positions, show)
-    } else {
-        set.each(positions, show)
+    let positions = query.of(set);
+    head(&mut cx.reply, positions.len(), query.with_scores);
+    let members = Members { is_reverse: query.is_reverse, with_scores: query.with_scores };
+    let next = members.show(set, (positions.start, positions.end), until, &mut cx.reply);
+    parts::rest(cx, key, members, next)
+}
+
+/// Shows members of a sorted set.
+#[derive(Clone, Copy, Debug)]
+struct Members {
+    is_reverse: bool,
+    with_scores: bool,
+}
+
+impl Show for Members {
+    type Of = SortedSet;
+    /// The positions that are left.
+    type Place = (usize, usize);
+
+    #[inline]
+    fn show(
+        &self,
+        set: &SortedSet,
+        (mut start, mut end): (usize, usize),
+        until: usize,
+        reply: &mut Writer<'_>,
+    ) -> Option<(usize, usize)> {
+        let mut shown = 0;
+        let show = |name: &[u8], score: f64| {
+            member(reply, name, self.with_scores.then_some(score));
+            shown += 1;
+            reply.out.len() < until
+        };
+        if self.is_reverse {
+            set.each_back_while(start..end, show);
+            end -= shown;
+        } else {
+            set.each_while(start..end, show);
+            start += shown;
+        }
+        (start < end).then_some((start, end))
     }
-    Ok(())
 }
 
 fn zrangestore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {

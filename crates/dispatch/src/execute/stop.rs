@@ -22,6 +22,9 @@ pub(super) fn stopped(
     input: &[u8],
     spans: &[Span],
 ) -> Option<Halt> {
+    if let Stop::Rest(walk) = stop {
+        return Some(Halt::Later(walk));
+    }
     cx.reply.out.truncate(mark);
     match stop {
         Stop::Error(error) => {
@@ -44,7 +47,7 @@ pub(super) fn stopped(
         Stop::Elsewhere => Some(Halt::Elsewhere),
         Stop::Room(bytes) => Some(Halt::Room(bytes)),
         Stop::All => Some(Halt::All),
-        Stop::Later(walk) => Some(Halt::Later(walk)),
+        Stop::Later(walk) | Stop::Rest(walk) => Some(Halt::Later(walk)),
         Stop::Ask(request) => Some(Halt::Ask(*request)),
     }
 }

@@ -34,7 +34,7 @@ impl Shard {
     /// Moves on with a walk until the mover is spent. Says whether the walk has come to its end. While a snapshot is to be taken of this
     /// shard, it has at once: what was saved by reference would only be copied.
     pub fn relocate(&mut self, mover: &mut Mover, walk: &mut Walk) -> bool {
-        if self.is_saving {
+        if self.is_saving() {
             return true;
         }
         while walk.db < self.databases.end() {

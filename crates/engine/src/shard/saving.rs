@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Name, Shard};
+use super::{Name, Shard, guard};
 use crate::entry::Entry;
 use crate::snapshot::{Epoch, Part, Pen, Place, is_large};
 use crate::table::Table;
@@ -158,14 +158,14 @@ impl Shard {
     /// Whether a snapshot is under way that has not passed this shard.
     #[inline]
     pub const fn is_saving(&self) -> bool {
-        self.is_saving
+        self.guards & guard::SAVING != 0
     }
 
     /// The moment of which a snapshot tells; all shards have theirs under the locks of all.
     pub(crate) fn begin_saving(&mut self) {
-        debug_assert!(!self.is_saving, "one snapshot at a time");
+        debug_assert!(!self.is_saving(), "one snapshot at a time");
         self.mark = !self.mark;
-        self.is_saving = true;
+        self.guards |= guard::SAVING;
     }
 
     fn saving(&mut self) -> &mut Saving {
@@ -209,9 +209,10 @@ impl Shard {
         let mark = self.mark;
         let is_meant =
             |entry: &Entry| entry.mark() != mark && entry.object().is_some() && is_large(entry);
-        if !self.get(name).is_some_and(is_meant) {
+        if !self.is_saving() || !self.get(name).is_some_and(is_meant) {
             return false;
         }
+        self.read_first(name);
         let saving = self.saving();
         if saving.is_partial(name.db, name.key) || saving.epoch.is_mute() {
             return false;
@@ -226,13 +227,12 @@ impl Shard {
         true
     }
 
-    /// Whether a key holds a large collection that is not saved yet: who wants to change it waits until it is, and it is written next.
-    #[cold]
-    pub fn is_closed(&mut self, name: Name<'_>) -> bool {
+    /// Whether a key holds a large collection that is not saved yet. If so it is written next.
+    pub(super) fn is_yet_to_be_saved(&mut self, name: Name<'_>) -> bool {
         let mark = self.mark;
         let is_open =
             |entry: &Entry| entry.mark() == mark || entry.object().is_none() || !is_large(entry);
-        if !self.is_saving || self.get(name).is_none_or(is_open) {
+        if !self.is_saving() || self.get(name).is_none_or(is_open) {
             return false;
         }
         let index = self.index;
@@ -247,7 +247,7 @@ impl Shard {
 
     /// A database is about to be emptied: says whether the snapshot takes the table, which is then given to [`Shard::keep_flushed`].
     pub(super) fn wants_flushed(&mut self, db: u32) -> bool {
-        if !self.is_saving {
+        if !self.is_saving() {
             return false;
         }
         let partial = self.saving().partial.as_ref().filter(|partial| partial.db == db);
@@ -274,7 +274,7 @@ impl Shard {
 
     /// Two databases exchange their numbers.
     pub(super) fn swap_saving(&mut self, one: u32, other: u32) {
-        if !self.is_saving {
+        if !self.is_saving() {
             return;
         }
         let swapped = |db: u32| match db {
@@ -294,7 +294,7 @@ impl Shard {
     /// Does a slice of the walk, about `bytes` bytes of it, and adds what is to be written to `parts`. Of a collection in pieces, the next
     /// piece comes first.
     pub fn walk(&mut self, pen: &mut dyn Pen, bytes: usize, parts: &mut Vec<Part>) -> Walked {
-        if !self.is_saving {
+        if !self.is_saving() {
             return Walked::Done;
         }
         if self.walk_large(pen, parts) == Walked::More {
@@ -316,7 +316,7 @@ impl Shard {
 
     /// As [`Shard::walk`], for collections only that clients wait for or that are half written.
     pub fn walk_large(&mut self, pen: &mut dyn Pen, parts: &mut Vec<Part>) -> Walked {
-        if !self.is_saving {
+        if !self.is_saving() {
             return Walked::Done;
         }
         let saving = self.saving();
@@ -408,9 +408,9 @@ impl Shard {
         if let Some(mut saving) = self.saving.take() {
             parts.extend(saving.take_images());
         }
-        self.is_saving = false;
+        self.guards &= !guard::SAVING;
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

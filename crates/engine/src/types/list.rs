@@ -214,6 +214,12 @@ impl List {
         }
     }
 
+    /// Goes on with elements that were left; the list has not changed since.
+    pub fn go_on(&self, left: Left) -> Iter<'_> {
+        let back = Place { row: self.rows.len(), position: 0 };
+        Iter { rows: &self.rows, front: left.front, back, left: left.count }
+    }
+
     /// Counts from the front what may be counted from the end.
     const fn absolute(&self, index: i64) -> i64 {
         if index < 0 { index.saturating_add(self.len as i64) } else { index }
@@ -321,6 +327,20 @@ pub struct Iter<'a> {
 struct Place {
     row: usize,
     position: usize,
+}
+
+/// Elements of a list that are yet to be seen, from the front: what is left of an [`Iter`] that nothing was taken from the back of.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    front: Place,
+    count: usize,
+}
+
+impl Iter<'_> {
+    /// What has not been seen yet.
+    pub const fn left(&self) -> Left {
+        Left { front: self.front, count: self.left }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {

@@ -369,29 +369,23 @@ impl SortedSet {
     /// Shows the members at these positions, which are there, with their scores. O(log n), and O(1) for each.
     #[inline]
     pub fn each(&self, positions: Range<usize>, mut show: impl FnMut(&[u8], f64)) {
-        match &self.0 {
-            Form::Small(small) => {
-                let shown = small.iter().skip(positions.start).take(positions.len());
-                shown.for_each(|(name, score)| name.with_bytes(|name| show(name, score)));
-            }
-            Form::Big(big) => big.each(positions, show),
-        }
+        self.each_while(positions, |name, score| {
+            show(name, score);
+            true
+        });
     }
 
     /// As [`Self::each`], the last first.
     #[inline]
     pub fn each_back(&self, positions: Range<usize>, mut show: impl FnMut(&[u8], f64)) {
-        match &self.0 {
-            Form::Small(small) => {
-                let shown = small.iter_back().skip(small.len() - positions.end);
-                let shown = shown.take(positions.len());
-                shown.for_each(|(name, score)| name.with_bytes(|name| show(name, score)));
-            }
-            Form::Big(big) => big.each_back(positions, show),
-        }
+        self.each_back_while(positions, |name, score| {
+            show(name, score);
+            true
+        });
     }
 
-    /// As [`Self::each`], until `show` says that it is enough. Says whether all were shown.
+    /// As [`Self::each`], until `show` says that it is enough. Says whether it never did.
+    #[inline]
     pub fn each_while(
         &self,
         positions: Range<usize>,
@@ -402,7 +396,24 @@ impl SortedSet {
                 let mut shown = small.iter().skip(positions.start).take(positions.len());
                 shown.all(|(name, score)| name.with_bytes(|name| show(name, score)))
             }
-            Form::Big(big) => big.range(positions).all(|(name, score)| show(name, score)),
+            Form::Big(big) => big.each_while(positions, show),
+        }
+    }
+
+    /// As [`Self::each_while`], the last first.
+    #[inline]
+    pub fn each_back_while(
+        &self,
+        positions: Range<usize>,
+        mut show: impl FnMut(&[u8], f64) -> bool,
+    ) -> bool {
+        match &self.0 {
+            Form::Small(small) => {
+                let shown = small.iter_back().skip(small.len() - positions.end);
+                let mut shown = shown.take(positions.len());
+                shown.all(|(name, score)| name.with_bytes(|name| show(name, score)))
+            }
+            Form::Big(big) => big.each_back_while(positions, show),
         }
     }
 

@@ -247,15 +247,17 @@ fn is_part(walk: &dyn Walk, out: &Output) -> bool {
 /// Goes on with a walk when what it has written is taken, but for a part.
 pub(super) async fn go_on(io: Rc<IoThread>, rest: Rest) -> Done {
     let Rest { session, walk } = rest;
-    while session.client.output_bytes.load(Ordering::Relaxed) >= PART_BYTES {
-        tokio::time::sleep(PART_REST).await;
-    }
+    // Its connection looks at this whenever it has sent something.
+    poll_fn(|cx| {
+        let waits = session.client.output_bytes.load(Ordering::Relaxed) >= PART_BYTES;
+        if waits && !walk.is_hurried(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
     walk_through(io, *session, walk).await
 }
 
-/// A reply that is sent in parts waits while more than this waits to be taken, and looks again so much later.
+/// A reply that is sent in parts waits while more than this waits to be taken.
 const PART_BYTES: usize = 256 * 1024;
-const PART_REST: Duration = Duration::from_millis(1);
 
 /// For replies that are made aside.
 fn bound_output(state: &State, session: &Session) -> Output {

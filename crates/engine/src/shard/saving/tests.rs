@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use crate::access::Access;
 use crate::entry::{Entry, string_value};
 use crate::keyspace::Keyspace;
-use crate::lock::Patience;
-use crate::shard::{Name, Seed, Walked};
+use crate::lock::{Guard, Patience};
+use crate::shard::{Name, Seed, Shard, Walked};
 use crate::snapshot::{Epoch, Part, Pen, Place, Scribe};
 use crate::types::list::List;
 use crate::value::{Collection, ObjectMut, ObjectRef, Value, View};
@@ -54,7 +54,7 @@ impl Pen for Plain {
 }
 
 /// Everything that counts, as bytes without a zero.
-fn value_of(entry: &Entry) -> Vec<u8> {
+pub(in crate::shard) fn value_of(entry: &Entry) -> Vec<u8> {
     let mut text = match entry.view() {
         View::Short(bytes) => bytes.to_vec(),
         View::Int(number) => number.to_string().into_bytes(),
@@ -116,10 +116,10 @@ impl Scribe for Desk {
     }
 }
 
-type Data = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
+pub(in crate::shard) type Data = BTreeMap<(u32, Vec<u8>), Vec<u8>>;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(in crate::shard) enum Step {
     Set(u32, u8, usize),
     Push(u32, u8, usize),
     Expire(u32, u8, u64),
@@ -132,7 +132,7 @@ enum Step {
     Walk,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(in crate::shard) fn step() -> impl Strategy<Value = Step> {
     let len = prop_oneof![6 => 0usize..40, 1 => Just(HEAVY)];
     let (db, key) = (0u32..3, 0u8..24);
     prop_oneof![
@@ -150,7 +150,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A keyspace of one shard, a snapshot of it under way, and what it has given so far.
-struct Bench {
+pub(in crate::shard) struct Bench {
     keyspace: Keyspace,
     desk: Arc<Desk>,
     epoch: Option<Arc<Epoch>>,
@@ -159,13 +159,17 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(in crate::shard) fn new() -> Self {
         let keyspace = Keyspace::new(1, Seed(5, 6));
         Self { keyspace, desk: Arc::default(), epoch: None, given: Vec::new(), half: None }
     }
 
+    pub(in crate::shard) fn shard(&self) -> Guard<'_, Shard> {
+        self.keyspace.hold_one(0, Patience::NONE).expect("free")
+    }
+
     fn data(&self) -> Data {
-        let shard = self.keyspace.hold_one(0, Patience::NONE).expect("free");
+        let shard = self.shard();
         let databases = (0..shard.databases()).filter_map(|db| Some((db, shard.database(db)?)));
         let of = |(db, database): (u32, &super::super::Database)| {
             let entries = database.table().iter();
@@ -174,7 +178,7 @@ impl Bench {
         databases.flat_map(of).collect()
     }
 
-    fn begin(&mut self) {
+    pub(in crate::shard) fn begin(&mut self) {
         let desk: Arc<dyn Scribe> = Arc::<Desk>::clone(&self.desk);
         let epoch = Epoch::new(desk, 1000);
         self.epoch = Some(Arc::clone(&epoch));
@@ -182,7 +186,7 @@ impl Bench {
         self.keyspace.begin_snapshot(&mut held, epoch);
     }
 
-    fn walk(&mut self, bytes: usize) -> Walked {
+    pub(in crate::shard) fn walk(&mut self, bytes: usize) -> Walked {
         let mut parts = Vec::new();
         let mut shard = self.keyspace.hold_one(0, Patience::NONE).expect("free");
         let walked = shard.walk(&mut Plain, bytes, &mut parts);
@@ -227,7 +231,7 @@ impl Bench {
         }
     }
 
-    fn finish(&mut self) -> Data {
+    pub(in crate::shard) fn finish(&mut self) -> Data {
         while self.walk(50) != Walked::Done {}
         if let Some(epoch) = self.epoch.take() {
             epoch.take().into_iter().for_each(|part| self.take(part));
@@ -244,7 +248,7 @@ impl Bench {
         data
     }
 
-    fn apply(&mut self, step: &Step) {
+    pub(in crate::shard) fn apply(&mut self, step: &Step) {
         let seed = self.keyspace.seed();
         let mut shard = self.keyspace.hold_one(0, Patience::NONE).expect("free");
         let keys: Vec<[u8; 1]> = (0..=u8::MAX).map(|key| [key.wrapping_add(1)]).collect();

@@ -207,18 +207,26 @@ impl Big {
         Iter { members: &self.members, order: self.order.range(positions.start, positions.end) }
     }
 
-    /// As [`super::SortedSet::each`]: names lie anywhere, so each is asked for while those before it are shown.
+    /// As [`super::SortedSet::each_while`]: names lie anywhere, so each is asked for while those before it are shown.
     #[inline]
-    pub(super) fn each(&self, positions: Range<usize>, show: impl FnMut(&[u8], f64)) {
+    pub(super) fn each_while(
+        &self,
+        positions: Range<usize>,
+        show: impl FnMut(&[u8], f64) -> bool,
+    ) -> bool {
         let order = self.order.range(positions.start, positions.end);
-        self.show(order.clone(), order, show);
+        self.show(order.clone(), order, show)
     }
 
-    /// As [`Self::each`], the last first.
+    /// As [`Self::each_while`], the last first.
     #[inline]
-    pub(super) fn each_back(&self, positions: Range<usize>, show: impl FnMut(&[u8], f64)) {
+    pub(super) fn each_back_while(
+        &self,
+        positions: Range<usize>,
+        show: impl FnMut(&[u8], f64) -> bool,
+    ) -> bool {
         let order = self.order.range(positions.start, positions.end);
-        self.show(order.clone().rev(), order.rev(), show);
+        self.show(order.clone().rev(), order.rev(), show)
     }
 
     #[inline]
@@ -226,16 +234,19 @@ impl Big {
         &self,
         order: impl Iterator<Item = Item>,
         mut ahead: impl Iterator<Item = Item>,
-        mut show: impl FnMut(&[u8], f64),
-    ) {
+        mut show: impl FnMut(&[u8], f64) -> bool,
+    ) -> bool {
         let members = &self.members;
         ahead.by_ref().take(AHEAD).for_each(|(_, id)| members.prefetch(id));
         for (score, id) in order {
             if let Some((_, id)) = ahead.next() {
                 members.prefetch(id);
             }
-            show(members.member(id), score);
+            if !show(members.member(id), score) {
+                return false;
+            }
         }
+        true
     }
 }
 
