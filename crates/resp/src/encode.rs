@@ -238,6 +238,9 @@ impl Output {
             *self = Self { bound: self.bound, ..other };
             return;
         }
+        if !self.reserve(other.flat.len()) {
+            return;
+        }
         let (flat, spliced) = (self.flat.len(), self.spliced);
         for splice in &mut other.splices {
             splice.at = splice.at.saturating_add(flat);
