@@ -114,6 +114,9 @@ const NEWER_WORDS: &[&str] = &[
     "NOSCORES",
 ];
 
+/// The longest member of a small sorted set: the default, which nothing changes here.
+const SHORT_BYTES_MAX: usize = 64;
+
 /// A server to compare with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
@@ -214,17 +217,19 @@ impl Peer {
         // It asks for the memory of so many ids at once, and whether it gets that is the machine's affair.
         let count = command.iter().skip_while(|it| !it.eq_ignore_ascii_case("COUNT")).nth(1);
         let is_huge = count.and_then(|it| it.parse::<i64>().ok()).is_some_and(|it| it >> 30 > 0);
+        let is_any_long = command.iter().any(|word| word.len() > SHORT_BYTES_MAX);
         if is(0, "XAUTOCLAIM") && is_huge {
             return true;
         }
         // Without the words of a syntax that came later; a key whose time is past stays until it is met; -0 becomes 0 where a set does not
-        // stay small; the least number is negated there; the last entry deleted is not looked at.
+        // stay small; a long member makes a set large that XX does not put it into; the least number is negated there; the last entry
+        // deleted is not looked at.
         !self.is_recent
             && ((is(0, "ZRANK") || is(0, "ZREVRANK")) && command.len() > 3
                 || is(0, "XSETID")
                 || is(0, "SET") && (has("EXAT") || has("PXAT"))
                 || is(0, "ZRANGESTORE") && has("LIMIT")
-                || is(0, "ZADD") && has("-0")
+                || is(0, "ZADD") && (has("-0") || has("XX") && is_any_long)
                 || is(0, "LREM") && has("-9223372036854775808")
                 || is(0, "XINFO") && (is(1, "CONSUMERS") || has("FULL")))
     }
