@@ -26,7 +26,7 @@ impl Target {
         let mut target = Self::start(&[]);
         for nth in 0..ELEMENTS {
             let number = nth.to_string();
-            let element = &[format!("{nth:09}").as_bytes(), &[b'v'; 1 << 20]].concat()[..];
+            let element = &format!("{nth:09}{}", "v".repeat(1 << 20)).into_bytes()[..];
             target.change::<&[u8]>(&[b"RPUSH", b"list", element]);
             target.change::<&[u8]>(&[b"HSET", b"hash", number.as_bytes(), element]);
             target.change::<&[u8]>(&[b"SADD", b"set", element]);
