@@ -1,10 +1,13 @@
 //! What MONITOR shows, and what it does to whoever looks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use russet_testkit::{Client, Transcript};
 
 use crate::{Server, server};
+
+/// How long something may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn connect(server: &Server) -> Transcript {
     Transcript::new(server.client())
@@ -192,6 +195,96 @@ fn lines_come_in_the_order_in_which_a_key_changed() {
         .map(|_| line(&mut monitor).1.rsplit(' ').next().unwrap().trim_matches('"').to_owned())
         .collect();
     assert_eq!(list, format!("[{}]", shown.join(", ")));
+}
+
+#[test]
+fn what_has_asked_for_room_is_shown_once() {
+    let server = server();
+    let mut t = connect(&server);
+    t.check("CONFIG SET maxmemory-policy allkeys-random maxmemory 100mb", "OK");
+    let mut monitor = monitor(&server);
+    t.check("SETRANGE k 3000000 x", "3000001");
+    t.check("STRLEN k", "3000001");
+    check_lines(&mut monitor, &[r#""SETRANGE" "k" "3000000" "x""#, r#""STRLEN" "k""#]);
+}
+
+/// Asks until the answer is this.
+fn ask_until(client: &mut Client, words: &[&str], answer: &str) {
+    let until = Instant::now() + PATIENCE;
+    while !client.cmd(words).to_string().contains(answer) {
+        assert!(Instant::now() < until, "{words:?} is not {answer}");
+    }
+}
+
+/// Sends PING with a word that is seen in MONITOR's line.
+fn tell(client: &mut Client, word: &str) {
+    client.cmd(&["PING", word]);
+}
+
+/// Three clients, of which each acts when it knows of what the one before has done; what MONITOR shows of them, without who only asked.
+fn round_of_three(
+    monitor: &mut Client,
+    (asker, waiter): (&mut Client, &mut Client),
+    nth: u32,
+) -> Vec<String> {
+    let (key, element) = (format!("k{nth}"), nth.to_string());
+    waiter.send(&["BLPOP", &key, "0"]).unwrap();
+    ask_until(asker, &["INFO", "clients"], "blocked_clients:1");
+    tell(asker, "saw who waits");
+    asker.cmd(&["RPUSH", &key, &element]);
+    assert!(waiter.recv().unwrap().to_string().contains(&element));
+    tell(waiter, "was served");
+    waiter.send(&["SUBSCRIBE", &key]).unwrap();
+    ask_until(asker, &["PUBSUB", "NUMSUB", &key], "1]");
+    tell(asker, "saw who listens");
+    waiter.recv().unwrap();
+    asker.send(&["PUBLISH", &key, &element]).unwrap();
+    waiter.recv().unwrap();
+    tell(waiter, "has heard");
+    asker.recv().unwrap();
+    waiter.send(&["UNSUBSCRIBE", &key]).unwrap();
+    ask_until(asker, &["PUBSUB", "NUMSUB", &key], "0]");
+    tell(asker, "over");
+    waiter.recv().unwrap();
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|last: &String| !last.contains("over")) {
+        let words = line(monitor).1;
+        if !words.contains("INFO") && !words.contains("NUMSUB") {
+            lines.push(words);
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_line_stands_before_those_of_whoever_knew_of_it() {
+    let server = Server::with(&["--io-threads", "2"]);
+    let mut monitor = monitor(&server);
+    // Whoever connects goes to the thread with fewer clients: the two are on different threads.
+    let (mut asker, mut waiter) = (server.client(), server.client());
+    for nth in 0..rounds() {
+        let lines = round_of_three(&mut monitor, (&mut asker, &mut waiter), nth);
+        let (key, element) = (format!("\"k{nth}\""), format!("\"{nth}\""));
+        let expected = [
+            format!("\"BLPOP\" {key} \"0\""),
+            "\"PING\" \"saw who waits\"".to_owned(),
+            format!("\"RPUSH\" {key} {element}"),
+            "\"PING\" \"was served\"".to_owned(),
+            format!("\"SUBSCRIBE\" {key}"),
+            "\"PING\" \"saw who listens\"".to_owned(),
+            format!("\"PUBLISH\" {key} {element}"),
+            "\"PING\" \"has heard\"".to_owned(),
+            format!("\"UNSUBSCRIBE\" {key}"),
+            "\"PING\" \"over\"".to_owned(),
+        ];
+        assert_eq!(lines, expected, "round {nth}");
+    }
+}
+
+/// How often what may go wrong between two threads is tried.
+fn rounds() -> u32 {
+    let asked = std::env::var("RUSSET_MONITOR_ROUNDS").ok();
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{NOT_KEY, at, range};
+use russet_dispatch::monitor::show_first;
 use russet_dispatch::pubsub::Kind;
 use russet_dispatch::session::mode;
 use russet_dispatch::{Args, Command, Context, Error, Group, Outcome, Stop};
@@ -192,6 +193,7 @@ fn ssubscribe(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// Subscribes to everything named, and confirms each: before its first message, which waits in the mailbox.
 fn begin(cx: &mut Context<'_>, args: &mut Args<'_>, kind: Kind, word: &str) -> Outcome {
+    show_first(cx, args.words());
     for name in args {
         cx.session.subscribe(&cx.state.pubsub, kind, name);
         confirm(cx, kind, word, Some(name));
@@ -213,6 +215,7 @@ fn sunsubscribe(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 /// Ends the subscriptions that are named, or all of a kind, and confirms each; if there is none, that too.
 fn end(cx: &mut Context<'_>, args: &mut Args<'_>, kind: Kind, word: &str) -> Outcome {
+    show_first(cx, args.words());
     if !args.is_empty() {
         args.for_each(|name| end_one(cx, kind, word, name));
         return Ok(());
@@ -266,6 +269,7 @@ fn send(cx: &mut Context<'_>, args: &mut Args<'_>, kind: Kind) -> Outcome {
         // In its place among what else the unit does.
         cx.data.publish_later(kind, channel, message)
     } else {
+        show_first(cx, args.words());
         let stamp = if cx.data.is_followed() { cx.state.journal.end() } else { 0 };
         cx.state.publish(cx.thread, kind, channel, message, stamp)
     };

@@ -484,7 +484,7 @@ impl Executor {
             Ok(()) => None,
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
-        let has_run = !matches!(halt, Some(Halt::Busy(_) | Halt::Elsewhere | Halt::All));
+        let has_run = !halt.as_ref().is_some_and(Halt::comes_again);
         cx.data.unit.end_command(cx.session.db, &args);
         if has_run && (cx.session.is_in_mode(mode::READER) || rules & rule::MONITORED != 0) {
             look_on(&mut cx, &args, rules);

@@ -3,6 +3,11 @@
 //! A bit of the rules says whether anybody looks, so a server without monitors pays nothing: the bit lies in a word that every command
 //! reads anyway. A command is shown under the locks it ran under; so the lines about one key come in the order in which it changed.
 //!
+//! A command's line stands before those of whoever could know of it when they sent theirs: by its reply, which leaves later, by what it
+//! changed, which is locked till then, by being served, which comes behind it. What others see without a lock (a message, a subscription, a
+//! client that waits) is shown before that is so. Requests of two clients that know nothing of each other stand in the order in which
+//! they ran: with several threads that need not be the order in which they were sent.
+//!
 //! A script is shown before the commands that it runs, in whose lines `lua` stands for the client. Where it begins anew, on a worker or
 //! with more locks, what it has read so far is shown again.
 //!
@@ -76,6 +81,18 @@ impl State {
         change(&mut list);
         self.set_rule(rule::MONITORED, !list.is_empty());
         self.monitors.list.store(Arc::new(list));
+    }
+}
+
+/// Shows the request of these words before others can see what it does, and not again when it has run. What runs within a unit is seen
+/// with that.
+#[inline]
+pub fn show_first<'a>(cx: &mut Context<'_>, words: impl Iterator<Item = &'a [u8]>) {
+    let is_monitored = cx.state.rules.load(Ordering::Relaxed) & rule::MONITORED != 0;
+    if is_monitored && !cx.session.deny_blocking && !cx.session.is_shown {
+        cx.session.is_shown = true;
+        let who = (Some(&*cx.session.client), cx.session.db);
+        show_words(cx.state, cx.thread, who, cx.row, words);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::blocking::{Blocked, OnTimeout, Wait};
 use crate::command::Flag;
 use crate::context::Context;
 use crate::error::{Error, Stop};
+use crate::monitor;
 
 /// A handler that did not reply.
 #[cold]
@@ -40,6 +41,7 @@ pub(super) fn stopped(
             None
         }
         Stop::Wait(mut wait) => {
+            monitor::show_first(cx, spans.iter().map(|span| span.of(input)));
             let request = wait.request.take();
             let request = request.unwrap_or_else(|| OwnedRequest::copy(input, spans));
             Some(Halt::Wait(register(cx, *wait, request)))
