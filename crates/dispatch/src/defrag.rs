@@ -34,7 +34,7 @@ pub struct Plan {
 impl Plan {
     /// Where the alternative is that data goes.
     const URGENT: Self =
-        Self { slice_us: 500, share: (10, 25), threshold: (5, 25), ignored: 4 << 20 };
+        Self { slice_us: 500, share: (25, 75), threshold: (5, 25), ignored: 4 << 20 };
 
     /// What is to be done now: what the configuration says, more if the resident set is near its bound, or nothing.
     pub fn now(state: &State) -> Option<Self> {

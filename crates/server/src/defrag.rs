@@ -52,10 +52,10 @@ impl Defragmenter {
     }
 }
 
-/// The share of a core to work with now, if there is something to do. A snapshot is let finish first: what it refers to stays where it is
-/// anyway.
+/// The share of a core to work with now, if there is something to do. A snapshot is let finish first, unless that is urgent: what it has
+/// still to write stays where it is anyway.
 fn share(state: &State, plan: &Plan) -> Option<u64> {
-    if state.keyspace.snapshot().is_some() {
+    if state.keyspace.snapshot().is_some() && !state.resident.is_near() {
         return None;
     }
     let (allocated, active) = gauges::allocation();
