@@ -12,6 +12,7 @@ mod data;
 mod hostile;
 mod replies;
 mod samples;
+mod soak;
 mod waiting;
 
 use std::io::{self, Read, Write};

@@ -11,13 +11,13 @@ use russet_testkit::Random;
 use super::*;
 
 /// What the group allows.
-const GROUP_BYTES: u64 = 256 << 20;
+pub(super) const GROUP_BYTES: u64 = 256 << 20;
 
 /// Data may take so much, the process a quarter more.
-const DATA_BYTES: u64 = 200 << 20;
-const RSS_MAX: u64 = DATA_BYTES / 4 * 5;
+pub(super) const DATA_BYTES: u64 = 200 << 20;
+pub(super) const RSS_MAX: u64 = DATA_BYTES / 4 * 5;
 
-const POLICIES: [&str; 16] = [
+pub(super) const POLICIES: [&str; 16] = [
     "allkeys-lru",
     "volatile-lru",
     "allkeys-lfu",
@@ -37,11 +37,11 @@ const POLICIES: [&str; 16] = [
 ];
 
 /// A control group of memory, below the one of this process; it goes when nobody is in it.
-struct Group(PathBuf);
+pub(super) struct Group(PathBuf);
 
 impl Group {
     /// One that allows so many bytes, if this process may make one.
-    fn new(name: &str, bytes: u64) -> Option<Self> {
+    pub(super) fn new(name: &str, bytes: u64) -> Option<Self> {
         let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         own.lines().find_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
@@ -62,7 +62,7 @@ impl Group {
     }
 
     /// A script that runs the server in the group.
-    fn runner(&self, dir: &Path) -> PathBuf {
+    pub(super) fn runner(&self, dir: &Path) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let script = dir.join("in-group.sh");
         let (group, binary) = (self.0.display(), env!("CARGO_BIN_EXE_russet"));
@@ -75,10 +75,19 @@ impl Group {
     }
 
     /// What all in the group took at most, if the kernel says.
-    fn most(&self) -> Option<u64> {
+    pub(super) fn most(&self) -> Option<u64> {
         let files = ["memory.max_usage_in_bytes", "memory.peak"];
         let text = files.iter().find_map(|name| std::fs::read_to_string(self.0.join(name)).ok());
         text.and_then(|text| text.trim().parse().ok())
+    }
+
+    /// How often the kernel has killed somebody in the group for memory.
+    pub(super) fn kills(&self) -> u64 {
+        let files = ["memory.oom_control", "memory.events"];
+        let text = files.iter().find_map(|name| std::fs::read_to_string(self.0.join(name)).ok());
+        let text = text.expect("a group of memory counts whom it kills");
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.trim().parse().ok()).expect("a number")
     }
 }
 
@@ -96,7 +105,7 @@ impl Drop for Group {
 
 impl Target {
     /// As [`Target::start`], by a program that runs the server in a group.
-    fn start_by(program: &Path, arguments: &[&str]) -> Self {
+    pub(super) fn start_by(program: &Path, arguments: &[&str]) -> Self {
         make_room();
         let process = Setup::new(program).args(["--save", ""]).args(arguments).start();
         let process = process.expect("the server starts");
@@ -111,7 +120,7 @@ fn seconds() -> u64 {
 }
 
 /// Bytes of some hundred small commands of every type.
-fn pipeline(random: &mut Random) -> Vec<u8> {
+pub(super) fn pipeline(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..300 {
         let key = format!("key:{}", random.below(200_000));
