@@ -221,6 +221,16 @@ fn tell(client: &mut Client, word: &str) {
     client.cmd(&["PING", word]);
 }
 
+/// Sends what is answered later.
+fn begin(client: &mut Client, words: &[&str]) {
+    client.send(words).expect("the server reads");
+}
+
+/// What comes next.
+fn hear(client: &mut Client) -> String {
+    client.recv().expect("the server answers").to_string()
+}
+
 /// Three clients, of which each acts when it knows of what the one before has done; what MONITOR shows of them, without who only asked.
 fn round_of_three(
     monitor: &mut Client,
@@ -228,24 +238,24 @@ fn round_of_three(
     nth: u32,
 ) -> Vec<String> {
     let (key, element) = (format!("k{nth}"), nth.to_string());
-    waiter.send(&["BLPOP", &key, "0"]).unwrap();
+    begin(waiter, &["BLPOP", &key, "0"]);
     ask_until(asker, &["INFO", "clients"], "blocked_clients:1");
     tell(asker, "saw who waits");
     asker.cmd(&["RPUSH", &key, &element]);
-    assert!(waiter.recv().unwrap().to_string().contains(&element));
+    assert!(hear(waiter).contains(&element));
     tell(waiter, "was served");
-    waiter.send(&["SUBSCRIBE", &key]).unwrap();
+    begin(waiter, &["SUBSCRIBE", &key]);
     ask_until(asker, &["PUBSUB", "NUMSUB", &key], "1]");
     tell(asker, "saw who listens");
-    waiter.recv().unwrap();
-    asker.send(&["PUBLISH", &key, &element]).unwrap();
-    waiter.recv().unwrap();
+    hear(waiter);
+    begin(asker, &["PUBLISH", &key, &element]);
+    hear(waiter);
     tell(waiter, "has heard");
-    asker.recv().unwrap();
-    waiter.send(&["UNSUBSCRIBE", &key]).unwrap();
+    hear(asker);
+    begin(waiter, &["UNSUBSCRIBE", &key]);
     ask_until(asker, &["PUBSUB", "NUMSUB", &key], "0]");
     tell(asker, "over");
-    waiter.recv().unwrap();
+    hear(waiter);
     let mut lines = Vec::new();
     while lines.last().is_none_or(|last: &String| !last.contains("over")) {
         let words = line(monitor).1;
