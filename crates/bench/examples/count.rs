@@ -8,7 +8,7 @@
 //!
 //! The difference between two runs, divided by the difference of their batches of 16, is what sixteen commands cost. A line behind the
 //! first is run 10,000 times before, or several, `|` between them; `{}` is a number that differs. A third word is the policy of eviction
-//! that uses are noted for. The allocator is the server's, so that its part is, too.
+//! that uses are noted for; behind it come parameters, each followed by its value. The allocator is the server's, so that its part is, too.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use russet_bench::request::{self, Numbers, Template};
 use russet_bench::workload;
-use russet_config::{Config, id};
+use russet_config::{Config, find, id};
 use russet_dispatch::session::{Client, Peer, Session};
 use russet_dispatch::state::Identity;
 use russet_dispatch::{Chunk, Executor, State, Table};
@@ -61,6 +61,11 @@ fn main() {
     let mut config = Config::new();
     let policy = const { id("maxmemory-policy") };
     config.assign(policy, &arg(4, "noeviction")).expect("a policy");
+    let rest: Vec<String> = std::env::args().skip(5).collect();
+    for parameter in rest.chunks_exact(2) {
+        let (id, _) = find(&parameter[0]).expect("a parameter");
+        config.assign(id, &parameter[1]).expect("a value of it");
+    }
     let state = State::new(keyspace, table, config, Identity::default(), 7, 16);
     let state: &'static State = Box::leak(Box::new(state));
     state.clock.measure_by(ticks);

@@ -1,9 +1,9 @@
 //! Measuring servers that speak Redis' protocol.
 //!
-//! Four tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
+//! Five tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
 //! `compare` starts Russet, Valkey and Redis side by side, drives each with `loadgen`, and writes
-//! the page of figures; `pauses` says how long one client keeps the others waiting, and `hits` how
-//! many requests a full cache answers. They share no
+//! the page of figures; `pauses` says how long one client keeps the others waiting, `hits` how
+//! many requests a full cache answers, and `statistics` what it costs to know what goes on. They share no
 //! code with the server: what counts the replies must not be wrong in the same way as what wrote
 //! them.
 //!
@@ -17,6 +17,7 @@
 //! * [`compare`], [`memory`], [`page`]: the rounds of the second tool, memory, and its Markdown
 //! * [`pauses`]: the scenes of the third
 //! * [`hits`], [`traces`]: the replay of the fourth, and what it replays
+//! * [`statistics`]: the rounds of the fifth
 #![forbid(unsafe_code)]
 
 pub mod audience;
@@ -32,6 +33,7 @@ pub mod process;
 pub mod report;
 pub mod request;
 pub mod scan;
+pub mod statistics;
 pub mod traces;
 pub mod usage;
 pub mod workload;
