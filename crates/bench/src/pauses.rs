@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
@@ -39,16 +39,37 @@ pub struct Options {
     /// How often each scene is played.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Only scenes with this in their name.
+    #[arg(long, default_value = "")]
+    pub scene: String,
     /// The core the servers run on.
     #[arg(long, default_value_t = 0)]
     pub server_core: usize,
 }
 
-/// What one client does while others wait.
+/// Keys that end together do so this long after the first of them is written: all are there by then.
+const SOON: Duration = Duration::from_secs(8);
+
+/// What goes on while others wait.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// One client sends this.
+    Send(Step),
+    /// Time passes.
+    Pass(Duration),
+    /// So many clients come at once, ask one thing, and go; so often.
+    Come(usize, usize),
+}
+
+/// What stands there before, and what goes on while others wait.
 struct Scene {
     name: &'static str,
     before: &'static [Step],
-    deed: Step,
+    deeds: &'static [Deed],
+}
+
+const fn send_once(line: &'static str) -> Deed {
+    Deed::Send(step(1, line))
 }
 
 const fn step(times: u32, line: &'static str) -> Step {
@@ -62,23 +83,55 @@ const LIST: Step = step(1_000_000, "RPUSH list elm:__rand_digits__");
 const KEYS: Step = step(1_000_000, "SET __rand_key__ __value__");
 
 const SCENES: &[Scene] = &[
-    Scene { name: "nothing", before: &[], deed: step(1, "ECHO nothing") },
-    Scene { name: "DEL, hash of 1 M fields", before: &[HASH], deed: step(1, "DEL hash") },
-    Scene { name: "DEL, set of 1 M members", before: &[SET], deed: step(1, "DEL set") },
-    Scene { name: "DEL, sorted set of 1 M", before: &[SORTED_SET], deed: step(1, "DEL zset") },
-    Scene { name: "DEL, list of 1 M", before: &[LIST], deed: step(1, "DEL list") },
-    Scene { name: "SET over a hash of 1 M", before: &[HASH], deed: step(1, "SET hash __value__") },
-    Scene { name: "FLUSHALL, 1 M keys", before: &[KEYS], deed: step(1, "FLUSHALL") },
-    Scene { name: "KEYS, 1 M keys", before: &[KEYS], deed: step(1, "KEYS nothing*") },
-    Scene { name: "HGETALL, 1 M fields", before: &[HASH], deed: step(1, "HGETALL hash") },
+    Scene { name: "nothing", before: &[], deeds: &[send_once("ECHO nothing")] },
+    Scene { name: "DEL, hash of 1 M fields", before: &[HASH], deeds: &[send_once("DEL hash")] },
+    Scene { name: "DEL, set of 1 M members", before: &[SET], deeds: &[send_once("DEL set")] },
+    Scene {
+        name: "DEL, sorted set of 1 M",
+        before: &[SORTED_SET],
+        deeds: &[send_once("DEL zset")],
+    },
+    Scene { name: "DEL, list of 1 M", before: &[LIST], deeds: &[send_once("DEL list")] },
+    Scene {
+        name: "SET over a hash of 1 M",
+        before: &[HASH],
+        deeds: &[send_once("SET hash __value__")],
+    },
+    Scene {
+        name: "FLUSHALL SYNC, 1 M keys",
+        before: &[KEYS],
+        deeds: &[send_once("FLUSHALL SYNC")],
+    },
+    Scene { name: "KEYS, 1 M keys", before: &[KEYS], deeds: &[send_once("KEYS nothing*")] },
+    Scene { name: "HGETALL, 1 M fields", before: &[HASH], deeds: &[send_once("HGETALL hash")] },
     Scene {
         name: "a script that counts to 20 M",
         before: &[],
-        deed: step(1, "EVAL 'for n = 1, 2e7 do end' 1 spin"),
+        deeds: &[send_once("EVAL 'for n = 1, 2e7 do end' 1 spin")],
     },
-    Scene { name: "a hash grows to 1 M", before: &[], deed: HASH },
-    Scene { name: "a set grows to 1 M", before: &[], deed: SET },
-    Scene { name: "a sorted set grows to 1 M", before: &[], deed: SORTED_SET },
+    Scene {
+        name: "500 k keys end in the same moment",
+        before: &[step(500_000, "SET __rand_key__ __value__ PXAT __soon__")],
+        deeds: &[Deed::Pass(SOON), Deed::Pass(Duration::from_secs(3))],
+    },
+    Scene {
+        name: "half of 1 M keys are evicted, and who writes evicts",
+        before: &[KEYS],
+        deeds: &[
+            send_once("CONFIG SET maxmemory-policy allkeys-lru"),
+            send_once("CONFIG SET maxmemory 50mb"),
+            Deed::Send(step(500_000, "SET new:__rand_digits__ __value__")),
+            Deed::Pass(Duration::from_secs(2)),
+        ],
+    },
+    Scene {
+        name: "1,000 clients come at once, ten times",
+        before: &[],
+        deeds: &[Deed::Come(1_000, 10)],
+    },
+    Scene { name: "a hash grows to 1 M", before: &[], deeds: &[Deed::Send(HASH)] },
+    Scene { name: "a set grows to 1 M", before: &[], deeds: &[Deed::Send(SET)] },
+    Scene { name: "a sorted set grows to 1 M", before: &[], deeds: &[Deed::Send(SORTED_SET)] },
 ];
 
 /// Plays every scene and prints a table, in milliseconds.
@@ -86,7 +139,7 @@ const SCENES: &[Scene] = &[
 pub fn run(options: &Options) -> io::Result<()> {
     let programs = process::find_all(&options.servers);
     print!("{}", process::head(&["longest PING beside, ms"], &programs));
-    for scene in SCENES {
+    for scene in SCENES.iter().filter(|scene| scene.name.contains(&options.scene)) {
         let mut cells = Vec::new();
         for program in &programs {
             let play = |_| play(options, program, scene);
@@ -102,24 +155,46 @@ pub fn run(options: &Options) -> io::Result<()> {
 /// The longest PING of one play.
 fn play(options: &Options, program: &std::path::Path, scene: &Scene) -> io::Result<Duration> {
     let server = Server::start(program, options.server_core)?;
-    scene.before.iter().try_for_each(|step| send(server.address, *step))?;
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)? + SOON;
+    scene.before.iter().try_for_each(|step| send(server.address, *step, soon))?;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let pinger = scope.spawn(|| longest_ping(server.address, &is_over));
-        let done = send(server.address, scene.deed);
+        let done = scene.deeds.iter().try_for_each(|deed| carry_out(server.address, *deed, soon));
         process::pause(AFTERWARDS);
         is_over.store(true, Ordering::Relaxed);
         done.and(pinger.join().unwrap_or_else(|_| Err(io::Error::other("the pinger ended"))))
     })
 }
 
-fn send(address: SocketAddr, step: Step) -> io::Result<()> {
+fn carry_out(address: SocketAddr, deed: Deed, soon: Duration) -> io::Result<()> {
+    match deed {
+        Deed::Send(step) => send(address, step, soon),
+        Deed::Pass(time) => {
+            process::pause(time);
+            Ok(())
+        }
+        Deed::Come(count, times) => (0..times).try_for_each(|_| come_and_go(address, count)),
+    }
+}
+
+/// So many clients connect, each asks, all are answered, and all go.
+fn come_and_go(address: SocketAddr, count: usize) -> io::Result<()> {
+    let connect = |_| TcpStream::connect(address);
+    let mut crowd = (0..count).map(connect).collect::<io::Result<Vec<_>>>()?;
+    crowd.iter_mut().try_for_each(|stream| stream.write_all(b"PING\r\n"))?;
+    crowd.iter_mut().try_for_each(|stream| stream.read_exact(&mut [0; 7]))
+}
+
+/// `__soon__` stands for the time since 1970 at which keys end together.
+fn send(address: SocketAddr, step: Step, soon: Duration) -> io::Result<()> {
+    let line = step.line.replace("__soon__", &soon.as_millis().to_string());
     let plan = Plan {
         address,
         connections: 1,
         pipeline: 16,
         until: Until::Requests(u64::from(step.times)),
-        mix: vec![(1, Template::parse(step.line, VALUE_BYTES))],
+        mix: vec![(1, Template::parse(&line, VALUE_BYTES))],
         numbers: Numbers::in_order(u32::MAX / 2),
         listeners: 0,
     };
