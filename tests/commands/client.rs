@@ -513,3 +513,14 @@ fn subcommands_that_are_not_there_are_refused() {
         "{help}"
     );
 }
+
+#[test]
+fn who_is_not_evicted_has_replies_of_any_length_whatever_clients_may_take() {
+    let server = server();
+    let (mut t, id) = connect(&server);
+    t.check("SETRANGE k 100000 x", "100001");
+    t.check("CLIENT NO-EVICT ON", "OK");
+    t.check("CONFIG SET maxmemory-clients 1", "OK");
+    assert_eq!(t.run("GET k").bytes().map(<[u8]>::len), Some(100_001));
+    assert!(t.run("CLIENT LIST").to_string().contains(&format!("id={id} ")));
+}

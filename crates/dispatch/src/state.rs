@@ -464,9 +464,12 @@ impl State {
     /// The most that replies to a client may be before they are sent: it would be cut for more, or all clients together would take more
     /// than they may.
     pub fn reply_bytes_max(&self, client: &Client) -> usize {
+        let max = self.mail_bytes_max(client);
         match self.burden.max() {
-            0 => self.mail_bytes_max(client),
-            max => self.mail_bytes_max(client).min(max as usize),
+            of_all if of_all > 0 && !client.no_evict.load(Ordering::Relaxed) => {
+                max.min(of_all as usize)
+            }
+            _ => max,
         }
     }
 
