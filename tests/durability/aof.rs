@@ -12,7 +12,9 @@ use russet_dispatch::{Executor, Session, State};
 use russet_engine::{Keyspace, Seed};
 use russet_persist::Saver;
 use russet_persist::aof::Log;
+use russet_persist::check::check_all;
 use russet_persist::vfs::Vfs;
+use russet_rdb::primitives::crc64;
 use russet_resp::Output;
 use russet_server::{Options, start};
 use russet_testkit::client::encode_into;
@@ -735,6 +737,36 @@ fn russet_check_looks_into_a_log_and_cuts_it_when_told_to() {
     assert_ne!(digest(&mut server.client().unwrap()), before);
 }
 
+/// A block as an increment has it.
+fn block(contents: &[u8]) -> Vec<u8> {
+    let (len, checksum) = (contents.len(), crc64(contents));
+    let text = format!("#BLOCK:v1;len:{len};crc64:{checksum:016x};durable:0;head:");
+    let head = crc64(text.as_bytes()) >> 32;
+    [format!("{text}{head:08x}\r\n").as_bytes(), contents].concat()
+}
+
+/// A line of a block within a block was taken for one behind it. What was cut behind that left the block around it torn.
+#[test]
+fn a_block_within_a_block_is_damage_and_a_cut_leaves_whole_blocks() {
+    let disk = Disk::new();
+    let path = Path::new("/data/appendonly.aof.1.incr.aof");
+    let set = |key: &str| format!("*3\r\n$3\r\nSET\r\n$1\r\n{key}\r\n$1\r\n1\r\n").into_bytes();
+    let around = block(&[set("a"), block(&set("b")), b"what is none".to_vec()].concat());
+    disk.create(path).and_then(|mut file| file.write_all(&around)).unwrap();
+    let check = |fixes| {
+        let mut said = String::new();
+        let result = check_all(&disk, path, fixes, &mut |_, what| said += &what.to_string());
+        (result.map_err(|error| error.to_string()), said)
+    };
+    let (result, _) = check(false);
+    assert!(result.is_err_and(|error| error.contains("a block within a block")));
+    assert_eq!(check(true).0, Ok(()));
+    let (result, said) = check(false);
+    assert_eq!(result, Ok(()), "it is whole");
+    assert!(said.contains("all right: 1"), "{said}");
+    assert!(disk.read(path).unwrap().ends_with(&set("a")));
+}
+
 #[test]
 fn a_torn_end_is_refused_where_the_configuration_says_so() {
     let disk = Disk::new();
@@ -828,7 +860,7 @@ fn no_bytes_break_whoever_reads_logs_and_manifests() {
                 bytes.clone_from(&whole);
                 (0..=random.below(3)).for_each(|_| spoil(bytes, &mut random));
             });
-            let result = russet_persist::check::check_all(&disk, &path, false, &mut |_, what| {
+            let result = check_all(&disk, &path, false, &mut |_, what| {
                 assert!(!what.to_string().is_empty());
             });
             refused += u32::from(result.is_err());
@@ -836,5 +868,5 @@ fn no_bytes_break_whoever_reads_logs_and_manifests() {
         assert!(refused > 100, "{name}: {refused} refused");
         disk.damage(&path, |bytes| bytes.clone_from(&whole));
     }
-    russet_persist::check::check_all(&disk, directory, false, &mut |_, _| {}).unwrap();
+    check_all(&disk, directory, false, &mut |_, _| {}).unwrap();
 }

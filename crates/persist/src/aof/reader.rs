@@ -217,6 +217,10 @@ impl<'a> LogReader<'a> {
             let header = Header::parse(text);
             let is_strange = is_behind_block && !text.starts_with(b"#TS:");
             match header {
+                // Cut behind this one, the block around it would be torn.
+                Some(_) if begin < self.block.end => {
+                    return Err(Bad::Damaged("there is a block within a block"));
+                }
                 Some(header) => self.check_block(begin, header)?,
                 // Behind a block nothing else is to be expected; what a crash leaves there may begin like a note.
                 None if is_strange || text.starts_with(block::MARK) => {
