@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::session::Peer;
 use russet_dispatch::state::Identity;
-use russet_dispatch::{Executor, Session, State};
+use russet_dispatch::{Executor, Halt, Session, State};
 use russet_engine::{Keyspace, Seed};
 use russet_persist::Saver;
 use russet_persist::aof::Log;
@@ -294,6 +294,27 @@ fn dur_4_a_kill_loses_nothing_under_everysec_either() {
 }
 
 #[test]
+fn dur_4_no_reply_leaves_before_the_system_has_what_it_shows() {
+    const SETS: usize = 500;
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk, &["--appendfsync", "everysec"]);
+    for round in 0..20 {
+        let value = format!("{round}-{}", "v".repeat(200));
+        for nth in 0..SETS {
+            client.send(&["SET", &format!("key-{nth}"), &value]).unwrap();
+        }
+        for _ in 0..SETS {
+            assert_eq!(client.recv().unwrap().to_string(), "OK");
+        }
+        let mut left = Recovered::on(&disk.kill()).expect("it starts");
+        for nth in [0, SETS / 2, SETS - 1] {
+            let found = left.wire(&format!("GET key-{nth}"));
+            assert!(found.contains(&value), "round {round}, key {nth}: {found}");
+        }
+    }
+}
+
+#[test]
 fn dur_15_counts_are_right_through_a_rewrite() {
     (0..times("RUSSET_RACES", 1)).for_each(|_| race_with_rewrites());
 }
@@ -465,14 +486,20 @@ pub(super) fn on(disk: &Disk, arguments: &[&str]) -> (russet_server::Handle, Cli
 /// What a server finds on a disk when it starts, without the server: no thread, no socket, few shards.
 struct Recovered {
     state: &'static State,
+    log: Arc<Log>,
     executor: Executor,
     session: Session,
 }
 
 impl Recovered {
     fn on(disk: &Disk) -> Result<Self, String> {
+        Self::under(disk, &[])
+    }
+
+    fn under(disk: &Disk, arguments: &[&str]) -> Result<Self, String> {
         let mut config = russet_config::Config::new().with_cores(1);
-        let arguments = ["--dir", "/data", "--save", "", "--appendonly", "yes"].map(str::to_owned);
+        let own = ["--dir", "/data", "--save", "", "--appendonly", "yes"];
+        let arguments: Vec<String> = own.iter().chain(arguments).map(ToString::to_string).collect();
         config.load_args(&arguments, &mut |_| Err(String::new())).expect("a good line");
         let started_ms = russet_server::clock::now_ms();
         let identity = Identity { started_ms, ..Identity::default() };
@@ -481,20 +508,24 @@ impl Recovered {
         let state = Box::leak(Box::new(State::new(keyspace, table, config, identity, 7, 16)));
         let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
         let log = Arc::new(Log::new(state, Arc::clone(&vfs)));
-        Saver::new(state, vfs, log).load().map_err(|error| error.to_string())?;
+        Saver::new(state, vfs, Arc::clone(&log)).load().map_err(|error| error.to_string())?;
         let client = Arc::new(russet_dispatch::Client::new(1, Peer::Internal, -1, 0));
         let (executor, session) =
             (Executor::for_worker(state.worker()), Session::new(client, true));
-        Ok(Self { state, executor, session })
+        Ok(Self { state, log, executor, session })
     }
 
     /// What a command answers, as the wire has it.
     fn wire(&mut self, line: &str) -> String {
+        self.attempt(line).unwrap_or_else(|halt| panic!("{line:.80}: {halt:?}"))
+    }
+
+    /// As [`Recovered::wire`], for a command that may have to wait.
+    fn attempt(&mut self, line: &str) -> Result<String, Halt> {
         let request = OwnedRequest::of_words(line.split(' ').map(str::as_bytes));
         let mut out = Output::default();
         let halt = self.executor.run_owned(self.state, &mut self.session, &request, &mut out);
-        assert!(halt.is_none(), "{line}: {halt:?}");
-        String::from_utf8_lossy(&out.into_bytes()).into_owned()
+        halt.map_or_else(|| Ok(String::from_utf8_lossy(&out.into_bytes()).into_owned()), Err)
     }
 
     /// The number under a key; 0 if it is not there.
@@ -672,6 +703,23 @@ fn crashes(seeds: std::ops::Range<u64>, fsync: &str) {
         assert_eq!(left.list("list"), list, "seed {seed}, {fsync}");
     }
     drop((client, handle));
+}
+
+/// Up to 64 MB could wait to be written whatever the limit was.
+#[test]
+fn under_a_limit_a_small_part_of_it_waits_to_be_written_before_writes_are_put_off() {
+    const MB: u64 = 1 << 20;
+    let set = format!("SET k {}", "v".repeat(MB as usize));
+    for (limit, bound) in [("16mb", MB), ("96mb", 3 * MB), ("100gb", 64 * MB), ("0", 64 * MB)] {
+        let mut it = Recovered::under(&Disk::new(), &["--maxmemory", limit]).expect("it starts");
+        let put_off = (0..100).find_map(|_| it.attempt(&set).err());
+        assert!(matches!(put_off, Some(Halt::Paused)), "{limit}: {put_off:?}");
+        let waiting = it.state.journal.unread();
+        assert!((bound..bound + MB + MB / 8).contains(&waiting), "{limit}: {waiting} bytes wait");
+        assert!(it.wire("STRLEN k").contains(&MB.to_string()), "reads go on");
+        it.log.push();
+        assert_eq!((it.state.journal.unread(), it.wire(&set).as_str()), (0, "+OK\r\n"), "{limit}");
+    }
 }
 
 #[test]

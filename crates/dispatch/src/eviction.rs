@@ -392,11 +392,11 @@ pub(crate) fn make_room_for_promises(state: &State, thread: &Thread) -> Room {
     if has_room { Room::Made } else { make_room(state, thread) }
 }
 
-/// Not while data is being loaded, nor while CLIENT PAUSE holds, nor while a snapshot has to catch up: what goes before it is saved is kept
-/// for the snapshot.
+/// Not while data is being loaded, nor while CLIENT PAUSE holds, nor while a snapshot or the append-only file has to catch up: what goes
+/// before it is saved is kept for the snapshot, and the log is told of what goes.
 fn may_evict(state: &State) -> bool {
     let rules = state.rules.load(Ordering::Relaxed);
-    rules & (rule::LOADING | rule::PRESSED) == 0 && !state.is_paused()
+    rules & (rule::LOADING | rule::PRESSED | rule::LAGGING) == 0 && !state.is_paused()
 }
 
 /// Removes entries until there is room, or the time for it is over.

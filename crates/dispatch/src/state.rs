@@ -15,7 +15,7 @@ use russet_engine::policy::sieve::Sieve;
 use russet_engine::policy::tinylfu::TinyLfu;
 use russet_engine::random::Random;
 use russet_engine::{Access, Busy, Guard, Keyspace, Patience, Shard, Waiter};
-use russet_journal::Journal;
+use russet_journal::{Journal, UNREAD_BYTES_MAX};
 use russet_resp::Protocol;
 
 use crate::aof::Aof;
@@ -310,6 +310,10 @@ pub struct OutputTunables {
 /// What may wait where the configuration names no limit, and the least that this is where memory is bounded.
 const OUTPUT_MAX: std::ops::RangeInclusive<u64> = 32 << 20..=1 << 30;
 
+/// Under a limit of memory this part of it may be on its way to a file, but so many bytes in any case.
+const ON_THE_WAY_SHARE: u64 = 32;
+const ON_THE_WAY_MIN: u64 = 1 << 20;
+
 /// Output that counts for no limit of the configuration: Redis' buffer of fixed size, without which a small limit would cut off
 /// whoever asks for a way to raise it.
 pub const OUTPUT_UNCOUNTED: u64 = 16 * 1024;
@@ -336,6 +340,15 @@ impl Tunables {
             (0, 0) => *OUTPUT_MAX.end(),
             (0, memory) => (memory / 4).clamp(*OUTPUT_MAX.start(), *OUTPUT_MAX.end()),
             (hard, _) => hard,
+        }
+    }
+
+    /// What may lie in memory on its way to a file: `max` bytes or, under a limit of memory, no more than a part of that, which is beside
+    /// the data.
+    pub fn on_the_way_max(&self, max: u64) -> u64 {
+        match self.memory_max.load(Ordering::Relaxed) {
+            0 => max,
+            limit => (limit / ON_THE_WAY_SHARE).clamp(ON_THE_WAY_MIN.min(max), max),
         }
     }
 
@@ -594,6 +607,7 @@ impl State {
             _ => 0,
         };
         tunables.access.store(access, Ordering::Relaxed);
+        self.journal.bound_unread(tunables.on_the_way_max(UNREAD_BYTES_MAX));
         self.ceiling.apply(&config);
         // If another queue is to be kept, then not before there is something to evict.
         self.keyspace.keep_no_queues_but(tunables.access(self.clock.now()).kind());

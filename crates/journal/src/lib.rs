@@ -14,5 +14,5 @@
 mod log;
 mod record;
 
-pub use log::{Journal, Lagged, Lsn, Reader, Stop};
+pub use log::{Journal, Lagged, Lsn, Reader, Stop, UNREAD_BYTES_MAX};
 pub use record::{Record, encode as encode_command};

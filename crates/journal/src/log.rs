@@ -33,8 +33,8 @@ const SEGMENT_BYTES: usize = 64 << 10;
 /// Larger records become segments of their own, without being copied under the lock.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 
-/// So much that a reader who may lose nothing has not read is too much.
-const UNREAD_BYTES_MAX: u64 = 64 << 20;
+/// So much that a reader who may lose nothing has not read is too much, as long as nobody says otherwise.
+pub const UNREAD_BYTES_MAX: u64 = 64 << 20;
 
 /// What comes next is asked for in pieces of so many bytes.
 const LINE_BYTES: usize = 64;
@@ -73,6 +73,7 @@ pub struct Journal {
     end: AtomicU64,
     readers: AtomicUsize,
     is_full: AtomicBool,
+    unread_max: AtomicU64,
     bytes_max: usize,
 }
 
@@ -94,6 +95,7 @@ impl Journal {
             end: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
+            unread_max: AtomicU64::new(UNREAD_BYTES_MAX),
             bytes_max,
         }
     }
@@ -108,6 +110,16 @@ impl Journal {
     #[inline]
     pub fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Says how much a reader that may lose nothing may have to read before that is too much.
+    pub fn bound_unread(&self, bytes: u64) {
+        self.unread_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that a reader that may lose nothing has yet to read.
+    pub fn unread(&self) -> u64 {
+        self.log.lock().unread()
     }
 
     /// Position behind the last record.
@@ -133,7 +145,7 @@ impl Journal {
             log.forget(self.bytes_max);
         }
         self.end.store(log.end, Ordering::Release);
-        if log.unread() > UNREAD_BYTES_MAX {
+        if log.unread() > self.unread_max.load(Ordering::Relaxed) {
             self.is_full.store(true, Ordering::Relaxed);
         }
         let (end, wakers) = (log.end, std::mem::take(&mut log.wakers));
@@ -319,7 +331,7 @@ impl Reader {
         if let Some(anchor) = &self.anchor {
             anchor.store(self.at, Ordering::Relaxed);
             log.forget(self.journal.bytes_max);
-            if log.unread() < UNREAD_BYTES_MAX / 2 {
+            if log.unread() <= self.journal.unread_max.load(Ordering::Relaxed) / 2 {
                 self.journal.is_full.store(false, Ordering::Relaxed);
             }
         }
@@ -447,6 +459,15 @@ mod tests {
         }
         assert!(journal.is_full());
         while reader.read_some().unwrap().is_some() {}
+        assert!(!journal.is_full());
+        journal.bound_unread(3 << 20);
+        for has_filled in [false, false, true] {
+            append(&journal, &mut record(&[(0, &["SET", "key", &large])]));
+            assert_eq!(journal.is_full(), has_filled, "{} bytes", journal.unread());
+        }
+        drop(reader.read_some().unwrap());
+        assert!(journal.is_full(), "more than half of the bound is still to be read");
+        drop(reader.read_some().unwrap());
         assert!(!journal.is_full());
     }
 

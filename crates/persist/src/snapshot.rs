@@ -29,11 +29,7 @@ use crate::writer::{Size, Writer};
 const SLICE_BYTES: usize = 16 << 10;
 
 /// What may wait to be written before writers are kept away.
-const WAITING_BYTES_MAX: usize = 32 << 20;
-
-/// Under a limit of memory no more than this part of it, which is beside the data, but so much in any case.
-const WAITING_SHARE: u64 = 32;
-const WAITING_BYTES_MIN: usize = 1 << 20;
+const WAITING_BYTES_MAX: u64 = 32 << 20;
 
 /// Longer strings are not compressed, but handed on as they lie.
 const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -230,21 +226,14 @@ fn measure(held: &Held<'_, Shard>) -> (Vec<Size>, bool) {
     (sizes, has_ends)
 }
 
-/// What may wait to be written, as things are now.
-fn waiting_bytes_max(state: &State) -> usize {
-    match state.tunables.memory_max.load(Ordering::Relaxed) {
-        0 => WAITING_BYTES_MAX,
-        limit => ((limit / WAITING_SHARE) as usize).clamp(WAITING_BYTES_MIN, WAITING_BYTES_MAX),
-    }
-}
-
 /// Stops everything for as long as it takes to say which moment it is.
 fn begin(state: &'static State, occasion: &dyn Occasion) -> Moment {
     let mut held = hold_all(state);
     let stopped = Instant::now();
     let (sizes, has_ends) = measure(&held);
     let style = Style::new(state, pen::version(has_ends));
-    let epoch = Epoch::new(Scribe::new(state, style), waiting_bytes_max(state));
+    let waiting_max = state.tunables.on_the_way_max(WAITING_BYTES_MAX);
+    let epoch = Epoch::new(Scribe::new(state, style), waiting_max as usize);
     state.keyspace.begin_snapshot(&mut held, Arc::clone(&epoch));
     occasion.at_moment();
     let changes = state.stats.changes();

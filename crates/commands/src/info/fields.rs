@@ -126,7 +126,7 @@ pub(super) const MEMORY: &[Field] = &[
     ("mem_clients_slaves", |_| "0".to_owned()),
     ("mem_clients_normal", |f| f.client_bytes().to_string()),
     ("mem_cluster_links", |_| "0".to_owned()),
-    ("mem_aof_buffer", |_| "0".to_owned()),
+    ("mem_aof_buffer", |f| f.state.journal.unread().to_string()),
     ("mem_allocator", |f| f.state.identity.allocator.clone()),
     ("mem_overhead_db_hashtable_rehashing", |f| f.walked.moving_bytes.to_string()),
     ("active_defrag_running", |f| defrag(&f.state.defrag.share)),
