@@ -197,7 +197,7 @@ fn a_transaction_is_one_record_without_its_exec() {
         .into_iter()
         .map(|words| String::from_utf8_lossy(&words[0]).into_owned())
         .collect();
-    assert_eq!(names, ["SELECT", "MULTI", "SET", "RPUSH", "EXEC"]);
+    assert_eq!(names, ["MULTI", "SELECT", "SET", "RPUSH", "EXEC"]);
     assert_eq!(reader.read(), Ok(None));
 }
 

@@ -564,7 +564,7 @@ fn the_journal_says_what_happened() {
         "RENAME a b",
         "COPY b c REPLACE",
         "MOVE c 3",
-        "DEL b",
+        "UNLINK b",
         "DEL far none",
         "SET z 1",
         "UNLINK z",
@@ -591,7 +591,7 @@ fn a_transaction_is_recorded_without_its_exec() {
     let server = server();
     let said =
         journal_of(&server, &["MULTI", "SET a 1", "EXPIREAT a 33177117420", "GET a", "EXEC"]);
-    assert_eq!(said, ["SELECT 0", "MULTI", "SET a 1", "PEXPIREAT a 33177117420000", "EXEC"]);
+    assert_eq!(said, ["MULTI", "SELECT 0", "SET a 1", "PEXPIREAT a 33177117420000", "EXEC"]);
     let said = journal_of(&server, &["MULTI", "PERSIST a", "EXEC"]);
     assert_eq!(said, ["SELECT 0", "PERSIST a"]);
 }
@@ -608,7 +608,7 @@ fn what_ended_is_recorded_as_removed() {
     while let Some(record) = reader.read().unwrap() {
         lines.extend(commands_in(&record));
     }
-    assert_eq!(lines.last().map(String::as_str), Some("DEL a"), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("UNLINK a"), "{lines:?}");
     assert_eq!(lines.len(), 4, "{lines:?}");
 }
 

@@ -607,10 +607,10 @@ fn journals(commands: &[&str], lines: &[&str]) {
     let got = journal_of(commands);
     assert_eq!(got.len(), lines.len(), "{got:?}");
     for (got, line) in got.iter().zip(lines) {
-        let got = got.trim_start_matches("SELECT 0 ");
+        let got = &got.replacen("SELECT 0 ", "", 1);
         match line.strip_suffix('*') {
             Some(start) => assert!(got.starts_with(start), "{got} is not {line}"),
-            None => assert_eq!(got, *line),
+            None => assert_eq!(got, line),
         }
     }
 }
@@ -624,16 +624,16 @@ fn the_journal_says_what_came_of_it() {
     );
     journals(&["SETEX k 100 v", "PSETEX k 5000 v"], &["SET k v PXAT *", "SET k v PXAT *"]);
     journals(&["SET n 6 KEEPTTL", "SET n 7 XX", "SET n 8 NX"], &["SET n 6 KEEPTTL", "SET n 7"]);
-    journals(&["SET n 6 EXAT 1", "SET k v EXAT 1"], &["DEL n"]);
+    journals(&["SET n 6 EXAT 1", "SET k v EXAT 1"], &["UNLINK n"]);
     journals(&["GETEX n", "GETEX n PERSIST", "GETEX n PERSIST"], &["PERSIST n"]);
-    journals(&["GETEX n EX 100", "GETEX n EXAT 1"], &["PEXPIREAT n *", "DEL n"]);
+    journals(&["GETEX n EX 100", "GETEX n EXAT 1"], &["PEXPIREAT n *", "UNLINK n"]);
     journals(&["GETDEL n", "GETDEL n", "GETSET k v"], &["DEL n", "SET k v"]);
     journals(&["INCR n", "INCRBYFLOAT n 0.5"], &["INCR n", "SET n 6.5 KEEPTTL"]);
     journals(
         &["INCREX n", "INCREX n PERSIST", "INCREX n EX 5"],
         &["SET n 6 KEEPTTL", "SET n 7", "SET n 8 PXAT *"],
     );
-    journals(&["INCREX n UBOUND 5", "INCREX n EXAT 1"], &["DEL n"]);
+    journals(&["INCREX n UBOUND 5", "INCREX n EXAT 1"], &["UNLINK n"]);
     journals(&["MSETEX 2 a 1 b 2 EX 5"], &["MULTI SET a 1 PXAT *"]);
     journals(&["DELEX n IFEQ 6", "DELEX n IFEQ 5"], &["DEL n"]);
     journals(&["DELIFEQ n 5", "SETNX k v", "SETNX k w"], &["DEL n", "SETNX k v"]);

@@ -473,7 +473,7 @@ fn life_of_getex<'a>(args: &mut Args<'a>) -> Result<Life<'a>, Error> {
 
 fn end_at(cx: &mut Context<'_>, key: Key<'_>, at: u64) {
     if at <= cx.now() {
-        return remove(&mut cx.data, key);
+        return cx.data.remove_ended(key);
     }
     cx.data.set_expiry(key, Some(at));
     let mut digits = [0; DIGITS_MAX];

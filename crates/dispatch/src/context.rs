@@ -11,7 +11,7 @@ use russet_engine::{
 use russet_resp::Writer;
 
 use crate::args::Key;
-use crate::effect::Unit;
+use crate::effect::{GONE, Unit};
 use crate::error::{Error, Stop};
 use crate::notify::{Class, Note};
 use crate::session::Session;
@@ -491,6 +491,13 @@ impl<'a> Data<'a> {
         self.shard(key).is_some_and(|shard| shard.remove(name))
     }
 
+    /// Removes a live key whose end has come, if there is one, and tells followers so.
+    pub fn remove_ended(&mut self, key: Key<'_>) {
+        if self.remove(key) {
+            self.effect(&[GONE, key.bytes]);
+        }
+    }
+
     /// When a live key ends: `None` if there is no such key, `Some(None)` if it does not end.
     pub fn expiry(&mut self, key: Key<'_>) -> Option<Option<u64>> {
         self.find(key).map(Entry::expiry)
@@ -502,8 +509,7 @@ impl<'a> Data<'a> {
             return false;
         }
         if expiry.is_some_and(|at| at <= self.now) {
-            self.remove(key);
-            self.effect(&[b"DEL", key.bytes]);
+            self.remove_ended(key);
             return true;
         }
         let name = self.name(key);

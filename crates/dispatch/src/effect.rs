@@ -9,6 +9,9 @@ use crate::args::Args;
 use crate::notify::Note;
 use crate::tracking::Changes;
 
+/// What followers are told of a key that went by itself: as Valkey tells its own.
+pub const GONE: &[u8] = b"UNLINK";
+
 /// The effects of one unit: a command, or a transaction.
 #[derive(Debug)]
 pub struct Unit {
@@ -116,7 +119,7 @@ impl Unit {
     pub(crate) fn expired(&mut self, db: u32, key: &[u8]) {
         self.has_more = true;
         if self.is_followed {
-            self.record.push(db, [&b"DEL"[..], key].into_iter());
+            self.record.push(db, [GONE, key].into_iter());
         }
     }
 

@@ -30,6 +30,7 @@ use russet_engine::{Entry, Guard, Name, Patience, Shard, Spot, prefetch};
 use russet_journal::Record;
 use smallvec::SmallVec;
 
+use crate::effect::GONE;
 use crate::execute::append;
 use crate::latency::Event;
 use crate::notify::Class;
@@ -741,7 +742,7 @@ impl<'a> Evictor<'a> {
         let (state, thread) = (self.state, self.thread);
         if state.journal.is_followed() {
             let mut record = Record::default();
-            record.push(db, [&b"UNLINK"[..], key].into_iter());
+            record.push(db, [GONE, key].into_iter());
             shard.lsn = append(state, &mut record);
         }
         let lsn = shard.lsn;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use russet_engine::{Name, Patience, Shard};
 use russet_journal::Record;
 
-use crate::effect::push_hdel;
+use crate::effect::{GONE, push_hdel};
 use crate::execute::append;
 use crate::notify::Class;
 use crate::state::{State, Thread, rule};
@@ -47,7 +47,7 @@ impl Ended {
 
     fn key(&mut self, db: u32, key: Box<[u8]>) {
         if let Some(record) = &mut self.record {
-            record.push(db, [&b"DEL"[..], &key].into_iter());
+            record.push(db, [GONE, &key].into_iter());
         }
         self.events.push((Class::Expired, "expired", db, key));
     }

@@ -1,7 +1,7 @@
 //! Doing again what a log says.
 //!
 //! What stands in a log took effect in its order, with absolute times and chosen members. So it is done again without a clock: it is
-//! always 1970, nothing ends, and what had ended stands in the log as DEL. No rule of the moment applies either, neither a full memory nor
+//! always 1970, nothing ends, and what had ended stands in the log as removed. No rule of the moment applies either, neither a full memory nor
 //! a password: all that has been weighed when it was done first. Commands are found by the names that they were born with, if
 //! `rename-command` has given those to nobody else.
 //!

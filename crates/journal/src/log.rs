@@ -134,9 +134,9 @@ impl Journal {
     /// letting the lock go waits for every byte that was written under it.
     pub fn append(&self, record: &mut Record, prefetch: impl Fn(*const u8)) -> Lsn {
         let Some((first, last)) = record.databases() else { return self.end() };
-        record.close();
+        let place = record.close();
         let mut log = self.log.lock();
-        let chosen = (log.selected != Some(first)).then_some(first);
+        let chosen = (log.selected != Some(first)).then_some((first, place));
         log.selected = Some(last);
         let bytes = record.bytes().len();
         log.add(chosen, record, SEGMENT_BYTES.min(self.bytes_max));
@@ -194,23 +194,26 @@ impl Journal {
 pub struct Stop(Arc<AtomicU64>);
 
 impl Log {
-    /// Adds a record that has been closed, behind a SELECT if a database is named.
-    fn add(&mut self, db: Option<u32>, record: &mut Record, segment_bytes: usize) {
+    /// Adds a record that has been closed, with a SELECT at a place within it if a database is named.
+    fn add(&mut self, chosen: Option<(u32, usize)>, record: &mut Record, segment_bytes: usize) {
         if record.bytes().len() > COPIED_BYTES_MAX {
             self.freeze();
-            let bytes = match db {
+            let bytes = match chosen {
                 None => record.take(),
-                Some(db) => selecting(db, &record.take()),
+                Some((db, place)) => selecting(db, place, &record.take()),
             };
             let ends = vec![u32::try_from(bytes.len()).unwrap_or(u32::MAX)];
             self.push(bytes, ends);
             return;
         }
         let before = self.kept.back().map_or(self.start, Segment::end);
-        if let Some(db) = db {
+        let mut rest = record.bytes();
+        if let Some((db, place)) = chosen {
+            let begin = rest.split_off(..place).unwrap_or_default();
+            self.tail.extend_from_slice(begin);
             select(db, &mut self.tail);
         }
-        self.tail.extend_from_slice(record.bytes());
+        self.tail.extend_from_slice(rest);
         record.clear();
         self.tail_ends.push(self.tail.len() as u32);
         self.end = before + self.tail.len() as u64;
@@ -268,11 +271,13 @@ impl Log {
     }
 }
 
-/// A record behind a SELECT.
-fn selecting(db: u32, record: &[u8]) -> Vec<u8> {
+/// A record with a SELECT in it.
+fn selecting(db: u32, place: usize, record: &[u8]) -> Vec<u8> {
+    let (begin, rest) = record.split_at(place);
     let mut bytes = Vec::with_capacity(record.len() + 32);
+    bytes.extend_from_slice(begin);
     select(db, &mut bytes);
-    bytes.extend_from_slice(record);
+    bytes.extend_from_slice(rest);
     bytes
 }
 
@@ -405,6 +410,13 @@ mod tests {
             String::from_utf8_lossy(&unit),
             "*1\r\n$5\r\nMULTI\r\n*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*2\r\n$3\r\nDEL\r\n$1\r\nq\r\n*1\r\n$4\r\nEXEC\r\n"
         );
+        let large = "v".repeat(COPIED_BYTES_MAX);
+        for value in ["v", &large] {
+            append(&journal, &mut record(&[(0, &["SET", "k", value]), (5, &["DEL", "q"])]));
+            let unit = reader.read().unwrap().unwrap();
+            let begin = "*1\r\n$5\r\nMULTI\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n";
+            assert!(unit.starts_with(begin.as_bytes()), "{}", unit[..80].escape_ascii());
+        }
         assert_eq!(reader.read(), Ok(None));
         assert_eq!(reader.position(), journal.end());
     }

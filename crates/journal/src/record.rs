@@ -2,8 +2,8 @@
 
 /// Commands in the order they took effect, each for one database.
 ///
-/// More than one command is wrapped in MULTI and EXEC, so that a follower applies all or nothing. SELECT is not part of a record: what
-/// is selected depends on the record before, which only the log knows.
+/// More than one command is wrapped in MULTI and EXEC, so that a follower applies all or nothing. A SELECT before the first one is not part
+/// of a record: what is selected depends on the record before, which only the log knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     bytes: Vec<u8>,
@@ -51,13 +51,15 @@ impl Record {
         Some((self.commands.first()?.1, self.commands.last()?.1))
     }
 
-    /// Makes of the commands what stands in the stream behind a SELECT of the first one's database.
-    pub(crate) fn close(&mut self) {
+    /// Makes of the commands what stands in the stream, but for a SELECT of the first one's database; answers where that belongs, which
+    /// for a transaction is behind MULTI, as in Redis.
+    pub(crate) fn close(&mut self) -> usize {
         if self.commands.len() < 2 {
-            return;
+            return 0;
         }
         let mut out = Vec::with_capacity(self.bytes.len() + 64);
         encode(&mut out, [&b"MULTI"[..]].into_iter());
+        let begin = out.len();
         let mut selected = None;
         for (nth, &(start, db)) in self.commands.iter().enumerate() {
             if selected.is_some_and(|selected| selected != db) {
@@ -70,6 +72,7 @@ impl Record {
         encode(&mut out, [&b"EXEC"[..]].into_iter());
         self.bytes = out;
         self.commands.truncate(1);
+        begin
     }
 
     /// All bytes.

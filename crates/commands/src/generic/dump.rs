@@ -132,12 +132,13 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         PayloadError::Contents(_) => Error::DumpFormat,
     })?;
     if end.is_some_and(|end| end <= cx.now()) {
-        if cx.data.remove(key) {
-            cx.data.effect(&[b"DEL", key.bytes]);
-        }
+        cx.data.remove_ended(key);
     } else {
         put(cx, key, content, end, &options);
-        record(cx, key, payload, end);
+        // Words that do not depend on the clock say what was done.
+        if let Some(end) = end.filter(|_| !options.is_absolute) {
+            record(cx, key, payload, end);
+        }
     }
     cx.reply.ok();
     Ok(())
@@ -166,8 +167,8 @@ fn put(
 }
 
 /// Says in the journal when the key ends, whatever the time is then.
-fn record(cx: &mut Context<'_>, key: Key<'_>, payload: &[u8], end: Option<u64>) {
+fn record(cx: &mut Context<'_>, key: Key<'_>, payload: &[u8], end: u64) {
     let mut digits = [0; DIGITS_MAX];
-    let end = write_i64(end.unwrap_or(0) as i64, &mut digits);
+    let end = write_i64(end as i64, &mut digits);
     cx.data.effect(&[b"RESTORE", key.bytes, end, payload, b"REPLACE", b"ABSTTL"]);
 }

@@ -5,6 +5,7 @@
 //! are enough different ones.
 
 use hashbrown::HashSet;
+use russet_dispatch::effect::GONE;
 use russet_dispatch::state::Thread;
 use russet_dispatch::{Args, Class, Context, Error, Key, Outcome};
 use russet_engine::collections::listpack::Element;
@@ -151,7 +152,7 @@ fn pop_all(cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
     let len = cx.data.find_as::<Set>(key)?.map_or(0, Set::len);
     cx.data.remove(key);
     cx.data.count_as(len);
-    cx.data.effect(&[b"DEL", key.bytes]);
+    cx.data.effect(&[GONE, key.bytes]);
     Ok(())
 }
 

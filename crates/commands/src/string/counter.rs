@@ -10,7 +10,7 @@ use russet_engine::number::{DIGITS_MAX, parse_i64, write_i64};
 use russet_engine::{Value, View, raw_value};
 use russet_resp::Protocol;
 
-use super::options::{End, Life, record_set, remove};
+use super::options::{End, Life, record_set};
 use crate::long_double::LongDouble;
 
 /// INCR.
@@ -257,7 +257,7 @@ fn count(
     let end =
         if end == End::Unsaid || (only_without_end && old.is_some()) { End::Kept } else { end };
     let expiry = match end {
-        End::At(at) if at <= cx.data.now => return remove(&mut cx.data, key),
+        End::At(at) if at <= cx.data.now => return cx.data.remove_ended(key),
         End::At(at) => Some(at),
         End::Kept => old,
         End::Unsaid | End::Never => None,

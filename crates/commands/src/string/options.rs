@@ -252,7 +252,7 @@ pub(super) fn store(data: &mut Data<'_>, key: Key<'_>, value: &[u8], end: End) {
             let expiry = data.expiry(key).flatten();
             data.set_string(key, value, expiry);
         }
-        End::At(at) if at <= data.now => return remove(data, key),
+        End::At(at) if at <= data.now => return data.remove_ended(key),
         End::At(at) => {
             data.set_string(key, value, Some(at));
             data.notify(Class::Generic, "expire", key);
