@@ -134,16 +134,19 @@ impl<'a> Args<'a> {
         if self.input.get(start..)?.first_chunk() != Some(&head) || !self.is_break(end) {
             return None;
         }
-        let is_next = |pair: &[Span]| {
-            let (end, next) = (pair[0].start + pair[0].len, pair[1]);
+        let mut before = first.start + first.len;
+        for next in &self.spans[1..] {
             // The decoder has read a length between `$` and the break: with as many digits as it has it is written so.
-            end + 3 + width(next.len) + 2 == next.start
-                && self.is_break(end)
-                && self.input[end + 2] == b'$'
-                && self.is_break(next.start - 2)
-        };
-        let is_whole = self.spans.windows(2).all(is_next);
-        is_whole.then(|| self.input.get(start..end + 2)).flatten()
+            let is_next = before + 3 + width(next.len) + 2 == next.start
+                && self.is_break(before)
+                && self.input[before + 2] == b'$'
+                && self.is_break(next.start - 2);
+            if !is_next {
+                return None;
+            }
+            before = next.start + next.len;
+        }
+        self.input.get(start..end + 2)
     }
 
     #[inline]

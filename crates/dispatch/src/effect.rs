@@ -12,6 +12,13 @@ use crate::tracking::Changes;
 /// What followers are told of a key that went by itself: as Valkey tells its own.
 pub const GONE: &[u8] = b"UNLINK";
 
+/// A request as it came over the wire, which is all that its unit did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own<'a> {
+    pub(crate) db: u32,
+    pub(crate) wire: &'a [u8],
+}
+
 /// The effects of one unit: a command, or a transaction.
 #[derive(Debug)]
 pub struct Unit {
@@ -143,16 +150,28 @@ impl Unit {
     }
 
     /// Ends a command: its own words are recorded if it changed something and did not say otherwise.
-    #[inline]
     pub(crate) fn end_command(&mut self, db: u32, args: &Args<'_>) {
-        if self.is_followed && self.has_changed && !self.is_explicit {
-            match args.wire() {
-                Some(wire) => self.record.push_wire(db, wire),
-                None => self.record.push(db, args.words()),
-            }
+        if let Some(own) = self.end_only_command(db, args) {
+            self.record.push_wire(own.db, own.wire);
         }
+    }
+
+    /// As [`Unit::end_command`], for the last command of a unit. Where what it sent is all that there is to record, that is answered instead,
+    /// to be recorded without being copied before.
+    #[inline]
+    pub(crate) fn end_only_command<'a>(&mut self, db: u32, args: &Args<'a>) -> Option<Own<'a>> {
+        let is_recorded = self.is_followed && self.has_changed && !self.is_explicit;
         // EXEC ends after the last command that it ran: that one's changes are not recorded twice.
         self.begin_command();
+        if !is_recorded {
+            return None;
+        }
+        match args.wire() {
+            Some(wire) if self.record.is_empty() => return Some(Own { db, wire }),
+            Some(wire) => self.record.push_wire(db, wire),
+            None => self.record.push(db, args.words()),
+        }
+        None
     }
 }
 

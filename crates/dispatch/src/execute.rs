@@ -485,11 +485,11 @@ impl Executor {
             Err(stop) => stopped(&mut cx, stop, mark, input, spans),
         };
         let has_run = !halt.as_ref().is_some_and(Halt::comes_again);
-        cx.data.unit.end_command(cx.session.db, &args);
+        let own = cx.data.unit.end_only_command(cx.session.db, &args);
         if has_run && (cx.session.is_in_mode(mode::READER) || rules & rule::MONITORED != 0) {
             look_on(&mut cx, &args, rules);
         }
-        finish(&mut cx.data);
+        finish(&mut cx.data, own);
         if cx.data.unit.is_followed {
             cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
@@ -684,7 +684,7 @@ impl Executor {
         let session = Session::new(Arc::clone(&blocked.client), true);
         let now = state.clock.now();
         let mut data = Data::new(state, &self.thread, held, &mut self.unit, &session, now);
-        finish_touched(&mut data);
+        finish_touched(&mut data, None);
         drop(data);
         self.thread.call();
         Ok(())

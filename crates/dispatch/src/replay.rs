@@ -118,7 +118,7 @@ impl Hand {
         let mut cx = Context { data, reply, session, state, thread, row, is_worker: true };
         let result = (row.command.run)(&mut cx, &mut args);
         cx.data.unit.end_command(cx.session.db, &args);
-        finish(&mut cx.data);
+        finish(&mut cx.data, None);
         result
     }
 }

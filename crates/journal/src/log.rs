@@ -51,7 +51,7 @@ struct Segment {
     ends: Vec<u32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
     start: Lsn,
     end: Lsn,
@@ -60,10 +60,12 @@ struct Log {
     tail_ends: Vec<u32>,
     selected: Option<u32>,
     wakers: Vec<Waker>,
-    /// Readers that are told when they have fallen behind.
+    /// Readers that are told when they have fallen behind. Where records end is noted for them alone.
     lossy: usize,
     /// Where those are that may lose nothing.
     anchors: Vec<Arc<AtomicU64>>,
+    /// The least of those, or [`Lsn::MAX`].
+    slowest: Lsn,
 }
 
 /// The log of one server.
@@ -91,7 +93,18 @@ impl Journal {
     /// An empty log that keeps about `bytes_max` bytes for readers that are behind.
     pub fn new(bytes_max: usize) -> Self {
         Self {
-            log: Mutex::default(),
+            log: Mutex::new(Log {
+                start: 0,
+                end: 0,
+                kept: VecDeque::new(),
+                tail: Vec::new(),
+                tail_ends: Vec::new(),
+                selected: None,
+                wakers: Vec::new(),
+                lossy: 0,
+                anchors: Vec::new(),
+                slowest: Lsn::MAX,
+            }),
             end: AtomicU64::new(0),
             readers: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
@@ -135,11 +148,32 @@ impl Journal {
     pub fn append(&self, record: &mut Record, prefetch: impl Fn(*const u8)) -> Lsn {
         let Some((first, last)) = record.databases() else { return self.end() };
         let place = record.close();
+        let bytes = if record.bytes().len() > COPIED_BYTES_MAX {
+            Bytes::from(record.take()).into()
+        } else {
+            record.bytes().into()
+        };
+        let end = self.put(Closed { first, last, place, bytes }, prefetch);
+        record.clear();
+        end
+    }
+
+    /// As [`Journal::append`], for a unit of one command, as it came over the wire; see [`Record::push_wire`].
+    #[inline]
+    pub fn append_wire(&self, db: u32, wire: &[u8], prefetch: impl Fn(*const u8)) -> Lsn {
+        let bytes = if wire.len() > COPIED_BYTES_MAX {
+            Bytes::copy_from_slice(wire).into()
+        } else {
+            wire.into()
+        };
+        self.put(Closed { first: db, last: db, place: 0, bytes }, prefetch)
+    }
+
+    fn put(&self, record: Closed<'_>, prefetch: impl Fn(*const u8)) -> Lsn {
         let mut log = self.log.lock();
-        let chosen = (log.selected != Some(first)).then_some((first, place));
-        log.selected = Some(last);
-        let bytes = record.bytes().len();
-        log.add(chosen, record, SEGMENT_BYTES.min(self.bytes_max));
+        let is_selected = log.selected.replace(record.last) == Some(record.first);
+        let bytes = record.bytes.len();
+        log.add(is_selected, record, SEGMENT_BYTES.min(self.bytes_max));
         log.ahead(bytes).for_each(prefetch);
         if log.start + (self.bytes_max as u64) < log.end {
             log.forget(self.bytes_max);
@@ -148,7 +182,11 @@ impl Journal {
         if log.unread() > self.unread_max.load(Ordering::Relaxed) {
             self.is_full.store(true, Ordering::Relaxed);
         }
-        let (end, wakers) = (log.end, std::mem::take(&mut log.wakers));
+        let end = log.end;
+        if log.wakers.is_empty() {
+            return end;
+        }
+        let wakers = std::mem::take(&mut log.wakers);
         drop(log);
         wakers.into_iter().for_each(Waker::wake);
         end
@@ -159,6 +197,8 @@ impl Journal {
         self.readers.fetch_add(1, Ordering::SeqCst);
         let mut log = self.log.lock();
         log.lossy += 1;
+        // From here on it is noted where records end.
+        log.freeze();
         self.reader(&mut log, None)
     }
 
@@ -168,6 +208,7 @@ impl Journal {
         let mut log = self.log.lock();
         let anchor = Arc::new(AtomicU64::new(log.end));
         log.anchors.push(Arc::clone(&anchor));
+        log.find_slowest();
         self.reader(&mut log, Some(anchor))
     }
 
@@ -194,32 +235,36 @@ impl Journal {
 pub struct Stop(Arc<AtomicU64>);
 
 impl Log {
-    /// Adds a record that has been closed, with a SELECT at a place within it if a database is named.
-    fn add(&mut self, chosen: Option<(u32, usize)>, record: &mut Record, segment_bytes: usize) {
-        if record.bytes().len() > COPIED_BYTES_MAX {
-            self.freeze();
-            let bytes = match chosen {
-                None => record.take(),
-                Some((db, place)) => selecting(db, place, &record.take()),
-            };
-            let ends = vec![u32::try_from(bytes.len()).unwrap_or(u32::MAX)];
-            self.push(bytes, ends);
-            return;
-        }
-        let before = self.kept.back().map_or(self.start, Segment::end);
-        let mut rest = record.bytes();
-        if let Some((db, place)) = chosen {
-            let begin = rest.split_off(..place).unwrap_or_default();
+    /// Adds a record, with a SELECT where it wants one.
+    #[inline]
+    fn add(&mut self, is_selected: bool, record: Closed<'_>, segment_bytes: usize) {
+        let mut rest = match record.bytes {
+            Run::Copied(bytes) => bytes,
+            Run::Linked(bytes) if is_selected => return self.link(bytes),
+            Run::Linked(bytes) => return self.link(selecting(record.first, record.place, &bytes)),
+        };
+        let before = self.tail.len();
+        if !is_selected {
+            let begin = rest.split_off(..record.place).unwrap_or_default();
             self.tail.extend_from_slice(begin);
-            select(db, &mut self.tail);
+            select(record.first, &mut self.tail);
         }
         self.tail.extend_from_slice(rest);
-        record.clear();
-        self.tail_ends.push(self.tail.len() as u32);
-        self.end = before + self.tail.len() as u64;
+        if self.lossy > 0 {
+            self.tail_ends.push(self.tail.len() as u32);
+        }
+        self.end += (self.tail.len() - before) as u64;
         if self.tail.len() >= segment_bytes {
             self.freeze();
         }
+    }
+
+    /// Adds a record as a segment of its own.
+    #[cold]
+    fn link(&mut self, bytes: Bytes) {
+        self.freeze();
+        let ends = vec![u32::try_from(bytes.len()).unwrap_or(u32::MAX)];
+        self.push(bytes, ends);
     }
 
     /// The lines of memory that the next `bytes` bytes are going to reach, behind the one in which the tail ends.
@@ -239,20 +284,25 @@ impl Log {
             // As many records as a rule make up the next one.
             let room = Vec::with_capacity(self.tail_ends.len());
             let ends = std::mem::replace(&mut self.tail_ends, room);
-            self.push(bytes, ends);
+            self.push(bytes.into(), ends);
         }
     }
 
-    fn push(&mut self, bytes: Vec<u8>, ends: Vec<u32>) {
+    fn push(&mut self, bytes: Bytes, ends: Vec<u32>) {
         let start = self.kept.back().map_or(self.start, Segment::end);
-        self.kept.push_back(Segment { start, bytes: Bytes::from(bytes), ends });
+        self.kept.push_back(Segment { start, bytes, ends });
         self.end = self.kept.back().map_or(start, Segment::end);
     }
 
     /// Bytes that somebody who may lose nothing has not read.
-    fn unread(&self) -> u64 {
-        let slowest = self.anchors.iter().map(|anchor| anchor.load(Ordering::Relaxed)).min();
-        slowest.map_or(0, |slowest| self.end - slowest)
+    const fn unread(&self) -> u64 {
+        self.end.saturating_sub(self.slowest)
+    }
+
+    /// After each change of who follows and may lose nothing, or of where they are.
+    fn find_slowest(&mut self) {
+        let anchors = self.anchors.iter().map(|anchor| anchor.load(Ordering::Relaxed));
+        self.slowest = anchors.min().unwrap_or(Lsn::MAX);
     }
 
     /// Forgets what nobody needs: all but `bytes_max` bytes for readers that may fall behind, and what others have not read.
@@ -271,14 +321,52 @@ impl Log {
     }
 }
 
+/// A record as it stands in the stream, but for a SELECT.
+struct Closed<'a> {
+    /// What its first command is for.
+    first: u32,
+    /// What its last one is for.
+    last: u32,
+    /// Where a SELECT belongs.
+    place: usize,
+    bytes: Run<'a>,
+}
+
+/// Bytes that are copied behind others, or become a segment of their own.
+enum Run<'a> {
+    Copied(&'a [u8]),
+    Linked(Bytes),
+}
+
+impl Run<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Copied(bytes) => bytes.len(),
+            Self::Linked(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Run<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Copied(bytes)
+    }
+}
+
+impl From<Bytes> for Run<'_> {
+    fn from(bytes: Bytes) -> Self {
+        Self::Linked(bytes)
+    }
+}
+
 /// A record with a SELECT in it.
-fn selecting(db: u32, place: usize, record: &[u8]) -> Vec<u8> {
+fn selecting(db: u32, place: usize, record: &[u8]) -> Bytes {
     let (begin, rest) = record.split_at(place);
     let mut bytes = Vec::with_capacity(record.len() + 32);
     bytes.extend_from_slice(begin);
     select(db, &mut bytes);
     bytes.extend_from_slice(rest);
-    bytes
+    bytes.into()
 }
 
 impl Segment {
@@ -335,6 +423,7 @@ impl Reader {
         self.at += bytes.len() as u64;
         if let Some(anchor) = &self.anchor {
             anchor.store(self.at, Ordering::Relaxed);
+            log.find_slowest();
             log.forget(self.journal.bytes_max);
             if log.unread() <= self.journal.unread_max.load(Ordering::Relaxed) / 2 {
                 self.journal.is_full.store(false, Ordering::Relaxed);
@@ -371,6 +460,7 @@ impl Drop for Reader {
             None => log.lossy -= 1,
             Some(own) => log.anchors.retain(|anchor| !Arc::ptr_eq(anchor, own)),
         }
+        log.find_slowest();
         if log.anchors.is_empty() {
             self.journal.is_full.store(false, Ordering::Relaxed);
         }
@@ -459,6 +549,28 @@ mod tests {
         assert_eq!(all.windows(3).filter(|w| w == b"SET").count(), 100);
         let log = journal.log.lock();
         assert_eq!((log.start, log.kept.len()), (log.end, 0), "nobody needs it any more");
+    }
+
+    #[test]
+    fn a_request_as_it_came_is_appended_as_a_record_of_it_would_be() {
+        for bytes in [1, COPIED_BYTES_MAX, COPIED_BYTES_MAX + 1] {
+            let unit = record(&[(7, &["SET", "key", &"v".repeat(bytes)])]);
+            let wire = unit.bytes().to_vec();
+            let streams = [false, true].map(|as_it_came| {
+                let journal = Arc::new(Journal::new(1 << 20));
+                let mut reader = journal.follow();
+                for _ in 0..3 {
+                    if as_it_came {
+                        journal.append_wire(7, &wire, |_| {});
+                    } else {
+                        append(&journal, &mut unit.clone());
+                    }
+                }
+                std::iter::from_fn(|| reader.read().unwrap()).collect::<Vec<_>>()
+            });
+            assert_eq!(streams[0], streams[1]);
+            assert_eq!(streams[1].len(), 3, "records are read one by one");
+        }
     }
 
     #[test]

@@ -7,26 +7,34 @@ use russet_journal::{Lsn, Record};
 
 use super::locks::is_awaited;
 use crate::context::Data;
+use crate::effect::Own;
 use crate::serve::{Served, serve};
 use crate::state::{State, rule};
 use crate::tracking;
 
 /// Ends a unit: serves whoever waited for what changed, appends the effects, tells who has read what changed, and marks the shards
-/// whole.
+/// whole. `own` is the only effect if it is there.
 #[inline]
-pub(crate) fn finish(data: &mut Data<'_>) {
+pub(crate) fn finish(data: &mut Data<'_>, own: Option<Own<'_>>) {
     if data.unit.has_touched() {
-        finish_touched(data);
+        finish_touched(data, own);
     }
 }
 
 /// As [`finish`], for a unit that may have something for others.
-pub(super) fn finish_touched(data: &mut Data<'_>) {
+pub(super) fn finish_touched(data: &mut Data<'_>, mut own: Option<Own<'_>>) {
     let concerns = data.held.iter().any(|shard| shard.interest().is_some());
+    if concerns && let Some(own) = own.take() {
+        // Whoever is served has effects behind it.
+        data.unit.record.push_wire(own.db, own.wire);
+    }
     let served = if concerns { finish_for_others(data) } else { Vec::new() };
     data.thread.counters.changes.add(data.unit.changes);
     let record = &mut data.unit.record;
-    let lsn = (!record.is_empty()).then(|| append(data.state, record));
+    let lsn = match own {
+        Some(own) => Some(append_own(data.state, own)),
+        None => (!record.is_empty()).then(|| append(data.state, record)),
+    };
     for shard in data.held.iter_mut().filter(|shard| shard.is_changed()) {
         if let Some(lsn) = lsn {
             shard.lsn = lsn;
@@ -47,13 +55,27 @@ pub(super) fn finish_touched(data: &mut Data<'_>) {
     }
 }
 
-/// Appends a unit's effects. Where that is more than is read in time, whoever may write is kept waiting from here on.
+/// Appends a unit's effects.
 pub(crate) fn append(state: &State, record: &mut Record) -> Lsn {
     let lsn = state.journal.append(record, prefetch_to_write);
+    appended(state);
+    lsn
+}
+
+/// Appends a request as the only effect of its unit.
+#[inline]
+fn append_own(state: &State, own: Own<'_>) -> Lsn {
+    let lsn = state.journal.append_wire(own.db, own.wire, prefetch_to_write);
+    appended(state);
+    lsn
+}
+
+/// Where there is more than is read in time, whoever may write is kept waiting from here on.
+#[inline]
+fn appended(state: &State) {
     if state.journal.is_full() {
         state.set_rule(rule::LAGGING, true);
     }
-    lsn
 }
 
 /// Serves whoever waited, and gathers what somebody has read.

@@ -38,9 +38,18 @@ impl Header {
     /// The line, its end included.
     pub(crate) fn line(self) -> String {
         let Self { len, checksum, durable } = self;
-        let text = format!("#BLOCK:v1;len:{len};crc64:{checksum:016x};durable:{durable};head:");
+        let mut text = String::with_capacity(LINE_MAX);
+        text.push_str("#BLOCK:v1;len:");
+        text.push_str(&len.to_string());
+        text.push_str(";crc64:");
+        push_hex(&mut text, checksum, 16);
+        text.push_str(";durable:");
+        text.push_str(&durable.to_string());
+        text.push_str(";head:");
         let head = check(text.as_bytes());
-        format!("{text}{head:08x}\r\n")
+        push_hex(&mut text, u64::from(head), 8);
+        text.push_str("\r\n");
+        text
     }
 
     /// Reads a line without its end; `None` if it is no such line, or a damaged one.
@@ -61,6 +70,12 @@ impl Header {
     }
 }
 
+/// Adds the last digits of a number.
+fn push_hex(out: &mut String, number: u64, digits: u32) {
+    let nibbles = (0..digits).rev().map(|nth| (number >> (4 * nth)) & 15);
+    out.extend(nibbles.map(|nibble| char::from(b"0123456789abcdef"[nibble as usize])));
+}
+
 /// Half a checksum is enough for a line.
 fn check(bytes: &[u8]) -> u32 {
     (crc64(bytes) >> 32) as u32
@@ -75,6 +90,8 @@ mod tests {
         let header = Header { len: 71, checksum: 0x0123_4567_89ab_cdef, durable: 1042 };
         let line = header.line();
         assert!(line.len() < LINE_MAX && line.as_bytes().starts_with(MARK));
+        assert!(line.starts_with("#BLOCK:v1;len:71;crc64:0123456789abcdef;durable:1042;head:"));
+        assert_eq!(line.len(), "#BLOCK:v1;len:71;crc64:;durable:1042;head:\r\n".len() + 16 + 8);
         let line = line.trim_end().as_bytes();
         assert_eq!(Header::parse(line), Some(header));
         for at in 0..line.len() {
