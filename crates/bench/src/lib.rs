@@ -1,11 +1,11 @@
 //! Measuring servers that speak Redis' protocol.
 //!
-//! Five tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
+//! Six tools. `loadgen` keeps one server busy from one thread and says how fast it answered;
 //! `compare` starts Russet, Valkey and Redis side by side, drives each with `loadgen`, and writes
-//! the page of figures; `pauses` says how long one client keeps the others waiting, `hits` how
-//! many requests a full cache answers, and `statistics` what it costs to know what goes on. They share no
-//! code with the server: what counts the replies must not be wrong in the same way as what wrote
-//! them.
+//! the page of figures; `pauses` says how long one client keeps the others waiting, `hits` how many
+//! requests a full cache answers, `statistics` what it costs to know what goes on and `disk` what
+//! durability costs. They share no code with the server: what counts the replies must not be wrong
+//! in the same way as what wrote them.
 //!
 //! * [`request`]: bytes to send, encoded once and patched with a number per request
 //! * [`scan`]: counts replies without building them
@@ -15,13 +15,12 @@
 //! * [`loadgen`]: the command line of the first tool
 //! * [`process`], [`usage`], [`machine`]: child processes, their CPU time and memory, where it ran
 //! * [`compare`], [`memory`], [`page`]: the rounds of the second tool, memory, and its Markdown
-//! * [`pauses`]: the scenes of the third
-//! * [`hits`], [`traces`]: the replay of the fourth, and what it replays
-//! * [`statistics`]: the rounds of the fifth
+//! * [`pauses`], [`hits`] with [`traces`], [`statistics`], [`disk`]: one tool each
 #![forbid(unsafe_code)]
 
 pub mod audience;
 pub mod compare;
+pub mod disk;
 pub mod hits;
 pub mod load;
 pub mod loadgen;

@@ -204,7 +204,8 @@ fn send(address: SocketAddr, step: Step, soon: Duration) -> io::Result<()> {
     }
 }
 
-fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
+/// The longest that a PING is answered after, until it is over.
+pub(crate) fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut longest = Duration::ZERO;

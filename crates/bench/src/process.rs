@@ -13,13 +13,13 @@ use std::{env, thread};
 
 use crate::usage;
 
-/// A server that does not answer within this has failed to start.
-const START_MAX: Duration = Duration::from_secs(10);
+/// A server that does not answer within this has failed to start, or to load.
+const START_MAX: Duration = Duration::from_mins(2);
 
 /// Between two attempts to connect.
 const START_PAUSE: Duration = Duration::from_millis(20);
 
-/// What every server is started with, besides its port: nothing written, one I/O thread.
+/// What every server is started with, besides its port, where nothing else is said: nothing written, one I/O thread.
 const ARGUMENTS: &[&str] =
     &["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--io-threads", "1"];
 
@@ -34,10 +34,21 @@ pub struct Server {
 impl Server {
     /// Starts the program on a free port and on one core; returns when it answers.
     pub fn start(program: &Path, core: usize) -> io::Result<Self> {
+        Self::start_in(&env::temp_dir(), program, &core.to_string(), &[])
+    }
+
+    /// As [`Server::start`], in a directory, on some cores (`0`, `0,1`) and with more arguments. Returns when it serves: all data that it
+    /// has found there is loaded then.
+    pub fn start_in(
+        directory: &Path,
+        program: &Path,
+        cores: &str,
+        arguments: &[&str],
+    ) -> io::Result<Self> {
         let address = free_address()?;
-        let mut command = pinned(core, program);
-        command.arg("--port").arg(address.port().to_string()).args(ARGUMENTS);
-        command.current_dir(env::temp_dir());
+        let mut command = pinned_to(cores, program);
+        command.arg("--port").arg(address.port().to_string()).args(ARGUMENTS).args(arguments);
+        command.current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut server = Self { child: command.spawn()?, address };
         server.wait_until_it_answers().map_err(|error| {
@@ -54,6 +65,11 @@ impl Server {
     /// Its resident memory.
     pub fn rss_bytes(&self) -> io::Result<u64> {
         usage::rss_bytes(self.child.id())
+    }
+
+    /// Resident memory of it and of its children: a page that they share counts once.
+    pub fn memory_bytes(&self) -> io::Result<u64> {
+        usage::family_bytes(self.child.id())
     }
 
     fn wait_until_it_answers(&mut self) -> io::Result<()> {
@@ -87,7 +103,10 @@ pub fn pause(time: Duration) {
 
 /// A command that runs the program on one core, and ends when this process does.
 pub fn pinned(core: usize, program: &Path) -> Command {
-    let core = core.to_string();
+    pinned_to(&core.to_string(), program)
+}
+
+fn pinned_to(cores: &str, program: &Path) -> Command {
     let mut command = if find(Path::new("setpriv")).is_some() {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "taskset"]);
@@ -95,7 +114,7 @@ pub fn pinned(core: usize, program: &Path) -> Command {
     } else {
         Command::new("taskset")
     };
-    command.args(["-c", &core]).arg(program);
+    command.args(["-c", cores]).arg(program);
     command
 }
 
