@@ -31,6 +31,24 @@ fn counts(value: &Value) -> Vec<(u64, u64, u64)> {
         .collect()
 }
 
+/// It ended with a panic.
+#[test]
+fn whoever_reads_what_is_told_may_have_seen_enough_before_the_end() {
+    let mut server = process(&[]);
+    ok(&mut server.client().unwrap(), "SET k v");
+    ok(&mut server.client().unwrap(), "SAVE");
+    server.kill().unwrap();
+    for tool in ["inspect", "check"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_russet"));
+        command.arg(tool).arg(server.dir().join("dump.rdb")).stdout(writer);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{tool}: {said}");
+    }
+}
+
 #[test]
 fn a_snapshot_and_a_log_of_the_same_data_say_the_same() {
     let mut server = process(&["--save", "", "--appendonly", "yes"]);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,27 +39,39 @@ fn health(host: &str, port: u16) -> ExitCode {
     }
 }
 
+/// Writes what was asked for. Whoever reads it may have seen enough before the end.
+fn tell(text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    match io::stdout().write_fmt(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// Says what files hold, and whether all of it can be read.
-#[expect(clippy::print_stdout, reason = "what the files hold is what was asked for")]
 fn check(path: &Path, fixes: bool) -> ExitCode {
+    let mut told = Ok(());
     let mut say = |path: &Path, what: &dyn std::fmt::Display| {
-        print!("{}\n{what}", path.display());
+        let now = tell(format_args!("{}\n{what}", path.display()));
+        told = std::mem::replace(&mut told, Ok(())).and(now);
     };
-    match russet_persist::check::check_all(&Files, path, fixes, &mut say) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
+    let checked = russet_persist::check::check_all(&Files, path, fixes, &mut say);
+    match (checked, told) {
+        (Ok(()), Ok(())) => ExitCode::SUCCESS,
+        (Err(error), _) => fail(&error.to_string()),
+        (_, Err(error)) => fail(&error.to_string()),
     }
 }
 
 /// Says which keys files hold.
-#[expect(clippy::print_stdout, reason = "what the files hold is what was asked for")]
 fn inspect(path: &Path, how: russet_persist::inspect::Wish, as_json: bool) -> ExitCode {
-    match russet_persist::inspect::inspect(&Files, path, how, russet_server::state_for_reading) {
-        Ok(found) if as_json => print!("{}", found.json()),
-        Ok(found) => print!("{found}"),
+    let found =
+        russet_persist::inspect::inspect(&Files, path, how, russet_server::state_for_reading);
+    let told = match found {
+        Ok(found) if as_json => tell(format_args!("{}", found.json())),
+        Ok(found) => tell(format_args!("{found}")),
         Err(error) => return fail(&error.to_string()),
-    }
-    ExitCode::SUCCESS
+    };
+    told.map_or_else(|error| fail(&error.to_string()), |()| ExitCode::SUCCESS)
 }
 
 fn serve(wish: Serve) -> ExitCode {
