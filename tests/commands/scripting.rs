@@ -2,6 +2,7 @@
 
 mod ending;
 mod garbage;
+mod interpreters;
 mod runner;
 mod wording;
 
@@ -208,6 +209,34 @@ fn a_shebang_says_what_a_script_may() {
     );
     t.check("EVAL \"#!lua flags=allow-oom\\nreturn redis.call('set', KEYS[1], 2)\" 1 x", "OK");
     t.check("EVAL \"#!lua flags=no-writes\\nreturn redis.call('get', KEYS[1])\" 1 x", "2");
+}
+
+/// Where there is neither a replica nor a cluster, what a script says about them changes nothing, as in Redis.
+#[test]
+fn flags_about_replicas_and_slots_change_nothing_on_a_server_of_its_own() {
+    let server = server();
+    let mut client = server.client();
+    for flags in [
+        "allow-stale",
+        "no-cluster",
+        "allow-cross-slot-keys",
+        "allow-stale,no-cluster",
+        "no-cluster,allow-cross-slot-keys,allow-stale",
+    ] {
+        let script =
+            format!("#!lua flags={flags}\nreturn redis.call('mset', KEYS[1], 1, KEYS[2], 2)");
+        let answer = text(&client.cmd(&["EVAL", &script, "2", "a", "b"]));
+        assert_eq!(answer, "OK", "{flags}");
+        let answer = text(&client.cmd(&["EVAL_RO", &script, "2", "a", "b"]));
+        assert_eq!(answer, "ERR Can not execute a script with write flag using *_ro command.");
+        let names: Vec<String> = flags.split(',').map(|flag| format!("'{flag}'")).collect();
+        let code = format!(
+            "#!lua name=lib\nredis.register_function{{function_name = 'f', flags = {{{}}}, callback = function(keys) return redis.call('mset', keys[1], 1, keys[2], 2) end}}",
+            names.join(",")
+        );
+        assert_eq!(text(&client.cmd(&["FUNCTION", "LOAD", "REPLACE", &code])), "lib");
+        assert_eq!(text(&client.cmd(&["FCALL", "f", "2", "a", "b"])), "OK", "{flags}");
+    }
 }
 
 #[test]

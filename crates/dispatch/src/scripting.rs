@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::Instant;
 
@@ -163,6 +164,8 @@ pub struct Scripts {
     pub evicted: AtomicU64,
     /// Grows with SCRIPT FLUSH.
     flushes: AtomicU64,
+    /// Who is to be woken then.
+    awaiting_flush: Mutex<Vec<Waker>>,
     libraries: ArcSwap<Libraries>,
     /// Held by whoever changes the libraries.
     pub library_change: Mutex<()>,
@@ -239,6 +242,16 @@ impl Scripts {
         self.sources.clear();
         *evaluated = 0;
         self.flushes.fetch_add(1, Ordering::Release);
+        let awaiting = std::mem::take(&mut *self.awaiting_flush.lock());
+        awaiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has somebody woken by the next SCRIPT FLUSH.
+    pub fn wake_at_flush(&self, waker: &Waker) {
+        let mut awaiting = self.awaiting_flush.lock();
+        if !awaiting.iter().any(|known| known.will_wake(waker)) {
+            awaiting.push(waker.clone());
+        }
     }
 
     /// How often SCRIPT FLUSH ran: interpreters from before begin anew.

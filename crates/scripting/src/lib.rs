@@ -3,7 +3,7 @@
 //! ```text
 //! EVAL -> eval.rs -> vm.rs (compiled, cached per thread) -> Lua -> stack/call.rs (redis.call) -> dispatch::script -> a row's handler
 //!                      |                                            |
-//!                 sandbox.lua: what scripts see               convert.rs: replies to values and back
+//!                 sandbox.rs: what scripts see               convert.rs: replies to values and back
 //! ```
 //!
 //! A script is one unit: its request's locks are held from its first command to its last, its effects are one record. How locks, long
@@ -13,7 +13,7 @@
 #![deny(unsafe_code)]
 
 use mlua::Value;
-use russet_dispatch::{Command, help};
+use russet_dispatch::{Command, State, help};
 
 mod api;
 mod bit;
@@ -29,6 +29,7 @@ mod raised;
 mod random;
 mod registering;
 mod run;
+mod sandbox;
 pub mod script;
 mod shebang;
 #[expect(unsafe_code, reason = "Lua's own interface, for the path that every call takes")]
@@ -37,6 +38,11 @@ mod vm;
 
 /// The rows of this crate.
 pub const FAMILIES: &[&[Command]] = &[eval::COMMANDS, script::COMMANDS, function::COMMANDS];
+
+/// What each thread that serves clients does beside them: its interpreter goes when SCRIPT FLUSH runs. Never ends.
+pub async fn tidy(state: &'static State) {
+    vm::discard_flushed(state).await;
+}
 
 /// What Lua calls the type of a value.
 pub(crate) fn type_name(value: &Value) -> &'static str {

@@ -5,9 +5,6 @@
 
 use mlua::{Lua, LuaString, Value};
 
-/// Names of chunks that are no script's: see `sandbox.lua`.
-pub(crate) const SANDBOX: &str = "=sandbox";
-
 /// What was raised.
 #[derive(Clone, Debug)]
 pub(crate) enum Raised {
@@ -36,8 +33,6 @@ impl std::error::Error for Raised {}
 pub(crate) struct Place {
     /// `@user_script`.
     pub(crate) source: String,
-    /// `user_script`.
-    pub(crate) short: String,
     /// From 1.
     pub(crate) line: usize,
 }
@@ -49,11 +44,10 @@ pub(crate) fn place(lua: &Lua) -> Option<Place> {
             lua.inspect_stack(level, |frame| {
                 let source = frame.source();
                 let text = source.source.as_deref().unwrap_or_default().to_owned();
-                if source.what == "C" || source.what == "tail" || text == SANDBOX {
+                if source.what == "C" || source.what == "tail" {
                     return None;
                 }
-                let short = source.short_src.as_deref().unwrap_or_default().to_owned();
-                Some(Place { source: text, short, line: frame.current_line().unwrap_or(0) })
+                Some(Place { source: text, line: frame.current_line().unwrap_or(0) })
             })
         })
         .find_map(|place| place)

@@ -17,10 +17,9 @@
 //! `stack/call.rs`. `stack/guards.rs` guards Lua's own functions.
 
 use std::ffi::{CStr, c_int, c_void};
-use std::mem::MaybeUninit;
 use std::slice;
 
-use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, Value, ffi};
+use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, Table, Value, ffi};
 
 pub(crate) mod call;
 pub(crate) mod guards;
@@ -96,13 +95,20 @@ fn guarded<R: FromLuaMulti>(
 
 /// A function that Lua calls without mlua between. It keeps values by its side; see [`Stack::push_upvalue`] and [`Stack::go_on`].
 pub(crate) fn native<N: Native>(lua: &Lua, kept: impl IntoLuaMulti) -> mlua::Result<Function> {
-    extern "C-unwind" fn call<N: Native>(state: *mut ffi::lua_State) -> c_int {
-        N::call(Stack(state))
-    }
-    guarded(lua, kept, |stack| {
-        // SAFETY: the values are all that lies there, and the function keeps to the stack that it is given, as `Native` demands.
-        unsafe { ffi::lua_pushcclosure(stack.0, call::<N>, stack.top()) };
-    })
+    guarded(lua, kept, |stack| stack.push_native::<N>(stack.top()))
+}
+
+/// Lua's own library of mathematics, which no script knows yet.
+pub(crate) fn math(lua: &Lua) -> mlua::Result<Table> {
+    let library = lua.create_table()?;
+    let loaded: Table = lua.named_registry_value("_LOADED")?;
+    // What is loaded under its name is filled in, and nothing is entered in the names of the thread.
+    loaded.raw_set("math", &library)?;
+    guarded::<()>(lua, (), |stack| {
+        // SAFETY: it is a function that Lua calls, here under mlua's protection, and leaves the library on the stack.
+        stack.pop(unsafe { ffi::luaopen_math(stack.0) });
+    })?;
+    Ok(library)
 }
 
 /// Where the work of [`Stack::protect`] enters Lua; made once for an interpreter.
@@ -381,6 +387,12 @@ impl Stack {
         unsafe { ffi::lua_objlen(self.0, at) }
     }
 
+    /// Takes a key from the top and puts there what a script finds under it in the table at `at`. May jump.
+    pub(crate) fn push_looked_up(self, at: c_int) {
+        // SAFETY: a table stands there, and a key on top.
+        unsafe { ffi::lua_gettable(self.0, at) };
+    }
+
     /// Takes a key from the top and puts there what the table at `at` has under it.
     pub(crate) fn push_entry(self, at: c_int) {
         debug_assert_eq!(self.kind(at), Kind::Table);
@@ -388,35 +400,31 @@ impl Stack {
         unsafe { ffi::lua_rawget_(self.0, at) };
     }
 
-    /// Puts the function there that runs at a level, counted from 0 for the running one; says no if there is none.
-    pub(crate) fn push_running(self, level: c_int) -> bool {
-        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
-        // SAFETY: Lua fills it in if there is such a level.
-        if level < 0 || unsafe { ffi::lua_getstack(self.0, level, frame.as_mut_ptr()) } == 0 {
-            return false;
+    /// Takes so many values from the top and puts a function there that keeps them by its side. May jump.
+    pub(crate) fn push_native<N: Native>(self, count: c_int) {
+        extern "C-unwind" fn call<N: Native>(state: *mut ffi::lua_State) -> c_int {
+            N::call(Stack(state))
         }
-        // SAFETY: it was filled in, and there is room for one value.
-        unsafe { ffi::lua_getinfo(self.0, c"f".as_ptr(), frame.as_mut_ptr()) != 0 }
+        // SAFETY: the values are there, and the function keeps to the stack that it is given, as `Native` demands.
+        unsafe { ffi::lua_pushcclosure(self.0, call::<N>, count) };
     }
 
-    /// Whether the function on top was written in a chunk of this name.
-    pub(crate) fn is_of(self, chunk: &str) -> bool {
-        self.push_again(-1);
-        let mut frame = MaybeUninit::<ffi::lua_Debug>::zeroed();
-        // SAFETY: a function lies on top, which this takes.
-        if unsafe { ffi::lua_getinfo(self.0, c">S".as_ptr(), frame.as_mut_ptr()) } == 0 {
-            return false;
-        }
-        // SAFETY: it was filled in; zeros stand for nothing there.
-        let source = unsafe { frame.assume_init_ref() }.source;
-        // SAFETY: the name of a chunk ends with a zero, and lives as long as the function.
-        !source.is_null() && unsafe { CStr::from_ptr(source) }.to_bytes() == chunk.as_bytes()
+    /// Takes or adds as many values as it needs for so many to be there; those that are added are `nil`.
+    pub(crate) fn settle(self, count: c_int) {
+        // SAFETY: a function has room for 20 values besides its arguments.
+        unsafe { ffi::lua_settop(self.0, count) };
     }
 
-    /// Whether a function stands at `at`.
-    pub(crate) fn is_function(self, at: c_int) -> bool {
-        // SAFETY: only looks.
-        unsafe { ffi::lua_type(self.0, at) == ffi::LUA_TFUNCTION }
+    /// Raises the error of Lua's own functions unless there is an argument `nth`. May jump.
+    pub(crate) fn demand_any(self, nth: c_int) {
+        // SAFETY: only looks, and jumps.
+        unsafe { ffi::luaL_checkany(self.0, nth) };
+    }
+
+    /// Raises the error of Lua's own functions unless argument `nth` is a function. May jump.
+    pub(crate) fn demand_function(self, nth: c_int) {
+        // SAFETY: only looks, and jumps.
+        unsafe { ffi::luaL_checktype(self.0, nth, ffi::LUA_TFUNCTION) };
     }
 
     /// Raises the error of Lua's own functions unless argument `nth` is a table. May jump.
@@ -427,11 +435,17 @@ impl Stack {
 
     /// Raises an error with a text, as Lua does for a script: behind the place where the running function was called. Always jumps.
     pub(crate) fn fail(self, message: &str) -> ! {
-        // SAFETY: there is room for what it puts there.
-        unsafe { ffi::luaL_where(self.0, 1) };
+        self.push_where();
         self.push_text(message.as_bytes());
         self.concat(2);
         self.raise()
+    }
+
+    /// Puts the place there where the running function was called, as errors begin with it; an empty text if no script has called it.
+    /// May jump.
+    pub(crate) fn push_where(self) {
+        // SAFETY: there is room for what it puts there.
+        unsafe { ffi::luaL_where(self.0, 1) };
     }
 
     /// Takes the value from the top and makes it item `nth`, from 1, of the table below it. May jump.
@@ -508,8 +522,13 @@ impl Stack {
 
     /// Calls the function below so many arguments, and leaves one result. May jump.
     pub(crate) fn call(self, arguments: c_int) {
+        self.call_for(arguments, 1);
+    }
+
+    /// The same for so many results. May jump.
+    pub(crate) fn call_for(self, arguments: c_int, results: c_int) {
         // SAFETY: function and arguments stand on top.
-        unsafe { ffi::lua_call(self.0, arguments, 1) };
+        unsafe { ffi::lua_call(self.0, arguments, results) };
     }
 
     /// Raises what stands on top. Always jumps.

@@ -2,14 +2,15 @@
 //!
 //! An interpreter is made when its thread first needs one, keeps what it has compiled, and is thrown away when SCRIPT FLUSH asks for that
 //! or when a script has taken all its memory. Scripts share it, and see nothing of each other: all that they have in common is read-only
-//! (see `sandbox.lua`).
+//! (see `sandbox.rs`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::c_int;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::task::Poll;
 
 use hashbrown::HashMap;
 use mlua::chunk::ChunkMode;
@@ -26,24 +27,39 @@ use crate::eval::Words;
 use crate::raised::{self, Place, Raised};
 use crate::registering::{self, Registered};
 use crate::run::{self, Failure};
+use crate::sandbox::{Functions, Sandbox};
 use crate::stack::{Anchor, Door, Fault, Native, NoNames, Stack};
-use crate::{api, bit, cjson, cmsgpack, convert, number, packing, random, shebang, stack};
+use crate::{cjson, convert, shebang, stack};
 
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS_PER_LOOK: u32 = 10_000;
 
-/// How large an interpreter grows before garbage is looked for again, in hundredths of what it kept the last time. What always stays is
-/// marked each time, and Lua would do that twice as often.
-const GC_PAUSE: i32 = 400;
+/// When garbage is looked for, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Collecting {
+    /// How large an interpreter grows before that, in hundredths of what it kept the last time.
+    pause: i32,
+    /// How much of it is looked through meanwhile, in hundredths of what is added.
+    speed: i32,
+}
 
-/// The same for one that is larger than [`LARGE_BYTES`]: what Lua does by itself.
-const GC_PAUSE_LARGE: i32 = 200;
+/// Up to [`SMALL_BYTES`]: each thread has an interpreter, and there is little to look through.
+const SMALL: Collecting = Collecting { pause: 150, speed: 1000 };
+
+/// Beyond: what always stays is looked through each time, and Lua would do that twice as often.
+const ORDINARY: Collecting = Collecting { pause: 400, speed: 200 };
+
+/// From [`LARGE_BYTES`] on: what Lua does by itself.
+const LARGE: Collecting = Collecting { pause: 200, speed: 200 };
+
+/// Up to this size an interpreter has little besides what every one has.
+const SMALL_BYTES: usize = 64 << 10;
 
 /// From this size on an interpreter is thrifty, and after the script all that is unused is collected.
 const LARGE_BYTES: usize = 8 << 20;
 
 /// Changes of what interpreters take that INFO need not hear of.
-const UNCOUNTED_BYTES: usize = 16 << 10;
+const UNCOUNTED_BYTES: usize = 4 << 10;
 
 /// The interpreter of one thread.
 pub(crate) struct Vm {
@@ -60,11 +76,8 @@ pub(crate) struct Vm {
     keys: Given,
     argv: Given,
     no_names: NoNames,
-    function_env: Table,
-    /// Its `__index` says which names functions see.
-    function_metatable: Table,
-    function_names: Table,
-    loading_names: Table,
+    /// What functions of libraries see, once there are any.
+    functions: OnceCell<Functions>,
     compiled: RefCell<HashMap<Sha, Rc<Compiled>>>,
     /// Those of them that were called last.
     called: RefCell<[Option<Called>; CALLED]>,
@@ -73,6 +86,7 @@ pub(crate) struct Vm {
     flushes: u64,
     memory_max: Cell<usize>,
     counted_bytes: Cell<usize>,
+    collecting: Cell<Option<Collecting>>,
     /// What a script's calls are written into.
     buffers: Cell<Option<Box<Buffers>>>,
 }
@@ -158,6 +172,19 @@ pub(crate) fn discard() {
     drop(VM.take());
 }
 
+/// Throws interpreters of this thread away that a SCRIPT FLUSH has made useless, as soon as it has. Never ends.
+pub(crate) async fn discard_flushed(state: &'static State) {
+    poll_fn(|cx| {
+        state.scripts.wake_at_flush(cx.waker());
+        let flushes = state.scripts.flushes();
+        if own().is_some_and(|vm| vm.flushes != flushes) {
+            discard();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
         let counted = self.counted_bytes.get() as u64;
@@ -176,8 +203,15 @@ fn press(lua: &Lua) -> mlua::Result<()> {
     lua.set_global_hook(HookTriggers::new().every_nth_instruction(1), |lua, _| look(lua))
 }
 
-fn collect_at(lua: &Lua, pause: i32) {
-    lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(pause)));
+impl Collecting {
+    /// What suits an interpreter that takes so much.
+    const fn of(bytes: usize) -> Self {
+        match bytes {
+            ..=SMALL_BYTES => SMALL,
+            ..=LARGE_BYTES => ORDINARY,
+            _ => LARGE,
+        }
+    }
 }
 
 fn arm(lua: &Lua) -> mlua::Result<()> {
@@ -187,8 +221,8 @@ fn arm(lua: &Lua) -> mlua::Result<()> {
 
 /// The hook: looks whether the script is to stop.
 fn look(lua: &Lua) -> mlua::Result<VmState> {
-    if lua.used_memory() > LARGE_BYTES {
-        collect_at(lua, GC_PAUSE_LARGE);
+    if let Some(vm) = own() {
+        vm.suit_collecting(lua.used_memory());
     }
     let is_stopping = run::with(|run| {
         run.tick(Some(lua));
@@ -220,21 +254,6 @@ impl Native for Handler {
     }
 }
 
-/// `tonumber`, which reads what is only digits by itself: C's `strtod`, which Lua uses, takes hundreds of instructions, and twice.
-struct ToNumber;
-
-impl Native for ToNumber {
-    fn call(stack: Stack) -> c_int {
-        if stack.top() == 1
-            && let Some(number) = stack.with_text(1, number::of_digits)
-        {
-            stack.push_number(number);
-            return 1;
-        }
-        stack.go_on()
-    }
-}
-
 /// The text of an error, and whether it has been counted.
 fn describe(value: &Value) -> mlua::Result<(Vec<u8>, bool)> {
     let Value::Table(table) = value else {
@@ -250,28 +269,20 @@ fn describe(value: &Value) -> mlua::Result<(Vec<u8>, bool)> {
     Ok((text, matches!(ignored, Value::Boolean(true))))
 }
 
-/// What `sandbox.lua` returns.
-type Seen = (Table, Table, Table, Table, Table, Table);
-
 impl Vm {
     fn new(state: &'static State, flushes: u64) -> mlua::Result<Self> {
-        let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
+        let libraries = StdLib::TABLE | StdLib::STRING;
         // A script does not catch a panic: the locks of its request have fallen with it.
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         // The parser refers to the name of a chunk without holding it.
         for name in ["@user_script", "@user_function"] {
             lua.set_named_registry_value(name, name)?;
         }
-        let natives = natives(&lua)?;
-        let sandbox = lua.load(include_str!("sandbox.lua")).set_name(raised::SANDBOX);
-        let (names, env, function_env, function_metatable, function_names, loading_names): Seen =
-            sandbox.call(natives)?;
-        lua.set_globals(env.clone())?;
+        let Sandbox { env, names, .. } = Sandbox::new(&lua)?;
         arm(&lua)?;
-        collect_at(&lua, GC_PAUSE);
         let memory_max = state.tunables.script_memory.load(Ordering::Relaxed) as usize;
         lua.set_memory_limit(memory_max)?;
-        Ok(Self {
+        let vm = Self {
             state,
             stack: Stack::of(&lua)?,
             door: Door::new(&lua)?,
@@ -281,10 +292,7 @@ impl Vm {
             argv: Given::new(&lua, &names, "ARGV")?,
             names: Anchor::new(&lua, names)?,
             eval_env: env,
-            function_env,
-            function_metatable,
-            function_names,
-            loading_names,
+            functions: OnceCell::new(),
             compiled: RefCell::default(),
             called: RefCell::default(),
             no_names: NoNames::new(&lua)?,
@@ -292,9 +300,14 @@ impl Vm {
             flushes,
             memory_max: Cell::new(memory_max),
             counted_bytes: Cell::new(0),
+            collecting: Cell::default(),
             buffers: Cell::default(),
             lua,
-        })
+        };
+        vm.suit_collecting(0);
+        vm.lua.gc_collect()?;
+        vm.count();
+        Ok(vm)
     }
 
     /// A script compiled, its shebang left out but not its line. The error is Lua's.
@@ -381,13 +394,14 @@ impl Vm {
 
     /// Runs a library, which registers its functions. `is_timed` if it may not take long. The error is what FUNCTION LOAD answers.
     pub(crate) fn load(&self, code: &[u8], is_timed: bool) -> Result<Vec<Registered>, String> {
+        let foreign = |error: mlua::Error| raised::foreign(&error);
+        let functions = self.functions().map_err(foreign)?;
         let body = &code[shebang::len(code)..];
         let chunk = self.lua.load(body).set_name("@user_function").set_mode(ChunkMode::Text);
-        let chunk = chunk.set_environment(self.function_env.clone()).into_function();
+        let chunk = chunk.set_environment(functions.env.clone()).into_function();
         let chunk = chunk
             .map_err(|error| format!("Error compiling function: {}", raised::foreign(&error)))?;
-        let foreign = |error: mlua::Error| raised::foreign(&error);
-        self.function_metatable.raw_set("__index", &self.loading_names).map_err(foreign)?;
+        functions.metatable.raw_set("__index", &functions.loading_names).map_err(foreign)?;
         registering::begin(is_timed);
         let loaded = chunk.call::<()>(());
         let is_overdue = registering::is_overdue();
@@ -395,9 +409,20 @@ impl Vm {
         if is_overdue {
             arm(&self.lua).map_err(foreign)?;
         }
-        self.function_metatable.raw_set("__index", &self.function_names).map_err(foreign)?;
+        functions.metatable.raw_set("__index", &functions.names).map_err(foreign)?;
         loaded.map_err(|error| Self::not_registered(&error))?;
         Ok(registered)
+    }
+
+    /// What functions see, which is made when the first library comes.
+    fn functions(&self) -> mlua::Result<&Functions> {
+        if self.functions.get().is_none() {
+            let sandbox = self.lua.app_data_ref::<Sandbox>().map(|sandbox| sandbox.clone());
+            let sandbox = sandbox.expect("put there with the interpreter");
+            // Nobody else makes it meanwhile.
+            let _ = self.functions.set(sandbox.functions(&self.lua)?);
+        }
+        Ok(self.functions.get().expect("made above"))
     }
 
     fn not_registered(error: &mlua::Error) -> String {
@@ -474,15 +499,6 @@ impl Vm {
     /// What ended a script, for the client; `place` is where it was.
     pub(crate) fn failure(&self, error: Value, place: Option<Place>) -> mlua::Result<Failure> {
         let (text, is_counted) = describe(&raised::convert(&self.lua, error)?)?;
-        let text = match text.strip_prefix(b"ERR sandbox:") {
-            // The error of a function of Lua's own that is wrapped: it is the script's.
-            Some(rest) => {
-                let from = rest.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
-                let at = place.as_ref().map(|at| format!("{}:{}: ", at.short, at.line));
-                [b"ERR ", at.unwrap_or_default().as_bytes(), &rest[from..]].concat()
-            }
-            None => text,
-        };
         Ok(Failure { text, place, is_counted })
     }
 
@@ -513,17 +529,30 @@ impl Vm {
         let mut used = self.lua.used_memory();
         if used > LARGE_BYTES {
             self.lua.gc_collect()?;
-            collect_at(&self.lua, GC_PAUSE);
             used = self.lua.used_memory();
         }
-        let counted = self.counted_bytes.get();
-        if used.abs_diff(counted) > UNCOUNTED_BYTES {
-            let bytes = &self.state.scripts.lua_bytes;
-            bytes.fetch_add(used as u64, Ordering::Relaxed);
-            bytes.fetch_sub(counted as u64, Ordering::Relaxed);
-            self.counted_bytes.set(used);
+        self.suit_collecting(used);
+        if used.abs_diff(self.counted_bytes.get()) > UNCOUNTED_BYTES {
+            self.count();
         }
         Ok(())
+    }
+
+    /// Looks for garbage as suits an interpreter that takes so much.
+    fn suit_collecting(&self, used: usize) {
+        let suitable = Collecting::of(used);
+        if self.collecting.replace(Some(suitable)) != Some(suitable) {
+            let how = GcIncParams::default().pause(suitable.pause);
+            self.lua.gc_set_mode(GcMode::Incremental(how.step_multiplier(suitable.speed)));
+        }
+    }
+
+    /// Tells INFO what the interpreter takes.
+    fn count(&self) {
+        let used = self.lua.used_memory();
+        let bytes = &self.state.scripts.lua_bytes;
+        bytes.fetch_add(used as u64, Ordering::Relaxed);
+        bytes.fetch_sub(self.counted_bytes.replace(used) as u64, Ordering::Relaxed);
     }
 }
 
@@ -544,27 +573,4 @@ fn fill<'a>(stack: Stack, words: impl Iterator<Item = &'a [u8]>) {
         stack.push_text(word);
         stack.set_item(nth + 1);
     }
-}
-
-/// What `sandbox.lua` gets from here.
-fn natives(lua: &Lua) -> mlua::Result<Table> {
-    let natives = lua.create_table()?;
-    let started = Instant::now();
-    natives.raw_set("convert", lua.create_function(raised::convert)?)?;
-    natives.raw_set("guard", lua.create_function(stack::guards::guard)?)?;
-    let tonumber: Function = lua.globals().raw_get("tonumber")?;
-    natives.raw_set("tonumber", stack::native::<ToNumber>(lua, tonumber)?)?;
-    natives.raw_set("random", lua.create_function(random::random)?)?;
-    natives.raw_set("randomseed", lua.create_function(random::seed)?)?;
-    natives
-        .raw_set("clock", lua.create_function(move |_, ()| Ok(started.elapsed().as_secs_f64()))?)?;
-    natives.raw_set("cjson", cjson::library(lua)?)?;
-    natives.raw_set("cmsgpack", cmsgpack::library(lua)?)?;
-    natives.raw_set("struct", packing::library(lua)?)?;
-    natives.raw_set("bit", bit::library(lua)?)?;
-    natives.raw_set("eval_api", api::for_eval(lua)?)?;
-    natives.raw_set("function_api", api::common(lua)?)?;
-    natives.raw_set("loading_api", api::for_loading(lua)?)?;
-    natives.raw_set("globals", lua.globals())?;
-    Ok(natives)
 }

@@ -183,6 +183,7 @@ async fn serve_all(
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     tokio::task::spawn_local(gate::keep(Rc::clone(&io.gate), &state.aof));
+    tokio::task::spawn_local(russet_scripting::tidy(state));
     loop {
         let next = tokio::select! {
             next = sockets.recv() => next,
