@@ -299,33 +299,29 @@ impl Job<'_> {
         if run.stopping.is_some() || result.is_err() {
             cx.reply.out.truncate(mark);
         }
-        let has_become_quick = learn(self.manners, &run);
+        learn(self.manners, &run);
         let outcome = finish(cx, vm, &run, result);
-        if has_become_quick {
-            // It does not come here again, and a worker may never be asked for another.
-            vm::discard();
+        if self.manners.is_quick.load(Ordering::Relaxed) {
+            vm::leave_worker(cx);
         }
         vm.keep_buffers(run.script.into_buffers());
         outcome
     }
 }
 
-/// What its behaviour says about how to run it next time. Answers whether it runs where its request arrives from now on.
-fn learn(manners: &Manners, run: &Run) -> bool {
+/// What its behaviour says about how to run it next time.
+fn learn(manners: &Manners, run: &Run) {
     if run.script.has_roamed {
         manners.roams.store(true, Ordering::Relaxed);
     }
     // The clock costs what a short script does: one that has ended before anybody looked around took as long as its commands.
     let is_short = run.is_unseen() && !run.script.is_worker();
     let took_ns = if is_short { run.script.called_ns } else { run.script.elapsed_ns() };
-    if run.script.is_worker() {
-        let is_quick = run.stopping.is_none() && took_ns < run::QUICK_NS;
-        return is_quick && !manners.is_quick.swap(true, Ordering::Relaxed);
-    }
-    if took_ns > run::BUDGET_NS {
+    if run.script.is_worker() && run.stopping.is_none() && took_ns < run::QUICK_NS {
+        manners.is_quick.store(true, Ordering::Relaxed);
+    } else if !run.script.is_worker() && took_ns > run::BUDGET_NS {
         manners.is_quick.store(false, Ordering::Relaxed);
     }
-    false
 }
 
 fn finish(

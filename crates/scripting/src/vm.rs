@@ -16,10 +16,10 @@ use hashbrown::HashMap;
 use mlua::chunk::ChunkMode;
 use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
-use russet_dispatch::State;
 use russet_dispatch::script::Buffers;
 use russet_dispatch::scripting::{Library, Sha, Source};
 use russet_dispatch::state::{Lent, Thread};
+use russet_dispatch::{Context, State};
 use russet_resp::{Protocol, Writer};
 
 use crate::convert::ReturnedError;
@@ -53,7 +53,7 @@ const ORDINARY: Collecting = Collecting { pause: 400, speed: 200 };
 const LARGE: Collecting = Collecting { pause: 200, speed: 200 };
 
 /// Up to this size an interpreter has little besides what every one has.
-const SMALL_BYTES: usize = 64 << 10;
+const SMALL_BYTES: usize = 96 << 10;
 
 /// From this size on an interpreter is thrifty, and after the script all that is unused is collected.
 const LARGE_BYTES: usize = 8 << 20;
@@ -170,6 +170,14 @@ fn own() -> Option<Rc<Vm>> {
 /// Throws the interpreter of this thread away.
 pub(crate) fn discard() {
     drop(VM.take());
+}
+
+/// Throws the interpreter of a worker away, behind what runs elsewhere from now on: it may never be asked for another. In a transaction
+/// scripts run on workers again and again.
+pub(crate) fn leave_worker(cx: &Context<'_>) {
+    if cx.is_worker && !cx.session.deny_blocking {
+        discard();
+    }
 }
 
 /// Throws interpreters of this thread away that a SCRIPT FLUSH has made useless, as soon as it has. Never ends.
@@ -411,6 +419,9 @@ impl Vm {
         }
         functions.metatable.raw_set("__index", &functions.names).map_err(foreign)?;
         loaded.map_err(|error| Self::not_registered(&error))?;
+        // Compiling leaves more than what stays, and the library may have come in the place of another.
+        self.lua.gc_collect().map_err(foreign)?;
+        self.rest(false).map_err(foreign)?;
         Ok(registered)
     }
 
