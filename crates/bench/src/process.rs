@@ -4,6 +4,7 @@
 //! A server dies with its handle: when the handle is dropped, also by a panic, and, where
 //! `setpriv` is installed, when this process is killed.
 
+use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -32,21 +33,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the program on a free port and on one core; returns when it answers.
-    pub fn start(program: &Path, core: usize) -> io::Result<Self> {
-        Self::start_in(&env::temp_dir(), program, &core.to_string(), &[])
+    /// Starts the program on a free port and on one core, or several as `taskset` lists them; returns when it answers.
+    pub fn start(program: &Path, cores: impl Display) -> io::Result<Self> {
+        Self::start_in(&env::temp_dir(), program, cores, &[])
     }
 
-    /// As [`Server::start`], in a directory, on some cores (`0`, `0,1`) and with more arguments. Returns when it serves: all data that it
-    /// has found there is loaded then.
+    /// As [`Server::start`], in a directory and with more arguments. Returns when it serves: all data that it has found there is loaded
+    /// then.
     pub fn start_in(
         directory: &Path,
         program: &Path,
-        cores: &str,
+        cores: impl Display,
         arguments: &[&str],
     ) -> io::Result<Self> {
         let address = free_address()?;
-        let mut command = pinned_to(cores, program);
+        let mut command = pinned(cores, program);
         command.arg("--port").arg(address.port().to_string()).args(ARGUMENTS).args(arguments);
         command.current_dir(directory);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -101,12 +102,9 @@ pub fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// A command that runs the program on one core, and ends when this process does.
-pub fn pinned(core: usize, program: &Path) -> Command {
-    pinned_to(&core.to_string(), program)
-}
-
-fn pinned_to(cores: &str, program: &Path) -> Command {
+/// A command that runs the program on one core, or on several, and ends when this process does.
+pub fn pinned(cores: impl Display, program: &Path) -> Command {
+    let cores = cores.to_string();
     let mut command = if find(Path::new("setpriv")).is_some() {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "taskset"]);
@@ -114,7 +112,7 @@ fn pinned_to(cores: &str, program: &Path) -> Command {
     } else {
         Command::new("taskset")
     };
-    command.args(["-c", cores]).arg(program);
+    command.args(["-c", &cores]).arg(program);
     command
 }
 
