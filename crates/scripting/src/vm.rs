@@ -214,10 +214,12 @@ fn press(lua: &Lua) -> mlua::Result<()> {
 impl Collecting {
     /// What suits an interpreter that takes so much.
     const fn of(bytes: usize) -> Self {
-        match bytes {
-            ..=SMALL_BYTES => SMALL,
-            ..=LARGE_BYTES => ORDINARY,
-            _ => LARGE,
+        if bytes <= SMALL_BYTES {
+            SMALL
+        } else if bytes <= LARGE_BYTES {
+            ORDINARY
+        } else {
+            LARGE
         }
     }
 }
