@@ -201,7 +201,8 @@ fn lines_come_in_the_order_in_which_a_key_changed() {
 fn what_has_asked_for_room_is_shown_once() {
     let server = server();
     let mut t = connect(&server);
-    t.check("CONFIG SET maxmemory-policy allkeys-random maxmemory 100mb", "OK");
+    // Far from what this process takes with all its servers: whoever adds a megabyte asks all the same.
+    t.check("CONFIG SET maxmemory-policy allkeys-random maxmemory 100gb", "OK");
     let mut monitor = monitor(&server);
     t.check("SETRANGE k 3000000 x", "3000001");
     t.check("STRLEN k", "3000001");
