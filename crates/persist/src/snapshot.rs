@@ -28,6 +28,11 @@ use crate::writer::{Size, Writer};
 /// A slice of the walk: under a shard's lock for some tens of microseconds, more where strings are compressed.
 const SLICE_BYTES: usize = 16 << 10;
 
+/// How long the walk goes on before it rests, and for how long. Where it shares a core with those who serve, the kernel would leave it there
+/// for many times that, and they would wait.
+const STINT: Duration = Duration::from_micros(300);
+const BREATH: Duration = Duration::from_micros(60);
+
 /// What may wait to be written before writers are kept away.
 const WAITING_BYTES_MAX: u64 = 32 << 20;
 
@@ -292,6 +297,8 @@ struct Walk<'o> {
     is_half: bool,
     keys: u64,
     slice_bytes: usize,
+    /// When it rested last.
+    rested: Instant,
     /// How long to wait after each key, for tests.
     delay: Duration,
 }
@@ -324,6 +331,7 @@ impl<'o> Walk<'o> {
             is_half: false,
             keys: 0,
             slice_bytes: if delay.is_zero() { SLICE_BYTES } else { 1 },
+            rested: Instant::now(),
             delay,
         }
     }
@@ -331,7 +339,11 @@ impl<'o> Walk<'o> {
     fn walk(&mut self) {
         let mut left: Vec<u32> = (0..self.state.keyspace.shards()).collect();
         loop {
-            left.retain(|shard| !self.walk_shard(*shard));
+            left.retain(|shard| {
+                let is_done = self.walk_shard(*shard);
+                self.breathe();
+                !is_done
+            });
             self.catch_up();
             if left.is_empty() {
                 break;
@@ -346,12 +358,23 @@ impl<'o> Walk<'o> {
         loop {
             match self.step(shard, false) {
                 Some(Walked::Done) => return true,
-                Some(_) => self.catch_up(),
+                Some(_) => {
+                    self.catch_up();
+                    self.breathe();
+                }
                 None if self.is_half && self.writer.is_some() => {
                     std::thread::park_timeout(HELD_REST)
                 }
                 None => return false,
             }
+        }
+    }
+
+    /// Lets others have the core for a moment, now and then.
+    fn breathe(&mut self) {
+        if self.rested.elapsed() >= STINT {
+            std::thread::park_timeout(BREATH);
+            self.rested = Instant::now();
         }
     }
 

@@ -380,7 +380,7 @@ impl Shard {
             return;
         };
         let (progress, large) = (&mut saving.progress[db], &mut saving.large);
-        let (mut out, mut keys) = (Vec::with_capacity(bytes), 0);
+        let (mut out, mut keys, mut seen) = (Vec::with_capacity(bytes), 0, 0);
         for _ in 0..BUCKETS_PER_SLICE {
             progress.cursor = database.table.scan_mut(progress.cursor, |entry| {
                 if entry.mark() == mark {
@@ -393,9 +393,12 @@ impl Shard {
                 pen.whole(entry, &mut out);
                 entry.set_mark(mark);
                 keys += 1;
+                seen += entry.weight();
             });
             progress.is_done = progress.cursor == 0;
-            if progress.is_done || out.len() >= bytes || !large.is_empty() {
+            // What is compressed takes the longer for being short.
+            let is_enough = out.len() >= bytes || seen >= bytes.saturating_mul(2);
+            if progress.is_done || is_enough || !large.is_empty() {
                 break;
             }
         }
