@@ -210,6 +210,21 @@ fn restore_spoilt(seed: u64, cycles: usize) {
     target.expect_well();
 }
 
+/// A stream of one entry, into which as many have been put as there are numbers.
+const COUNTED_OUT: &[u8] = b"\x13\x01\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1d\x1d\0\0\0\x0a\0\x01\x01\0\x01\x01\x01\x81a\x02\0\x01\x02\x01\0\x01\0\x01\x81b\x02\x04\x01\xff\x01\x01\x01\x01\x01\0\0\x81\xff\xff\xff\xff\xff\xff\xff\xff\0";
+
+#[test]
+fn sec_18_a_stream_that_has_counted_all_numbers_counts_on() {
+    let mut target = Target::start(&[]);
+    let payload = resealed(COUNTED_OUT);
+    let restored = target.witness.cmd(&[b"RESTORE", &b"k"[..], b"0", &payload]);
+    assert_eq!(restored.to_string(), "OK");
+    assert_eq!(target.witness.cmd(&["XADD", "k", "5-1", "a", "b"]).to_string(), "5-1");
+    let about = target.witness.cmd(&["XINFO", "STREAM", "k"]).to_string();
+    assert!(about.contains("entries-added, 0"), "{about}");
+    target.expect_well();
+}
+
 #[test]
 fn sec_18_lengths_in_dumps_are_not_believed() {
     let mut target = Target::start(&[]);

@@ -176,7 +176,8 @@ impl Log {
         block.push(delta, pairs, fields);
         self.block_bytes = self.block_bytes - before + block.heap_bytes();
         self.len += 1;
-        self.entries_added += 1;
+        // A dump may say that there have been as many as there are numbers.
+        self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
         if self.len == 1 {
             self.first_id = id;
