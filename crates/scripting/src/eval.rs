@@ -301,9 +301,6 @@ impl Job<'_> {
         }
         learn(self.manners, &run);
         let outcome = finish(cx, vm, &run, result);
-        if self.manners.is_quick.load(Ordering::Relaxed) {
-            vm::leave_worker(cx);
-        }
         vm.keep_buffers(run.script.into_buffers());
         outcome
     }

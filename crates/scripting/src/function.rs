@@ -9,7 +9,7 @@ use russet_engine::glob::Glob;
 use crate::eval::{self, Job, READS, RUNNER, WRITES, Words};
 use crate::library::{self, Policy};
 use crate::run::Title;
-use crate::{help, script, vm};
+use crate::{help, script};
 
 /// What every one of them has in common.
 const FUNCTION: Command = Command { group: Group::Scripting, file: file!(), ..Command::BASE };
@@ -201,7 +201,6 @@ fn load(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let code = args.next().map_err(|_| Error::NoFunctionCode)?;
     settle(cx, || library::attempt(cx.state, code, replaces))?;
     let name = library::add(cx.state, code, replaces, true).map_err(told)?;
-    vm::leave_worker(cx);
     cx.data.changed();
     cx.reply.bulk(name.as_bytes());
     Ok(())
@@ -251,7 +250,6 @@ fn restore(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     };
     settle(cx, || library::attempt_restore(cx.state, payload))?;
     library::restore(cx.state, payload, policy).map_err(told)?;
-    vm::leave_worker(cx);
     cx.data.changed();
     cx.reply.ok();
     Ok(())

@@ -44,6 +44,12 @@ pub async fn tidy(state: &'static State) {
     vm::discard_flushed(state).await;
 }
 
+/// Ends the work of a thread that serves no clients: it may never be asked for another script, and an interpreter is made in less time than
+/// what runs there takes.
+pub fn leave() {
+    vm::discard();
+}
+
 /// What Lua calls the type of a value.
 pub(crate) fn type_name(value: &Value) -> &'static str {
     match value {

@@ -16,10 +16,10 @@ use hashbrown::HashMap;
 use mlua::chunk::ChunkMode;
 use mlua::state::{GcIncParams, GcMode};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use russet_dispatch::State;
 use russet_dispatch::script::Buffers;
 use russet_dispatch::scripting::{Library, Sha, Source};
 use russet_dispatch::state::{Lent, Thread};
-use russet_dispatch::{Context, State};
 use russet_resp::{Protocol, Writer};
 
 use crate::convert::ReturnedError;
@@ -170,14 +170,6 @@ fn own() -> Option<Rc<Vm>> {
 /// Throws the interpreter of this thread away.
 pub(crate) fn discard() {
     drop(VM.take());
-}
-
-/// Throws the interpreter of a worker away, behind what runs elsewhere from now on: it may never be asked for another. In a transaction
-/// scripts run on workers again and again.
-pub(crate) fn leave_worker(cx: &Context<'_>) {
-    if cx.is_worker && !cx.session.deny_blocking {
-        discard();
-    }
 }
 
 /// Throws interpreters of this thread away that a SCRIPT FLUSH has made useless, as soon as it has. Never ends.

@@ -307,6 +307,7 @@ pub(super) async fn on_worker(
             }
         };
         state.give_back(executor.into_thread());
+        russet_scripting::leave();
         done
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
