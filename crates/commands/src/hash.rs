@@ -355,16 +355,15 @@ fn hvals(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn reply_all(cx: &mut Context<'_>, args: &mut Args<'_>, fields: Fields) -> Outcome {
-    let (key, until) = (args.key()?, parts::until(cx));
-    let hash = cx.data.read_as::<Hash>(key)?;
-    let len = hash.map_or(0, Hash::len);
-    if fields.with_names && fields.with_values {
-        cx.reply.map(len);
-    } else {
-        cx.reply.array(len);
-    }
-    let next = hash.and_then(|hash| fields.show(hash, 0, until, &mut cx.reply));
-    parts::rest(cx, key, fields, next)
+    parts::reply(cx, args.key()?, fields, |hash, reply| {
+        let len = hash.map_or(0, Hash::len);
+        if fields.with_names && fields.with_values {
+            reply.map(len);
+        } else {
+            reply.array(len);
+        }
+        Some(0)
+    })
 }
 
 /// Shows all fields of a hash: their names, their values or both.
@@ -379,20 +378,16 @@ impl Show for Fields {
     type Place = u64;
 
     fn show(&self, hash: &Hash, place: u64, until: usize, reply: &mut Writer<'_>) -> Option<u64> {
-        let mut cursor = place;
-        loop {
-            cursor = hash.scan(cursor, |pair| {
+        parts::through(place, until, reply, |cursor, reply| {
+            hash.scan(cursor, |pair| {
                 if self.with_names {
                     Text::from(pair.field).reply(reply);
                 }
                 if self.with_values {
                     Text::from(pair.value).reply(reply);
                 }
-            });
-            if cursor == 0 || reply.out.len() >= until {
-                return Some(cursor).filter(|cursor| *cursor > 0);
-            }
-        }
+            })
+        })
     }
 }
 

@@ -604,15 +604,11 @@ fn ltrim(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 
 fn lrange(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let (key, start, stop) = (args.key()?, args.int()?, args.int()?);
-    let until = parts::until(cx);
-    let Some(list) = cx.data.read_as::<List>(key)? else {
-        cx.reply.array(0);
-        return Ok(());
-    };
-    let elements = list.range(start, stop);
-    cx.reply.array(elements.len());
-    let next = Elements.show(list, elements.left(), until, &mut cx.reply);
-    parts::rest(cx, key, Elements, next)
+    parts::reply(cx, key, Elements, |list, reply| {
+        let elements = list.map(|list| list.range(start, stop));
+        reply.array(elements.as_ref().map_or(0, ExactSizeIterator::len));
+        elements.map(|elements| elements.left())
+    })
 }
 
 /// Shows elements of a list from the front.

@@ -318,14 +318,10 @@ fn smismember(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 }
 
 fn smembers(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
-    let (key, until) = (args.key()?, parts::until(cx));
-    let Some(set) = cx.data.read_as::<Set>(key)? else {
-        cx.reply.set(0);
-        return Ok(());
-    };
-    cx.reply.set(set.len());
-    let next = Members.show(set, 0, until, &mut cx.reply);
-    parts::rest(cx, key, Members, next)
+    parts::reply(cx, args.key()?, Members, |set, reply| {
+        reply.set(set.map_or(0, Set::len));
+        Some(0)
+    })
 }
 
 /// Shows all members of a set.
@@ -337,13 +333,9 @@ impl Show for Members {
     type Place = u64;
 
     fn show(&self, set: &Set, place: u64, until: usize, reply: &mut Writer<'_>) -> Option<u64> {
-        let mut cursor = place;
-        loop {
-            cursor = set.scan(cursor, |member| bulk(reply, member));
-            if cursor == 0 || reply.out.len() >= until {
-                return Some(cursor).filter(|cursor| *cursor > 0);
-            }
-        }
+        parts::through(place, until, reply, |cursor, reply| {
+            set.scan(cursor, |member| bulk(reply, member))
+        })
     }
 }
 

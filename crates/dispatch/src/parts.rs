@@ -44,9 +44,29 @@ pub trait Show: Send + Sync + Debug + 'static {
     ) -> Option<Self::Place>;
 }
 
+/// Replies with elements of the collection at `key`. `head` replies with how many there will be, none if there is no such key, and says
+/// where they begin.
+#[inline]
+pub fn reply<S: Show>(
+    cx: &mut Context<'_>,
+    key: Key<'_>,
+    show: S,
+    head: impl FnOnce(Option<&S::Of>, &mut Writer<'_>) -> Option<S::Place>,
+) -> Outcome {
+    let until = until(cx);
+    let of = cx.data.read_as::<S::Of>(key)?;
+    let next = head(of, &mut cx.reply)
+        .zip(of)
+        .and_then(|(place, of)| show.show(of, place, until, &mut cx.reply));
+    match next {
+        None => Ok(()),
+        Some(place) => begin(cx, key, show, place),
+    }
+}
+
 /// How long the output may get before the rest of a reply is made in parts.
 #[inline]
-pub fn until(cx: &Context<'_>) -> usize {
+fn until(cx: &Context<'_>) -> usize {
     if cx.session.deny_blocking || cx.is_worker {
         usize::MAX
     } else {
@@ -54,20 +74,23 @@ pub fn until(cx: &Context<'_>) -> usize {
     }
 }
 
-/// Ends a handler that has shown elements up to `next`, if there are more. The key's shard is held, and what it holds was shown.
+/// Shows what `scan` shows from one cursor to the next, as [`Show::show`] does.
 #[inline]
-pub fn rest<S: Show>(
-    cx: &mut Context<'_>,
-    key: Key<'_>,
-    show: S,
-    next: Option<S::Place>,
-) -> Outcome {
-    match next {
-        None => Ok(()),
-        Some(place) => begin(cx, key, show, place),
+pub fn through(
+    mut cursor: u64,
+    until: usize,
+    reply: &mut Writer<'_>,
+    mut scan: impl FnMut(u64, &mut Writer<'_>) -> u64,
+) -> Option<u64> {
+    loop {
+        cursor = scan(cursor, reply);
+        if cursor == 0 || reply.out.len() >= until {
+            return (cursor > 0).then_some(cursor);
+        }
     }
 }
 
+/// The rest follows in parts. The key's shard is held, and what it holds was shown up to `place`.
 #[cold]
 fn begin<S: Show>(cx: &mut Context<'_>, key: Key<'_>, show: S, place: S::Place) -> Outcome {
     let reading = Arc::new(Reading {

@@ -340,16 +340,12 @@ fn show(
 ) -> Outcome {
     let key = args.key()?;
     let query = Query::read(args, by, is_reverse, false)?;
-    let until = parts::until(cx);
-    let Some(set) = cx.data.read_as::<SortedSet>(key)? else {
-        cx.reply.array(0);
-        return Ok(());
-    };
-    let positions = query.of(set);
-    head(&mut cx.reply, positions.len(), query.with_scores);
     let members = Members { is_reverse: query.is_reverse, with_scores: query.with_scores };
-    let next = members.show(set, (positions.start, positions.end), until, &mut cx.reply);
-    parts::rest(cx, key, members, next)
+    parts::reply(cx, key, members, |set, reply| {
+        let positions = set.map_or(0..0, |set| query.of(set));
+        head(reply, positions.len(), query.with_scores);
+        Some((positions.start, positions.end))
+    })
 }
 
 /// Shows members of a sorted set.

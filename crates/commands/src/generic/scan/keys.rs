@@ -44,52 +44,37 @@ fn keys(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         }
         return Ok(());
     }
-    walk(cx, Keys::new(cx, filter))
+    walk(cx, Keys::new(filter))
 }
 
 /// KEYS under way.
 #[derive(Debug)]
 struct Keys {
-    counted: Arc<Counted>,
+    filter: Arc<Filter>,
     shard: u32,
     /// Keys that were shown or counted.
     found: usize,
     /// Where the reply begins; how many keys there are is put in when all are counted.
     start: Option<Mark>,
-    /// The first shard whose keys were only counted; there is none such yet.
-    counted_from: u32,
+    /// The shards whose keys were only counted; there are none such yet.
+    counted: Option<Arc<Counted>>,
     /// Whether all are counted.
     has_begun: bool,
 }
 
 impl Keys {
-    fn new(cx: &Context<'_>, filter: Filter) -> Self {
-        let shards = cx.state.keyspace.shards();
-        let counted = Arc::new(Counted {
-            filter,
-            protocol: cx.reply.protocol,
-            bytes_max: cx.state.reply_bytes_max(&cx.session.client),
-            bytes: AtomicUsize::new(0),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            is_over: AtomicBool::new(false),
-        });
-        Self { counted, shard: 0, found: 0, start: None, counted_from: shards, has_begun: false }
+    fn new(filter: Filter) -> Self {
+        let filter = Arc::new(filter);
+        Self { filter, shard: 0, found: 0, start: None, counted: None, has_begun: false }
     }
 
     /// Goes through one shard: its keys are shown or, if there are many before them, counted.
     fn find(&mut self, cx: &mut Context<'_>, start: Mark) -> Result<(), Stop> {
-        let filter = &self.counted.filter;
         let is_long = cx.reply.out.len().saturating_sub(start.offset()) >= LONG_BYTES;
         self.found += if is_long && !cx.data.holds_all() {
-            self.counted_from = self.counted_from.min(self.shard);
-            let lister: Arc<dyn Lister> = Arc::<Counted>::clone(&self.counted);
-            cx.data.visit_mut(self.shard, |shard| {
-                let found = filter.count(shard.database(filter.db).map(Database::table));
-                shard.list_in_parts(filter.db, lister);
-                found
-            })?
+            self.count(cx)?
         } else {
-            let reply = &mut cx.reply;
+            let (filter, reply) = (&self.filter, &mut cx.reply);
             cx.data.visit(self.shard, |shard| {
                 filter.show(shard.database(filter.db).map(Database::table), reply)
             })?
@@ -97,40 +82,54 @@ impl Keys {
         Ok(())
     }
 
+    /// Counts the keys of one shard, to be shown later.
+    fn count(&mut self, cx: &mut Context<'_>) -> Result<usize, Stop> {
+        let (filter, from) = (&self.filter, self.shard);
+        let counted =
+            self.counted.get_or_insert_with(|| Counted::new(cx, Arc::clone(filter), from));
+        let lister: Arc<dyn Lister> = Arc::<Counted>::clone(counted);
+        let found = cx.data.visit_mut(from, |shard| {
+            let found = filter.count(shard.database(filter.db).map(Database::table));
+            shard.list_in_parts(filter.db, lister);
+            found
+        })?;
+        Ok(found)
+    }
+
     /// Shows the keys of one shard that were counted.
-    fn show(&self, cx: &mut Context<'_>) -> Result<(), Stop> {
-        let (counted, reply) = (&self.counted, &mut cx.reply);
+    fn show(&self, cx: &mut Context<'_>, counted: &Counted) -> Result<(), Stop> {
+        let (filter, reply) = (&self.filter, &mut cx.reply);
         if counted.take(self.shard, reply) {
             return Ok(());
         }
         cx.data.visit(self.shard, |shard| {
             // They may have been written down before the shard was held.
             if !counted.take(self.shard, reply) {
-                counted.filter.show(shard.database(counted.filter.db).map(Database::table), reply);
-                *counted.shards[self.shard as usize].lock() = Part::Shown;
+                filter.show(shard.database(filter.db).map(Database::table), reply);
+                *counted.part(self.shard).lock() = Part::Shown;
             }
         })?;
         Ok(())
+    }
+
+    /// Puts in how many keys there are. Says whether all have been shown.
+    fn begin(&mut self, reply: &mut Writer<'_>, start: Mark) -> bool {
+        reply.out.insert(start, format!("*{}\r\n", self.found).as_bytes());
+        self.has_begun = true;
+        self.counted.as_ref().inspect(|counted| self.shard = counted.from).is_none()
     }
 }
 
 impl Walk for Keys {
     fn step(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let start = *self.start.get_or_insert(cx.reply.out.mark());
-        if self.has_begun {
-            self.show(cx)?;
-        } else {
-            self.find(cx, start)?;
+        match &self.counted {
+            Some(counted) if self.has_begun => self.show(cx, counted)?,
+            _ => self.find(cx, start)?,
         }
         self.shard += 1;
         let is_through = self.shard == cx.state.keyspace.shards();
-        if self.has_begun || !is_through {
-            return Ok(self.has_begun && is_through);
-        }
-        cx.reply.out.insert(start, format!("*{}\r\n", self.found).as_bytes());
-        let is_done = self.counted_from == self.shard;
-        (self.has_begun, self.shard) = (true, self.counted_from);
-        Ok(is_done)
+        Ok(is_through && (self.has_begun || self.begin(&mut cx.reply, start)))
     }
 
     fn is_sent_in_parts(&self) -> bool {
@@ -140,7 +139,9 @@ impl Walk for Keys {
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        self.counted.is_over.store(true, Ordering::Release);
+        if let Some(counted) = &self.counted {
+            counted.is_over.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -159,12 +160,14 @@ impl Filter {
 /// Keys that were counted and are yet to be shown.
 #[derive(Debug)]
 struct Counted {
-    filter: Filter,
+    filter: Arc<Filter>,
     protocol: Protocol,
     /// The most that may wait for the client, and what has been written down.
     bytes_max: usize,
     bytes: AtomicUsize,
-    /// Locked under the shard's lock by those who have that.
+    /// The first shard of which the keys were counted.
+    from: u32,
+    /// That shard and those after it. Locked under the shard's lock by those who have that.
     shards: Vec<Mutex<Part>>,
     is_over: AtomicBool,
 }
@@ -183,8 +186,7 @@ enum Part {
 
 impl Lister for Counted {
     fn is_done(&self, shard: u32) -> bool {
-        self.is_over.load(Ordering::Acquire)
-            || matches!(*self.shards[shard as usize].lock(), Part::Shown)
+        self.is_over.load(Ordering::Acquire) || matches!(*self.part(shard).lock(), Part::Shown)
     }
 
     fn finish(&self, shard: u32, table: &Table) {
@@ -193,14 +195,30 @@ impl Lister for Counted {
         out.bind(left);
         self.filter.show(Some(table), &mut Writer { out: &mut out, protocol: self.protocol });
         self.bytes.fetch_add(out.len(), Ordering::Relaxed);
-        *self.shards[shard as usize].lock() = Part::Made(out);
+        *self.part(shard).lock() = Part::Made(out);
     }
 }
 
 impl Counted {
+    fn new(cx: &Context<'_>, filter: Arc<Filter>, from: u32) -> Arc<Self> {
+        Arc::new(Self {
+            filter,
+            protocol: cx.reply.protocol,
+            bytes_max: cx.state.reply_bytes_max(&cx.session.client),
+            bytes: AtomicUsize::new(0),
+            from,
+            shards: (from..cx.state.keyspace.shards()).map(|_| Mutex::default()).collect(),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    fn part(&self, shard: u32) -> &Mutex<Part> {
+        &self.shards[(shard - self.from) as usize]
+    }
+
     /// Gives what was written down of a shard, if it was.
     fn take(&self, shard: u32, reply: &mut Writer<'_>) -> bool {
-        let mut part = self.shards[shard as usize].lock();
+        let mut part = self.part(shard).lock();
         if !matches!(*part, Part::Made(_)) {
             return false;
         }
