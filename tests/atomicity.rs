@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
+use russet_testkit::client::encode;
 use russet_testkit::record::{Ask, Liar, Lie, record};
 use russet_testkit::{Client, Random, Reply};
 
@@ -459,4 +460,69 @@ fn lin_1_readers_of_two_keys_see_both_halves_of_a_write() {
     }
     is_over.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|thread| thread.join().expect("no panic"));
+}
+
+/// Requests that come between those about one shard: refused, without keys, with more keys than one, queued, or taking long.
+const BETWEEN: [&[&str]; 10] = [
+    &["INCR"],
+    &["NOSUCH", "{t}n"],
+    &["PING"],
+    &["DBSIZE"],
+    &["SWAPDB", "3", "4"],
+    &["LRANGE", "{t}n", "0", "-1"],
+    &["MSET", "{t}other", "1", "elsewhere", "2"],
+    &["BLPOP", "{t}list", "0.001"],
+    &["MULTI"],
+    &["EXEC"],
+];
+
+/// Sends a pipeline of increments with other requests between them. Answers what the counter was after each.
+fn count_in_a_pipeline(client: &mut Client, random: &mut Random) -> Vec<i64> {
+    let requests: Vec<&[&str]> = (0..60)
+        .map(|_| match random.below(6) {
+            0 => BETWEEN[random.below(BETWEEN.len() as u64) as usize],
+            1 | 2 => &["GET", "{t}m"],
+            _ => &["INCR", "{t}n"],
+        })
+        .chain([&["EXEC"][..]])
+        .collect();
+    let bytes: Vec<u8> = requests.iter().flat_map(|request| encode(request)).collect();
+    client.send_raw(&bytes).expect("sent");
+    let mut counts = Vec::new();
+    for request in requests {
+        match client.recv().expect("a reply") {
+            Reply::Int(count) if request[0] == "INCR" => counts.push(count),
+            Reply::Array(replies) if request[0] == "EXEC" => {
+                let count = |reply| if let Reply::Int(count) = reply { Some(count) } else { None };
+                // DBSIZE in a transaction gives a number below all counts.
+                counts.extend(replies.into_iter().filter_map(count).filter(|count| *count > 1000));
+            }
+            _ => {}
+        }
+    }
+    counts
+}
+
+/// Requests in a row about one shard run under one hold of it, whatever stands between such rows.
+#[test]
+fn lin_1_pipelines_to_one_shard_run_beside_each_other() {
+    let server = server();
+    assert_eq!(server.client().cmd(&["SET", "{t}n", "1000"]), Reply::Simple("OK".into()));
+    let rounds = from_env("RUSSET_LIN_OPERATIONS", 10_000) / 100;
+    let threads: Vec<_> = (0..4)
+        .map(|seed| {
+            let mut client = server.client();
+            spawn(move || {
+                let mut random = Random::new(seed);
+                let counts: Vec<i64> = (0..rounds)
+                    .flat_map(|_| count_in_a_pipeline(&mut client, &mut random))
+                    .collect();
+                assert!(counts.is_sorted_by(|one, next| one < next), "each count is seen once");
+                counts.len() as i64
+            })
+        })
+        .collect();
+    let counted: i64 = threads.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+    assert_eq!(server.client().cmd(&["INCRBY", "{t}n", "0"]), Reply::Int(1000 + counted));
+    assert!(counted > 4 * rounds as i64, "{counted} increments");
 }

@@ -1,7 +1,8 @@
 //! How requests run: look up, check, lock, run, record, serve, let go.
 //!
 //! Requests of a pipeline run in chunks. For a chunk, all rows are found and all keys hashed first, and the memory of their shards,
-//! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command.
+//! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command. Brief
+//! ones in a row about one shard run under one hold of it.
 //!
 //! The common case is decided with two tests: the session has no mode that is judged, and the server no rule. Everything else is judged in
 //! `check`.
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use russet_engine::{Busy, Held, Name, Patience, Shard, Spot};
+use russet_engine::{Busy, Guard, Held, Name, Patience, Shard, Spot};
 use russet_resp::{Output, Span, Writer};
 
 pub use self::admit::refuse;
@@ -121,6 +122,10 @@ pub struct Executor {
     /// The hashes of elements that are looked for in collections.
     elements: Vec<(Spot, u64)>,
     brevity: Brevity,
+    /// The shard of the request that runs next, held since the last: see [`Prepared::keeps`]. Nothing else is locked meanwhile.
+    kept: Option<Guard<'static, Shard>>,
+    /// Whether entries were not asked for beforehand, since somebody held their shards.
+    has_missed: bool,
     /// The first request of the stretch under way.
     stretch_from: usize,
     /// Commands that the thread had run when the turn began.
@@ -138,6 +143,8 @@ impl Executor {
             spots: Vec::new(),
             elements: Vec::new(),
             brevity: Brevity::EXACT,
+            kept: None,
+            has_missed: false,
             stretch_from: 0,
             processed_before: 0,
             is_worker: false,
@@ -165,6 +172,7 @@ impl Executor {
         self.prepare(state, chunk);
         self.stretch_from = chunk.from;
         let (ran, halt) = self.run_prepared(state, session, chunk, out);
+        debug_assert!(self.kept.is_none(), "kept for a request of this chunk");
         end_promise(session, halt.as_ref());
         let is_whole = ran == chunk.until;
         self.close(state, session, chunk, ran);
@@ -194,6 +202,9 @@ impl Executor {
                         // What comes next sees the counts of all before it, and its own time only.
                         self.close(state, session, chunk, at);
                     }
+                    if prepared.keeps && self.has_missed && self.kept.is_none() {
+                        self.begin_run(state, at - from);
+                    }
                     let halt =
                         self.run_one(state, session, input, batch.request(at), prepared, out);
                     match halt {
@@ -207,6 +218,7 @@ impl Executor {
                 Ok(None) => {}
                 Ok(halt @ Some(_)) => return (at, halt),
                 Err(_) => {
+                    self.kept = None;
                     session.leave_unit();
                     Writer { out, protocol: session.protocol }.error(&Error::Internal.text());
                     at += 1;
@@ -291,6 +303,10 @@ impl Executor {
         out: &mut Output,
     ) -> Option<Halt> {
         let mut rules = state.rules.load(Ordering::Acquire);
+        let is_usual = rules == 0 && session.modes == 0 && session.multi.is_none();
+        if !is_usual && self.kept.is_some() {
+            self.kept = None;
+        }
         if rules & rule::OVER != 0 {
             eviction::relieve(state, &self.thread);
             rules = state.rules.load(Ordering::Acquire);
@@ -414,6 +430,7 @@ impl Executor {
         error: &Error,
         out: &mut Output,
     ) -> Option<Halt> {
+        self.kept = None;
         if let Some(multi) = &mut session.multi {
             multi.is_broken = true;
         }
@@ -493,17 +510,23 @@ impl Executor {
         if cx.data.unit.is_followed {
             cx.session.stamp = cx.session.stamp.max(stamp(&cx.data));
         }
-        drop(cx);
-        if self.thread.must_ask() {
+        let held = cx.data.held;
+        let reply_bytes = out.len().saturating_sub(mark.offset());
+        let observe = &state.tunables.observe;
+        let is_brief = prepared.is_brief
+            && halt.is_none()
+            && reply_bytes <= observe.brief_reply.load(Ordering::Relaxed);
+        let must_ask = self.thread.must_ask();
+        if prepared.keeps && is_brief && !must_ask && session.modes == 0 {
+            self.kept = held.into_only();
+        } else {
+            drop(held);
+        }
+        if must_ask {
             session.end_promise();
             eviction::repay(state, &self.thread);
         }
-        let reply_bytes = out.len().saturating_sub(mark.offset());
-        let observe = &state.tunables.observe;
-        if prepared.is_brief
-            && halt.is_none()
-            && reply_bytes <= observe.brief_reply.load(Ordering::Relaxed)
-        {
+        if is_brief {
             self.thread.meter.note(row.id);
             session.commands += 1;
         } else {

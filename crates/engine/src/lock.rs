@@ -312,6 +312,12 @@ impl<'a, T: Protected> Held<'a, T> {
         self.guards.binary_search_by_key(&index, Guard::index).ok()
     }
 
+    /// The only lock, or nothing, and then all are let go.
+    #[inline]
+    pub fn into_only(mut self) -> Option<Guard<'a, T>> {
+        if self.guards.len() == 1 { self.guards.pop() } else { None }
+    }
+
     /// Adds a lock that is not among them. It was taken out of order: by whoever gives up after a bounded time, never with
     /// [`Patience::ENDLESS`].
     pub fn insert(&mut self, guard: Guard<'a, T>) {

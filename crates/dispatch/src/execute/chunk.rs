@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_engine::{Guard, Held, Shard, Spot};
+use russet_engine::{Guard, Held, Patience, Shard, Spot};
 use russet_resp::{Batch, Span};
 
 use super::Executor;
@@ -32,9 +32,18 @@ pub(super) struct Prepared {
     pub(super) keys: KeySet,
     /// Whether it is not timed by itself.
     pub(super) is_brief: bool,
+    /// Whether the next request runs under the same hold of the shard: both are brief and have one key each, in the same shard.
+    pub(super) keeps: bool,
 }
 
 impl Prepared {
+    /// Whether `next` may run under the same hold of a shard.
+    #[inline]
+    fn shares_hold_with(self, next: Self) -> bool {
+        let shard = |prepared: Self| prepared.keys.spot().map(|spot| spot.shard);
+        self.is_brief && next.is_brief && shard(self).is_some() && shard(self) == shard(next)
+    }
+
     /// Where the element is looked for that one of the words names, if the command's row says that one does.
     #[inline]
     fn element<'a>(self, input: &'a [u8], spans: &[Span]) -> Option<(Spot, &'a [u8])> {
@@ -122,24 +131,28 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
-/// Looks at the shards of some keys, as far as nobody holds them. Each is taken once for all keys in a row that lie behind it.
+/// Looks at the shards of some keys, as far as nobody holds them. Each is taken once for all keys in a row that lie behind it. Says
+/// whether all were looked at.
 #[inline]
 fn visit<T>(
     state: &'static State,
     keys: impl Iterator<Item = (Spot, T)>,
     mut look: impl FnMut(&Shard, Spot, T),
-) {
+) -> bool {
     let mut held: Option<Guard<'_, Shard>> = None;
+    let mut all = true;
     for (spot, what) in keys {
         if held.as_ref().is_none_or(|shard| shard.index() != spot.shard) {
             // Let go first: locks are taken in ascending order, or one at a time.
             drop(held.take());
             held = state.keyspace.peek(spot.shard);
         }
-        if let Some(shard) = &held {
-            look(shard, spot, what);
+        match &held {
+            Some(shard) => look(shard, spot, what),
+            None => all = false,
         }
     }
+    all
 }
 
 /// Locks and buckets, in a loop that does nothing else: so the processor translates several addresses at a time.
@@ -155,11 +168,11 @@ fn prefetch_buckets(state: &'static State, spots: impl Iterator<Item = Spot>) {
     }
 }
 
-/// The entries themselves.
+/// The entries themselves, of shards that nobody holds. Says whether those are all.
 #[inline]
-fn prefetch_entries(state: &'static State, spots: impl Iterator<Item = Spot>) {
+fn prefetch_entries(state: &'static State, spots: impl Iterator<Item = Spot>) -> bool {
     let spots = spots.map(|spot| (spot, ()));
-    visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot));
+    visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot))
 }
 
 /// Asks for the memory that commands about these keys will touch.
@@ -178,11 +191,14 @@ impl Executor {
         for at in chunk.from..chunk.until {
             let prepared = self.look_up(state, chunk.input, chunk.batch.request(at));
             has_elements |= prepared.row.is_some_and(|row| row.element > 0);
+            if let Some(last) = self.prepared.last_mut() {
+                last.keeps = last.shares_hold_with(prepared);
+            }
             self.prepared.push(prepared);
         }
         prefetch_buckets(state, self.all_spots());
         if self.prepared.len() > 1 {
-            prefetch_entries(state, self.all_spots());
+            self.has_missed = !prefetch_entries(state, self.all_spots());
             if has_elements {
                 self.prefetch_elements(state, chunk);
             }
@@ -196,10 +212,10 @@ impl Executor {
         spans: &[Span],
     ) -> Prepared {
         let Some(row) = find_row(state, input, spans) else {
-            return Prepared { row: None, keys: KeySet::None, is_brief: true };
+            return Prepared { row: None, keys: KeySet::None, is_brief: true, keeps: false };
         };
         let keys = self.key_set(state, row, input, spans);
-        Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans) }
+        Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans), keeps: false }
     }
 
     /// Hashes the keys of a request.
@@ -254,6 +270,20 @@ impl Executor {
             if let Some(shard) = held.get(spot.shard) {
                 prefetch_entry(shard, *spot);
             }
+        }
+    }
+
+    /// Takes the shard of several requests in a row, the first of which is `nth` of the prepared, and asks for their entries: somebody
+    /// held it before. If it is held for long, the request itself sees to that.
+    #[cold]
+    pub(super) fn begin_run(&mut self, state: &'static State, nth: usize) {
+        let run = &self.prepared[nth..];
+        let len = run.iter().take_while(|prepared| prepared.keeps).count() + 1;
+        let mut spots = run[..len].iter().filter_map(|prepared| prepared.keys.spot()).peekable();
+        let Some(first) = spots.peek() else { return };
+        if let Ok(shard) = state.keyspace.hold_one(first.shard, Patience::SHORT) {
+            spots.for_each(|spot| prefetch_entry(&shard, spot));
+            self.kept = Some(shard);
         }
     }
 

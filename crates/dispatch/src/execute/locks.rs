@@ -15,7 +15,7 @@ impl Executor {
     /// Takes the shards of a request's keys.
     #[inline]
     pub(super) fn lock(
-        &self,
+        &mut self,
         state: &'static State,
         session: &Session,
         row: &Row,
@@ -24,7 +24,11 @@ impl Executor {
     ) -> Result<Held<'static, Shard>, Busy> {
         match keys {
             KeySet::One(_, spot) => {
-                let guard = state.keyspace.hold_one(spot.shard, patience)?;
+                let guard = match self.kept.take() {
+                    Some(kept) => kept,
+                    None => state.keyspace.hold_one(spot.shard, patience)?,
+                };
+                debug_assert_eq!(guard.index(), spot.shard, "kept for this request");
                 let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
                 let held = Held::from(guard);
                 if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
