@@ -10,13 +10,16 @@ use super::{PATIENCE, Target, pause};
 const ELEMENTS: usize = 96;
 
 /// What asks for all of them, and for as many keys.
-const ASKING: [&[&str]; 7] = [
+const ASKING: [&[&str]; 10] = [
     &["LRANGE", "list", "0", "-1"],
     &["HVALS", "hash"],
     &["HGETALL", "hash"],
     &["SMEMBERS", "set"],
     &["ZRANGE", "zset", "0", "-1"],
     &["ZREVRANGE", "zset", "0", "-1", "WITHSCORES"],
+    &["XRANGE", "stream", "-", "+"],
+    &["XREVRANGE", "stream", "+", "1", "COUNT", "1000"],
+    &["XREAD", "STREAMS", "stream", "0"],
     &["KEYS", "0000*"],
 ];
 
@@ -31,6 +34,8 @@ impl Target {
             target.change::<&[u8]>(&[b"HSET", b"hash", number.as_bytes(), element]);
             target.change::<&[u8]>(&[b"SADD", b"set", element]);
             target.change::<&[u8]>(&[b"ZADD", b"zset", number.as_bytes(), element]);
+            let id = &format!("{}-{nth}", nth / 7 + 1).into_bytes()[..];
+            target.change::<&[u8]>(&[b"XADD", b"stream", id, b"f", element]);
             target.change::<&[u8]>(&[b"SET", element, b""]);
         }
         target
@@ -101,6 +106,7 @@ fn res_6_a_long_reply_tells_of_one_moment_whatever_changes() {
         target.change(&["HSET", "hash", &new, &new]);
         target.change(&["SADD", "set", &new]);
         target.change(&["ZADD", "zset", "-1", &new]);
+        target.change(&["XADD", "stream", "*", &new, &new]);
         let script = format!("for at = 1, 300 do redis.call('SET', '0000{new}' .. at, '') end");
         target.change(&["EVAL", &script, "0"]);
         let reply = lazy.recv().expect("a reply");
@@ -114,12 +120,14 @@ fn res_6_a_long_reply_tells_of_one_moment_whatever_changes() {
 fn res_6_a_long_reply_tells_of_what_is_gone() {
     let mut target = Target::laden();
     // By commands that wait for the reply to be made and by those that do not.
-    let steps: [(&[&str], &[&str]); 7] = [
+    let steps: [(&[&str], &[&str]); 9] = [
         (&["LRANGE", "list", "0", "-1"], &["LTRIM", "list", "1", "0"]),
         (&["HVALS", "hash"], &["DEL", "hash"]),
         (&["SMEMBERS", "set"], &["EVAL", "redis.call('DEL', 'set')", "0"]),
         (&["ZRANGE", "zset", "0", "-1"], &["RENAME", "zset", "other"]),
         (&["ZREVRANGE", "other", "0", "-1"], &["SET", "other", "one string"]),
+        (&["XRANGE", "stream", "-", "+"], &["RENAME", "stream", "log"]),
+        (&["XREVRANGE", "log", "+", "-"], &["XTRIM", "log", "MAXLEN", "0"]),
         (&["KEYS", "0000*"], &["SWAPDB", "0", "1"]),
         (&["KEYS", "0000*"], &["FLUSHALL"]),
     ];

@@ -64,6 +64,38 @@ fn ranges_are_open_or_closed_and_go_both_ways() {
     t.check("XRANGE s - + LIMIT 1", "-ERR syntax error");
 }
 
+/// Inside a transaction a reply is made whole; outside it a long one is made in parts, and its head is written before all was seen.
+#[test]
+fn long_ranges_are_the_same_in_parts_and_whole() {
+    let server = server();
+    let mut client = server.client();
+    let value = "v".repeat(100);
+    for n in 1..=5_000 {
+        client.send(&["XADD", "s", &format!("{n}"), "f", &value]).expect("sent");
+    }
+    for n in (1..=5_000).filter(|n| n % 7 == 0 || (2_000..2_300).contains(n)) {
+        client.send(&["XDEL", "s", &format!("{n}")]).expect("sent");
+    }
+    client.send(&["XLEN", "s"]).expect("sent");
+    while client.recv().expect("a reply") != Reply::Int(4_029) {}
+    let requests: [&[&str]; 8] = [
+        &["XRANGE", "s", "-", "+"],
+        &["XREVRANGE", "s", "+", "-"],
+        &["XRANGE", "s", "100", "4321"],
+        &["XREVRANGE", "s", "4321", "(100"],
+        &["XRANGE", "s", "150", "+", "COUNT", "3001"],
+        &["XREVRANGE", "s", "+", "150", "COUNT", "3001"],
+        &["XREAD", "COUNT", "3001", "STREAMS", "s", "150"],
+        &["XREAD", "STREAMS", "s", "150"],
+    ];
+    for request in requests {
+        let in_parts = client.cmd(request);
+        client.cmd(&["MULTI"]);
+        client.cmd(request);
+        assert_eq!(client.cmd(&["EXEC"]), Reply::Array(vec![in_parts]), "{request:?}");
+    }
+}
+
 #[test]
 fn streams_are_trimmed_exactly_or_by_blocks() {
     let server = server();

@@ -11,6 +11,7 @@ mod trim;
 
 use russet_dispatch::command::Flag::*;
 use russet_dispatch::keys::{ACCESS, Begin, DELETE, Find, KeySpec, RO, RW, UPDATE, at};
+use russet_dispatch::parts::{self, Show};
 use russet_dispatch::{Args, Class, Command, Context, Error, Group, Outcome, Stop};
 use russet_engine::Told;
 use russet_engine::types::stream::{
@@ -272,8 +273,8 @@ pub const COMMANDS: &[Command] = &[
 /// IDs of a request.
 type Ids = SmallVec<[StreamId; 8]>;
 
-/// Ranges of more entries than this are read by a worker: about a millisecond's work.
-const RANGE_MAX: u64 = 10_000;
+/// Entries of which the blocks are more than this are counted by a worker: about a millisecond's work.
+const BLOCKS_MAX: usize = 10_000;
 
 /// An ID that is spelled out; its sequence is zero if it has none.
 fn read_id(text: &[u8]) -> Result<StreamId, Error> {
@@ -381,34 +382,108 @@ fn range(cx: &mut Context<'_>, args: &mut Args<'_>, is_reverse: bool) -> Outcome
         }
         count = Some(args.int()?.max(0) as u64);
     }
-    let may_move = !cx.is_worker && !cx.session.deny_blocking;
+    let (until, may_move) = (parts::until(cx), !cx.is_worker && !cx.session.deny_blocking);
     let Some(stream) = cx.data.read_as::<Stream>(key)? else {
         cx.reply.array(0);
         return Ok(());
     };
-    if may_move && count.unwrap_or(u64::MAX).min(stream.log.len()) > RANGE_MAX {
+    let place = Place { start, end, max: count.unwrap_or(u64::MAX) };
+    if place.max == 0 {
+        cx.reply.null_array();
+        return Ok(());
+    }
+    if may_move && place.takes_long_to_count(&stream.log) {
         return Err(Stop::Elsewhere);
     }
-    match count {
-        Some(0) => cx.reply.null_array(),
-        _ => reply_range(&mut cx.reply, &stream.log, start, end, is_reverse, count),
-    }
-    Ok(())
+    let entries = Entries { is_reverse };
+    let next = reply_range(&mut cx.reply, &stream.log, entries, place, until);
+    parts::rest(cx, key, entries, next)
 }
 
+/// Replies with an array of the entries of a place, of which those are shown that come before the output has `until` bytes. Answers where
+/// to go on.
 fn reply_range(
     reply: &mut Writer<'_>,
     log: &Log,
+    entries: Entries,
+    place: Place,
+    until: usize,
+) -> Option<Place> {
+    let mark = reply.out.mark();
+    let (shown, next) = entries.show_and_count(log, place, until, reply);
+    let left = next.map_or(0, |next| log.count(next.start, next.end).min(next.max));
+    reply.array_at(mark, (shown + left) as usize);
+    next
+}
+
+/// Between which IDs entries are to be shown, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Place {
     start: StreamId,
     end: StreamId,
+    max: u64,
+}
+
+impl Place {
+    fn takes_long_to_count(self, log: &Log) -> bool {
+        let is_all = self.start <= log.first_id() && self.end >= log.last_id();
+        log.block_count() > BLOCKS_MAX && self.max > BLOCKS_MAX as u64 && !is_all
+    }
+}
+
+/// Shows entries of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Entries {
     is_reverse: bool,
-    count: Option<u64>,
-) {
-    let count = count.map_or(usize::MAX, |count| count as usize);
-    if is_reverse {
-        reply_entries(reply, log.range_back(start, end).take(count));
-    } else {
-        reply_entries(reply, log.range(start, end).take(count));
+}
+
+impl Entries {
+    /// As [`Show::show`], and says how many were shown.
+    #[inline]
+    fn show_and_count(
+        self,
+        log: &Log,
+        place: Place,
+        until: usize,
+        reply: &mut Writer<'_>,
+    ) -> (u64, Option<Place>) {
+        let Place { start, end, max } = place;
+        let (mut shown, mut last) = (0, StreamId::MIN);
+        let show = |entry: Entry<'_>| {
+            reply_entry(reply, &entry);
+            (shown, last) = (shown + 1, entry.id);
+            shown < max && reply.out.len() < until
+        };
+        let is_over = if self.is_reverse {
+            log.range_back(start, end).all(show)
+        } else {
+            log.range(start, end).all(show)
+        };
+        if is_over || shown == max {
+            return (shown, None);
+        }
+        let left = Place { max: max - shown, ..place };
+        let next = if self.is_reverse {
+            last.previous().map(|end| Place { end, ..left })
+        } else {
+            last.next().map(|start| Place { start, ..left })
+        };
+        (shown, next)
+    }
+}
+
+impl Show for Entries {
+    type Of = Stream;
+    type Place = Place;
+
+    fn show(
+        &self,
+        of: &Stream,
+        place: Place,
+        until: usize,
+        reply: &mut Writer<'_>,
+    ) -> Option<Place> {
+        self.show_and_count(&of.log, place, until, reply).1
     }
 }
 

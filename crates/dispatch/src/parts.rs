@@ -58,6 +58,18 @@ pub fn reply<S: Show>(
     let next = head(of, &mut cx.reply)
         .zip(of)
         .and_then(|(place, of)| show.show(of, place, until, &mut cx.reply));
+    rest(cx, key, show, next)
+}
+
+/// Ends a handler that has replied itself with the elements before `next`, if there are more. The key's shard is held, and what it holds
+/// was shown.
+#[inline]
+pub fn rest<S: Show>(
+    cx: &mut Context<'_>,
+    key: Key<'_>,
+    show: S,
+    next: Option<S::Place>,
+) -> Outcome {
     match next {
         None => Ok(()),
         Some(place) => begin(cx, key, show, place),
@@ -66,8 +78,8 @@ pub fn reply<S: Show>(
 
 /// How long the output may get before the rest of a reply is made in parts.
 #[inline]
-fn until(cx: &Context<'_>) -> usize {
-    if cx.session.deny_blocking || cx.is_worker {
+pub fn until(cx: &Context<'_>) -> usize {
+    if cx.session.deny_blocking || cx.is_worker || cx.data.is_serving {
         usize::MAX
     } else {
         cx.reply.out.len().saturating_add(FIRST_BYTES)
@@ -90,7 +102,6 @@ pub fn through(
     }
 }
 
-/// The rest follows in parts. The key's shard is held, and what it holds was shown up to `place`.
 #[cold]
 fn begin<S: Show>(cx: &mut Context<'_>, key: Key<'_>, show: S, place: S::Place) -> Outcome {
     let reading = Arc::new(Reading {

@@ -5,14 +5,17 @@
 
 use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::{OnTimeout, Wait};
-use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Stop};
+use russet_dispatch::{Args, Class, Context, Error, Key, Outcome, Stop, parts};
 use russet_engine::types::stream::{Entry, Group, ID_TEXT_MAX, Log, Slot, Stream, StreamId};
 use russet_engine::{Told, Type};
 use russet_resp::{Protocol, Writer};
 use smallvec::SmallVec;
 
 use super::claim::{Claimed, record_claim};
-use super::{read_id, reply_content, reply_entry, reply_id};
+use super::{Entries, Place, read_id, reply_content, reply_entry, reply_id, reply_range};
+
+/// How XREAD goes through a stream.
+const FORWARD: Entries = Entries { is_reverse: false };
 
 /// What a request says before its streams.
 #[derive(Debug)]
@@ -111,6 +114,11 @@ impl<'a> Options<'a> {
     /// The word that says from where a stream is read.
     fn from(&self, args: &Args<'a>, stream: usize) -> &'a [u8] {
         args.word(self.keys_at + self.streams + stream)
+    }
+
+    /// Whether nothing but the number of entries bounds the reply, which is about one stream.
+    const fn is_of_one_stream(&self) -> bool {
+        self.streams == 1 && self.entries_max == usize::MAX && self.bytes_max == usize::MAX
     }
 
     const fn per_stream(&self) -> usize {
@@ -227,7 +235,8 @@ pub(super) fn xread(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         let stream = cx.data.read_as::<Stream>(*key)?;
         behind.push(read_behind(options.from(args, nth), stream.map(|stream| &stream.log))?);
     }
-    let mut reply = Reply::new(&mut cx.reply, &options);
+    let until = parts::until(cx);
+    let (mut reply, mut rest) = (Reply::new(&mut cx.reply, &options), None);
     for (key, behind) in keys.iter().zip(&behind) {
         let Some(stream) = cx.data.find_as::<Stream>(*key)? else { continue };
         if reply.is_full() || stream.log.last_entry_id().is_none_or(|last| last <= *behind) {
@@ -235,6 +244,11 @@ pub(super) fn xread(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         }
         let mark = reply.begin(*key);
         let start = behind.next().unwrap_or(StreamId::MAX);
+        if options.is_of_one_stream() {
+            let place = Place { start, end: StreamId::MAX, max: options.per_stream() as u64 };
+            rest = reply_range(reply.writer, &stream.log, FORWARD, place, until);
+            continue;
+        }
         let entries = stream.log.range(start, StreamId::MAX).take(options.per_stream());
         for entry in entries {
             if !reply.entry(|writer| reply_entry(writer, &entry)) {
@@ -244,7 +258,7 @@ pub(super) fn xread(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         reply.end(mark);
     }
     if reply.finish() {
-        return Ok(());
+        return parts::rest(cx, keys[0], FORWARD, rest);
     }
     let Some(timeout_ms) = options.block_ms else {
         cx.reply.null_array();

@@ -110,6 +110,13 @@ impl Block {
         self.master().count as usize
     }
 
+    /// How many entries live here from one ID to another, in a block whose ID is `id`.
+    pub(super) fn count_between(&self, id: StreamId, from: StreamId, until: StreamId) -> usize {
+        let mut walk = self.forward(id);
+        let entries = std::iter::from_fn(|| walk.next());
+        entries.filter(|e| !e.is_deleted && from <= e.id && e.id <= until).count()
+    }
+
     /// Whether the next entry, of so many bytes, belongs into another block.
     #[inline]
     pub(super) fn is_full(&self, payload: usize, bytes_max: usize, entries_max: usize) -> bool {

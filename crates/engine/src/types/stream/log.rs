@@ -212,6 +212,22 @@ impl Log {
         Backward { blocks: self.blocks.range(..=until), walk: None, from, until }
     }
 
+    /// How many entries there are from `from` to `until`. O(1) if that is all of them, else for each block between.
+    pub fn count(&self, from: StreamId, until: StreamId) -> u64 {
+        if from <= self.first_id && until >= self.last_id {
+            return self.len;
+        }
+        let start = self.block_of(from).map_or(from, |(id, _)| id);
+        let mut blocks = self.blocks.range(start..=until.max(start)).peekable();
+        let mut count = 0;
+        while let Some((id, block)) = blocks.next() {
+            // One that another follows, which begins no later than `until`, ends before that.
+            let is_whole = id >= from && blocks.peek().is_some();
+            count += if is_whole { block.count() } else { block.count_between(id, from, until) };
+        }
+        count as u64
+    }
+
     /// The block that an ID would be in.
     fn block_of(&self, id: StreamId) -> Option<(StreamId, &Block)> {
         match self.blocks.last() {

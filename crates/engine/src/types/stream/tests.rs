@@ -288,6 +288,7 @@ fn apply(stream: &mut Stream, twin: &mut Twin, step: Step) {
             assert!(stream.log.range(from, until).map(|e| e.id).eq(slow.iter().copied()));
             let back = stream.log.range_back(from, until).map(|e| e.id);
             assert!(back.eq(slow.iter().rev().copied()));
+            assert_eq!(stream.log.count(from, until), slow.len() as u64);
         }
         other => apply_to_group(stream, twin, other),
     }
