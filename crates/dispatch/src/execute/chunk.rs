@@ -155,11 +155,18 @@ fn visit<T>(
     all
 }
 
+/// Without those that are the same as the one before: clients send many requests about one key.
+#[inline]
+fn once_in_a_row(spots: impl Iterator<Item = Spot>) -> impl Iterator<Item = Spot> {
+    let mut last = None;
+    spots.filter(move |spot| last.replace(spot.hash) != Some(spot.hash))
+}
+
 /// Locks and buckets, in a loop that does nothing else: so the processor translates several addresses at a time.
 #[inline]
 fn prefetch_buckets(state: &'static State, spots: impl Iterator<Item = Spot>) {
     let mut last = None;
-    for spot in spots {
+    for spot in once_in_a_row(spots) {
         // Asking again for a lock would take it from whoever holds it.
         if last.replace(spot.shard) != Some(spot.shard) {
             state.keyspace.prefetch_lock(spot.shard);
@@ -171,7 +178,7 @@ fn prefetch_buckets(state: &'static State, spots: impl Iterator<Item = Spot>) {
 /// The entries themselves, of shards that nobody holds. Says whether those are all.
 #[inline]
 fn prefetch_entries(state: &'static State, spots: impl Iterator<Item = Spot>) -> bool {
-    let spots = spots.map(|spot| (spot, ()));
+    let spots = once_in_a_row(spots).map(|spot| (spot, ()));
     visit(state, spots, |shard, spot, ()| prefetch_entry(shard, spot))
 }
 
