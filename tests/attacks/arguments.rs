@@ -59,6 +59,11 @@ fn sec_13_numbers_at_the_edges_do_no_harm() {
                     });
                     let request = sampler.request(row, Some(Edge { nth, text }));
                     let replies = FILL.len() + send(&mut client, &request, may_wait(row));
+                    if asks_for_more_than_may_wait(&request) {
+                        while client.recv().is_ok() {}
+                        client = client_of(&target);
+                        continue;
+                    }
                     for _ in 0..replies {
                         client.recv().unwrap_or_else(|error| panic!("{request:?}: {error}"));
                     }
@@ -70,6 +75,16 @@ fn sec_13_numbers_at_the_edges_do_no_harm() {
         assert!(grown <= 128 << 20, "grown by {grown} bytes");
         target.expect_well();
     }
+}
+
+/// Whether these are so many random elements that their client is cut.
+fn asks_for_more_than_may_wait(request: &[String]) -> bool {
+    let [name, _, count, ..] = request else { return false };
+    let count: i64 = count.parse().unwrap_or_default();
+    let is_taken = request.len() == 3 || count >= i64::MIN / 2;
+    ["SRANDMEMBER", "ZRANDMEMBER", "HRANDFIELD"].contains(&name.to_uppercase().as_str())
+        && (-i64::MAX..-(1 << 30)).contains(&count)
+        && is_taken
 }
 
 /// A key of each type that has random elements, one of sixty bytes each.
@@ -131,6 +146,46 @@ fn sec_13_a_reply_longer_than_may_wait_comes_whole() {
         let mut reply = vec![0; bytes + "+PONG\r\n".len()];
         stream.read_exact(&mut reply).unwrap();
         assert!(reply.ends_with(b"+PONG\r\n"), "{request}");
+    }
+    target.expect_well();
+}
+
+#[test]
+fn sec_13_who_asks_for_more_elements_than_may_wait_is_cut_before_they_are_made() {
+    let mut target = Target::start(&["--client-output-buffer-limit", "normal 1mb 0 0"]);
+    put_one_in_each(&mut target);
+    let before = target.rss();
+    for command in ["SRANDMEMBER s", "ZRANDMEMBER z", "HRANDFIELD h"] {
+        for count in ["-16777217", "-999999999", "-9223372036854775807"] {
+            let request = format!("{command} {count}\r\n");
+            let mut stream = target.connect_and_send(request.as_bytes());
+            assert_eq!(rest_of(&mut stream), "", "{request}");
+            let unheard = format!("CLIENT REPLY SKIP\r\n{request}PING\r\n");
+            let mut stream = target.connect_and_send(unheard.as_bytes());
+            let mut reply = [0; 7];
+            stream.read_exact(&mut reply).unwrap();
+            assert_eq!(&reply, b"+PONG\r\n", "{request}");
+            target.witness.cmd(&["MULTI"]);
+            target.witness.cmd(&request.split_whitespace().collect::<Vec<_>>());
+            let refused = target.witness.cmd(&["EXEC"]).to_string();
+            assert_eq!(refused, "[-ERR value is out of range]", "{request}");
+        }
+    }
+    assert_eq!(target.info("client_output_buffer_limit_disconnections:"), "9");
+    let grown = target.growth_that_stays(before, 4 << 20);
+    assert!(grown <= 4 << 20, "grown by {grown} bytes");
+    target.expect_well();
+}
+
+#[test]
+fn sec_13_a_great_many_elements_that_may_wait_are_given() {
+    let mut target = Target::start(&[]);
+    put_one_in_each(&mut target);
+    for request in ["SRANDMEMBER s -16777217\r\n", "ZRANDMEMBER z -16777217\r\n"] {
+        let mut stream = target.connect_and_send(request.as_bytes());
+        let mut begin = [0; b"*16777217\r\n$60\r\nmmm".len()];
+        stream.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"*16777217\r\n$60\r\nmmm", "{request}");
     }
     target.expect_well();
 }

@@ -1,8 +1,9 @@
 //! What a negative count may ask for: elements of a collection at random, the same one perhaps several times.
 //!
 //! A few bytes of a request can ask for more than any memory holds. So a long reply is made in slices, as fast as it is taken, of what the
-//! key holds at the moment; if that is nothing any more, the last element comes again and again. A transaction or a script cannot send
-//! anything before it is over, so there is a bound for them that Redis lacks.
+//! key holds at the moment; if that is nothing any more, the last element comes again and again. Who asks for more than anybody takes, and
+//! than may wait, is cut, as Redis cuts who has been given that much. A transaction or a script cannot send anything before it is over, so
+//! there is a bound for them that Redis lacks.
 
 use russet_dispatch::execute::Walk;
 use russet_dispatch::state::Thread;
@@ -16,8 +17,11 @@ const AT_ONCE: usize = 1024;
 /// Bytes of a slice, about.
 const SLICE_BYTES: usize = 64 * 1024;
 
-/// The most elements.
+/// The most elements of a reply that is made at once, and of one that need not fit into what may wait for its client.
 const COUNT_MAX: usize = 1 << 24;
+
+/// What an element takes of a reply, if it is empty.
+const ELEMENT_BYTES_MIN: usize = b"$0\r\n\r\n".len();
 
 /// Draws so many elements of what an entry holds and replies with them, and with what belongs to them if that is wanted. Says whether the
 /// entry holds such a collection.
@@ -36,15 +40,32 @@ pub(crate) struct Repeats {
 impl Repeats {
     /// Gives elements of a collection that is there.
     pub(crate) fn reply(self, cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
+        if self.count <= AT_ONCE || cx.session.deny_blocking {
+            return self.at_once(cx, key);
+        }
+        if cx.session.is_silent() {
+            return Ok(());
+        }
+        if self.is_too_long(cx) {
+            cx.state.cut_for_replies(&cx.session.client);
+            return Ok(());
+        }
+        let (db, key, spot) = (cx.data.db, key.bytes.into(), key.spot);
+        let (left, last) = (self.count, Vec::new());
+        let slices =
+            Slices { wanted: self, db, key, shard: spot.shard, hash: spot.hash, left, last };
+        Err(Stop::Later(Box::new(slices)))
+    }
+
+    /// Whether the reply cannot but be longer than may wait for the client, and is not one that is made nonetheless.
+    fn is_too_long(&self, cx: &Context<'_>) -> bool {
+        let bytes = self.count.saturating_mul(ELEMENT_BYTES_MIN);
+        self.count > COUNT_MAX && bytes > cx.state.reply_bytes_max(&cx.session.client)
+    }
+
+    fn at_once(self, cx: &mut Context<'_>, key: Key<'_>) -> Outcome {
         if self.count > COUNT_MAX {
             return Err(Error::OutOfRange.into());
-        }
-        if self.count > AT_ONCE && !cx.session.deny_blocking {
-            let (db, key, spot) = (cx.data.db, key.bytes.into(), key.spot);
-            let (left, last) = (self.count, Vec::new());
-            let slices =
-                Slices { wanted: self, db, key, shard: spot.shard, hash: spot.hash, left, last };
-            return Err(Stop::Later(Box::new(slices)));
         }
         let max = cx.reply.out.len().saturating_add(cx.state.reply_bytes_max(&cx.session.client));
         self.head(&mut cx.reply);
