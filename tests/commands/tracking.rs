@@ -408,6 +408,30 @@ fn options_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn invalidations_that_wait_count_before_their_writer_is_answered() {
+    const MAX: u64 = 1_000_000;
+    let server = server();
+    let (mut t, mut writer) = (connect(&server), connect(&server));
+    t.check(&format!("CONFIG SET maxmemory-clients {MAX}"), "OK");
+    let write = "return redis.call('INCR', string.rep('k', 100000))";
+    for round in 0..10 {
+        // It reads nothing, and is another thread's, or the writer's.
+        let (reader, id) = listener(&server);
+        writer.check(&format!("CLIENT TRACKING ON BCAST REDIRECT {id}"), "OK");
+        loop {
+            let line = t.run(&format!("CLIENT LIST ID {id}")).to_string();
+            let Some((_, rest)) = line.split_once("tot-mem=") else { break };
+            let taken: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+            assert!(taken < MAX, "round {round}: {line}");
+            writer.client.cmd(&["EVAL", write, "0"]);
+        }
+        writer.check("CLIENT TRACKING OFF", "OK");
+        drop(reader);
+    }
+    assert_eq!(stat(&mut t, "evicted_clients"), 10);
+}
+
+#[test]
 fn the_table_stays_within_its_limit() {
     let server = server();
     let (mut t, mut cache) = (connect(&server), tracker(&server, ""));

@@ -5,12 +5,13 @@
 //! others.
 //!
 //! A connection reports what it takes once a turn, and only changes of many kilobytes reach the sum that all threads share, unless
-//! there is hardly any room left. The sum says when to look; who is looked at then is counted exactly. Now and then all are looked at, for
-//! what many clients have not reported is much, too.
+//! there is hardly any room left. Invalidations are reported by who sends them, for their receiver may be another thread's. The sum says
+//! when to look; who is looked at then is counted exactly. Now and then all are looked at, for what many clients have not reported is much,
+//! too.
 //!
 //! Where `maxmemory-clients` is 0 there is no bound, and buffers count as data do, as in Redis.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 use russet_config::{Share, id};
 
@@ -25,13 +26,17 @@ const STEP_BYTES: usize = 16 * 1024;
 const AUTO_PERCENT: u64 = 10;
 const AUTO_BYTES_MIN: u64 = 64 << 20;
 
+/// In place of what a client has reported: it is gone.
+const GONE: usize = usize::MAX;
+
 /// What a watched key costs beside its name, which is kept twice.
 pub(crate) const WATCH_BYTES: usize = 96;
 
 /// Sums over all clients.
 #[derive(Debug, Default)]
 pub struct Burden {
-    reported: AtomicUsize,
+    /// Below what it is for a moment, where two threads report.
+    reported: AtomicIsize,
     /// What all may take; 0 for no limit.
     max: AtomicU64,
     cut: AtomicU64,
@@ -94,43 +99,45 @@ impl Client {
 }
 
 impl State {
-    /// Reports what a client takes now. For its own thread, whenever its buffers have changed. May cut it, or others.
+    /// Reports what a client takes now, whenever its buffers have changed. May cut it, or others, so not while holding a lock.
     #[inline]
     pub fn report(&self, client: &Client) {
-        let (bytes, before) = (client.burden(), client.reported.load(Ordering::Relaxed));
-        if bytes.abs_diff(before) >= STEP_BYTES || bytes > before && self.lacks_room(bytes - before)
-        {
-            self.note_report(client, bytes, before);
+        if self.is_too_much(client) {
+            self.cut_burdens();
         }
+    }
+
+    /// Reports what a client takes now. Answers whether all take more than they may since that is more than before.
+    #[inline]
+    pub(crate) fn is_too_much(&self, client: &Client) -> bool {
+        let (bytes, before) = (client.burden(), client.reported.load(Ordering::Relaxed));
+        let is_news = bytes.abs_diff(before) >= STEP_BYTES
+            || bytes > before && self.lacks_room(bytes - before);
+        is_news && self.note_report(client, bytes)
     }
 
     /// Whether clients, of which only their buffers are in the sum, would take more than they may with so many bytes more.
     fn lacks_room(&self, bytes: usize) -> bool {
         let Burden { reported, max, .. } = &self.burden;
         let unreported = self.clients.count() * (size_of::<Client>() + size_of::<Session>());
-        let (sum, max) =
-            (reported.load(Ordering::Relaxed) + unreported, max.load(Ordering::Relaxed));
+        let reported = reported.load(Ordering::Relaxed).max(0) as usize;
+        let (sum, max) = (reported + unreported, max.load(Ordering::Relaxed));
         max > 0 && (sum + bytes) as u64 > max
     }
 
     #[cold]
-    fn note_report(&self, client: &Client, bytes: usize, before: usize) {
-        client.reported.store(bytes, Ordering::Relaxed);
-        let sum = &self.burden.reported;
-        if bytes < before {
-            sum.fetch_sub(before - bytes, Ordering::Relaxed);
-            return;
-        }
-        sum.fetch_add(bytes - before, Ordering::Relaxed);
-        if self.lacks_room(0) {
-            self.cut_burdens();
-        }
+    fn note_report(&self, client: &Client, bytes: usize) -> bool {
+        let unless_gone = |before| (before != GONE).then_some(bytes);
+        let noted = client.reported.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unless_gone);
+        let Ok(before) = noted else { return false };
+        self.burden.reported.fetch_add(bytes as isize - before as isize, Ordering::Relaxed);
+        bytes > before && self.lacks_room(0)
     }
 
-    /// A client is gone.
+    /// A client is gone. Who comes too late with something for it reports nothing any more.
     pub fn report_end(&self, client: &Client) {
-        let before = client.reported.swap(0, Ordering::Relaxed);
-        self.burden.reported.fetch_sub(before, Ordering::Relaxed);
+        let before = client.reported.swap(GONE, Ordering::Relaxed);
+        self.burden.reported.fetch_sub(before as isize, Ordering::Relaxed);
     }
 
     /// Cuts clients, those that take most first, until the others take no more than they may. O(clients).

@@ -177,7 +177,7 @@ impl Executor {
         let is_whole = ran == chunk.until;
         self.close(state, session, chunk, ran);
         self.publish(session, (ran - chunk.from).saturating_sub(usize::from(is_whole)));
-        self.thread.call();
+        self.thread.call(state);
         let is_done = halt.as_ref().is_some_and(|halt| !halt.comes_again());
         (ran + usize::from(is_done), halt)
     }
@@ -686,7 +686,7 @@ impl Executor {
         let prepared = self.look_up(state, input, spans);
         let halt = self.run_one(state, session, input, spans, prepared, out);
         end_promise(session, halt.as_ref());
-        self.thread.call();
+        self.thread.call(state);
         self.thread.meter.begin(0);
         halt
     }
@@ -709,7 +709,7 @@ impl Executor {
         let mut data = Data::new(state, &self.thread, held, &mut self.unit, &session, now);
         finish_touched(&mut data, None);
         drop(data);
-        self.thread.call();
+        self.thread.call(state);
         Ok(())
     }
 
@@ -740,7 +740,7 @@ impl Executor {
         let (thread, is_worker) = (&self.thread, self.is_worker);
         let mut cx = Context { data, reply, session, state, thread, row, is_worker };
         let step = walk.step(&mut cx);
-        thread.call();
+        thread.call(state);
         match step {
             Ok(done) => Ok(done),
             Err(Stop::Busy(Busy(shard))) => Err(Halt::Busy(shard)),

@@ -88,7 +88,7 @@ fn removed_in(state: &State, thread: &Thread, index: u32) -> usize {
         thread.keep_books(&mut shard);
         shard.finish();
         drop(shard);
-        thread.call();
+        thread.call(state);
     }
     removed
 }

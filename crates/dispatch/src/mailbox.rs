@@ -236,6 +236,8 @@ pub struct Calls {
     by_home: Vec<(Arc<Home>, Vec<Waker>)>,
     homeless: Vec<Waker>,
     is_due: bool,
+    /// Clients may take more than they may since this thread has put something.
+    is_too_much: bool,
 }
 
 impl Calls {
@@ -252,12 +254,19 @@ impl Calls {
         }
     }
 
+    /// Notes that clients are to be cut.
+    pub(crate) const fn add_too_much(&mut self) {
+        self.is_due = true;
+        self.is_too_much = true;
+    }
+
     /// Takes over what another thread's hands have noted.
     pub(crate) fn append(&mut self, other: &mut Self) {
         if !std::mem::take(&mut other.is_due) {
             return;
         }
         self.is_due = true;
+        self.is_too_much |= std::mem::take(&mut other.is_too_much);
         self.homeless.append(&mut other.homeless);
         for (home, wakers) in other.by_home.drain(..) {
             match self.by_home.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &home)) {
@@ -267,21 +276,20 @@ impl Calls {
         }
     }
 
-    /// Wakes all of them.
+    /// Wakes all of them. Answers whether clients are to be cut.
     #[inline]
-    pub(crate) fn make(&mut self) {
-        if self.is_due {
-            self.make_due();
-        }
+    pub(crate) fn make(&mut self) -> bool {
+        self.is_due && self.make_due()
     }
 
     #[cold]
-    fn make_due(&mut self) {
+    fn make_due(&mut self) -> bool {
         self.is_due = false;
         self.homeless.drain(..).for_each(Waker::wake);
         for (home, wakers) in self.by_home.iter_mut().filter(|(_, wakers)| !wakers.is_empty()) {
             home.ring(wakers);
         }
+        std::mem::take(&mut self.is_too_much)
     }
 }
 

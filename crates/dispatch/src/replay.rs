@@ -125,7 +125,7 @@ impl Hand {
 
 impl Drop for Hand {
     fn drop(&mut self) {
-        self.thread.call();
+        self.thread.call(self.state);
     }
 }
 

@@ -719,11 +719,21 @@ impl Thread {
         }
     }
 
-    /// Wakes everybody who got mail from this thread since the last call. Not while holding a lock, since it may enter the kernel; the
-    /// executor does it after each chunk of commands.
+    /// Wakes everybody who got mail from this thread since the last call, and cuts whom that mail was too much for. Not while holding a
+    /// lock, since it may enter the kernel; the executor does it after each chunk of commands.
     #[inline]
-    pub fn call(&self) {
-        self.calls.borrow_mut().make();
+    pub fn call(&self, state: &State) {
+        let is_too_much = self.calls.borrow_mut().make();
+        if is_too_much {
+            state.cut_burdens();
+        }
+    }
+
+    /// Reports what a client takes that has just got mail; [`Thread::call`] does what follows.
+    pub(crate) fn report(&self, state: &State, client: &Client) {
+        if state.is_too_much(client) {
+            self.calls.borrow_mut().add_too_much();
+        }
     }
 
     /// Takes over whom another is to wake: its mail was put while locks were held here.

@@ -461,6 +461,7 @@ impl Post<'_> {
     fn put(&self, client: &Client, bytes: Bytes) {
         let mail = Mail { bytes, stamp: self.stamp, is_reply: false };
         self.thread.put(client, &mail, self.state.mail_bytes_max(client));
+        self.thread.report(self.state, client);
     }
 }
 
@@ -547,7 +548,7 @@ pub fn tend(state: &State, thread: &Thread) {
     if tracking.lists_all.load(Ordering::Relaxed) && tracking.prefixes() == 0 {
         list_no_more(state);
     }
-    thread.call();
+    thread.call(state);
 }
 
 /// Shows each shard that somebody is interested in.

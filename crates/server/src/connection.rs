@@ -52,6 +52,9 @@ const TURN_NS_MAX: u64 = TURN_MAX.as_nanos() as u64;
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
+/// Mail of so many bytes counts as output as soon as it is no mail any more.
+const MAIL_NOTED_BYTES: usize = 16 * 1024;
+
 /// Why a turn ended.
 enum Turn {
     /// The connection is over.
@@ -516,6 +519,10 @@ impl Connection {
         self.session.stamp = self.session.stamp.max(mailed.stamp);
         let reply_bytes = mailed.out.len();
         self.outgoing.own().append(mailed.out);
+        if reply_bytes >= MAIL_NOTED_BYTES {
+            // Or until it is sent it would count as nobody's.
+            self.outgoing.note(&self.session.client);
+        }
         if mailed.has_reply
             && let Waiting::Keys(blocked, _) =
                 std::mem::replace(&mut self.waiting, Waiting::Nothing)

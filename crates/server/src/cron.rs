@@ -59,10 +59,10 @@ pub(crate) async fn run(state: &'static State) {
 async fn make_room(state: &'static State, thread: &Thread) {
     let is_over = || state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
     while is_over() && eviction::relieve(state, thread) {
-        thread.call();
+        thread.call(state);
         tokio::task::yield_now().await;
     }
-    thread.call();
+    thread.call(state);
 }
 
 /// A round of the housekeeping counts as a turn of its thread.

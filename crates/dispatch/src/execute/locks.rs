@@ -50,7 +50,7 @@ impl Executor {
             KeySet::None => {
                 if row.locks != Locks::None {
                     // A transaction may take long: nobody waits for their mail until it is over.
-                    self.thread.call();
+                    self.thread.call(state);
                 }
                 lock_unkeyed(state, session, row, patience)
             }
