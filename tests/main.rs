@@ -34,6 +34,7 @@ mod commands {
     mod monitor;
     mod object;
     mod pubsub;
+    mod replication;
     mod scripting;
     mod server;
     mod set;
@@ -56,9 +57,10 @@ mod durability {
     mod crashes;
     mod faults;
     mod inspect;
-    mod interop;
+    pub(crate) mod interop;
+    mod parcel;
     mod replay;
-    mod snapshot;
+    pub(crate) mod snapshot;
     mod switching;
 }
 mod events;

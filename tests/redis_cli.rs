@@ -2,12 +2,19 @@
 //!
 //! Where it is not installed these tests are left out with one line; with `RUSSET_REQUIRE_PEERS=1` that is a failure.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use russet_testkit::Transcript;
+use russet_persist::check::check;
+use russet_persist::file::Files;
 use russet_testkit::client::encode;
+use russet_testkit::differential::installed;
+use russet_testkit::{Setup, Transcript};
 
+use crate::durability::interop::{databases, digest, fill_databases};
+use crate::durability::snapshot::until;
 use crate::{Server, server};
 
 /// A server and how to ask it from the command line; `None` where there is no `redis-cli`.
@@ -211,4 +218,91 @@ fn hints_come_from_command_docs() {
     let seen = await_text(&mut screen, "longitude latitude member");
     stop(&mut child);
     assert!(seen.contains("key [NX|XX] [CH] longitude latitude member"), "{seen}");
+}
+
+/// A backup from a distance is a file like any: those who check files take it, and all servers load it.
+#[test]
+fn rdb_brings_all_data() {
+    let Some(cli) = Cli::start() else { return };
+    let mut client = cli.server.client();
+    fill_databases(&mut client);
+    let file = cli.server.dir().join("backup.rdb");
+    cli.run(&["--rdb", &file.to_string_lossy()], b"");
+    assert_checked(&file);
+    for program in [env!("CARGO_BIN_EXE_russet"), "redis-server", "valkey-server"] {
+        if program.contains('/') || installed(program) {
+            assert_loads(&file, program, &mut client);
+        }
+    }
+    // It may be written to standard output, too.
+    let printed = cli.command(&["--rdb", "-"]).output().expect("it runs").stdout;
+    assert!(printed.starts_with(b"REDIS0010"));
+    assert_eq!(printed.len() as u64, fs::metadata(&file).expect("a file").len());
+}
+
+/// Whoever checks files finds it whole.
+fn assert_checked(file: &Path) {
+    let (found, result) = check(&Files, file);
+    assert!(result.is_ok() && found.is_checked && found.functions == 1, "{result:?} {found}");
+    for program in ["redis-check-rdb", "valkey-check-rdb"] {
+        if installed(program) {
+            let output = Command::new(program).arg(file).output().expect("it is installed");
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{program}: {printed}");
+        }
+    }
+}
+
+/// A server that starts with the file has the same data.
+fn assert_loads(file: &Path, program: &str, client: &mut russet_testkit::Client) {
+    let arguments = ["--save", "", "--enable-debug-command", "yes", "--dbfilename", "dump.rdb"];
+    let mut other = Setup::new(program).args(arguments).start().expect("it starts");
+    other.kill().expect("it runs");
+    fs::copy(file, other.dir().join("dump.rdb")).expect("a file to copy");
+    other.restart().expect("it loads the file");
+    let mut other = other.client().expect("it serves");
+    assert_eq!(databases(&mut other), databases(client), "{program}");
+    assert_eq!(digest(&mut other), digest(client), "{program}");
+    assert_eq!(other.cmd(&["FCALL", "twice", "0", "21"]).to_string(), "42", "{program}");
+}
+
+#[test]
+fn functions_rdb_brings_libraries_alone() {
+    let Some(cli) = Cli::start() else { return };
+    fill_databases(&mut cli.server.client());
+    let file = cli.server.dir().join("functions.rdb");
+    cli.run(&["--functions-rdb", &file.to_string_lossy()], b"");
+    assert_checked(&file);
+    let empty = server();
+    for program in [env!("CARGO_BIN_EXE_russet"), "redis-server", "valkey-server"] {
+        if program.contains('/') || installed(program) {
+            assert_loads(&file, program, &mut empty.client());
+        }
+    }
+}
+
+#[test]
+fn rdb_of_a_client_that_is_killed_leaves_nothing() {
+    let Some(cli) = Cli::start() else { return };
+    let mut client = cli.server.client();
+    cli.fill();
+    client.cmd(&["CONFIG", "SET", "rdb-key-save-delay", "60000000"]);
+    let file = cli.server.dir().join("backup");
+    let mut info = |part: &str| client.cmd(&["INFO"]).to_string().contains(part);
+    let mut child = spawn(&mut cli.command(&["--rdb", &file.to_string_lossy()]));
+    until("it is being made", || info("rdb_bgsave_in_progress:1"));
+    until("it is waited for", || info("state=wait_bgsave"));
+    stop(&mut child);
+    until("it is given up", || info("rdb_bgsave_in_progress:0") && info("connected_slaves:0"));
+    let names = fs::read_dir(cli.server.dir()).expect("a directory").flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    assert!(names.iter().all(|name| name == "backup"), "{names:?}");
+}
+
+#[test]
+fn a_replica_that_it_plays_hears_that_there_are_none() {
+    let Some(cli) = Cli::start() else { return };
+    let output = cli.command(&["--replica"]).output().expect("it runs");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(printed.contains("replication is not supported yet"), "{printed}");
 }

@@ -59,6 +59,8 @@ const LOOSE_ARITY: &[(&str, &str)] = &[
     ("geosearch", "a polygon needs no centre, but more words than a centre and a circle"),
     ("geosearchstore", "as geosearch"),
     ("hotkeys|start", "Redis says itself what is missing"),
+    ("psync", "FAILOVER may follow"),
+    ("replconf", "Redis documents no arguments"),
 ];
 
 #[test]

@@ -167,3 +167,38 @@ fn res_6_who_leaves_in_the_middle_of_a_long_reply_holds_nobody_up() {
     target.change(&["FLUSHALL"]);
     target.expect_well();
 }
+
+#[test]
+fn res_6_a_snapshot_that_nobody_takes_takes_no_memory() {
+    let mut target = Target::start(&["--rdbcompression", "no"]);
+    let value = "v".repeat(1 << 20);
+    (0..ELEMENTS).for_each(|nth| target.change(&["SET", &nth.to_string(), &value]));
+    let before = target.rss();
+    let mut lazy: Vec<Client> = Vec::new();
+    for nth in 1..=4 {
+        let mut client = Client::connect(target.addr()).expect("the server listens");
+        assert_eq!(client.cmd(&["REPLCONF", "rdb-only", "1"]).to_string(), "OK");
+        client.send(&["SYNC"]).expect("a fresh socket takes a little");
+        lazy.push(client);
+        let until = Instant::now() + PATIENCE;
+        let sent = |info: &Reply| info.to_string().matches("state=send_bulk").count();
+        while sent(&target.witness.cmd(&["INFO", "replication"])) < nth {
+            assert!(Instant::now() < until, "it is not sent");
+            pause(5);
+        }
+    }
+    // What goes on being read would show by then.
+    pause(300);
+    let grown = target.growth_that_stays(before, 16 << 20);
+    println!("grown by {grown} bytes");
+    assert!(grown <= 16 << 20, "grown by {grown} bytes");
+    let clients = target.witness.cmd(&["CLIENT", "LIST", "TYPE", "replica"]).to_string();
+    let waiting = clients.split(" omem=").skip(1).filter_map(|rest| rest.split(' ').next());
+    let waiting: Vec<usize> = waiting.map(|bytes| bytes.parse().expect("a number")).collect();
+    assert!(waiting.len() == 4 && waiting.iter().all(|bytes| *bytes <= 256 << 10), "{waiting:?}");
+    for mut client in lazy {
+        let all = client.read_until_closed(PATIENCE).expect("it ends").len();
+        assert!(all > ELEMENTS << 20, "{all} bytes");
+    }
+    target.expect_well();
+}

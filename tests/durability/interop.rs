@@ -18,12 +18,12 @@ fn start(program: &str) -> Process {
     Setup::new(program).args(arguments).start().expect("it starts")
 }
 
-fn digest(client: &mut Client) -> String {
+pub(crate) fn digest(client: &mut Client) -> String {
     client.cmd(&["DEBUG", "DIGEST"]).to_string()
 }
 
 /// All types in two databases, some of it with an end far away.
-fn fill_databases(client: &mut Client) {
+pub(crate) fn fill_databases(client: &mut Client) {
     fill(client);
     client.cmd(&["PEXPIREAT", "hash", "4000000000000"]);
     client.cmd(&["SELECT", "7"]);
@@ -49,7 +49,7 @@ fn carry(from: &Process, to: &mut Process) {
 }
 
 /// How many databases hold anything.
-fn databases(client: &mut Client) -> usize {
+pub(crate) fn databases(client: &mut Client) -> usize {
     let reply = client.cmd(&["INFO", "keyspace"]);
     let text = String::from_utf8_lossy(reply.bytes().expect("a text")).into_owned();
     text.lines().filter(|line| line.starts_with("db")).count()

@@ -13,6 +13,7 @@ use russet_testkit::disk::{Call, Disk};
 use russet_testkit::{Client, Process, Random, Reply, Setup};
 
 use crate::commands::dump::fill;
+use crate::durability::parcel::{asking, receive};
 use crate::{Server, server};
 
 const RUSSET: &str = env!("CARGO_BIN_EXE_russet");
@@ -47,7 +48,7 @@ pub(super) fn times(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "in vain: {what}");
@@ -60,7 +61,7 @@ fn await_saved(client: &mut Client) {
 }
 
 /// The digest of what a server finds in a file.
-fn digest_of(file: &Path) -> String {
+pub(super) fn digest_of(file: &Path) -> String {
     let other = server();
     std::fs::copy(file, other.dir().join("dump.rdb")).expect("a file to copy");
     let mut client = other.client();
@@ -192,7 +193,7 @@ fn what_a_waiter_would_move_into_a_large_collection_waits_until_that_is_saved() 
 }
 
 /// All types, in two databases, and collections that are written in pieces.
-fn fill_for_the_walk(client: &mut Client) {
+pub(super) fn fill_for_the_walk(client: &mut Client) {
     ok(client, "SELECT 3");
     for n in 0..200 {
         client.cmd(&["SET", &format!("k{n}"), "v"]);
@@ -336,6 +337,11 @@ fn a_snapshot_under_load_shows_every_transaction_whole() {
             await_saved(&mut client);
             assert_whole(&server.dir().join("dump.rdb"), PAIRS);
         }
+        for _ in 0..3 {
+            let sent = server.dir().join("sent.rdb");
+            std::fs::write(&sent, receive(&mut asking(server.address())).1).unwrap();
+            assert_whole(&sent, PAIRS);
+        }
         is_over.store(true, Ordering::Relaxed);
     });
 }
@@ -470,7 +476,7 @@ fn dur_10_no_flipped_bit_of_a_snapshot_is_accepted() {
 }
 
 /// A server in this process whose files are on a disk that fails.
-fn on(disk: &Disk) -> (russet_server::Handle, Client) {
+pub(super) fn on(disk: &Disk) -> (russet_server::Handle, Client) {
     let mut config = russet_config::Config::new().with_cores(2);
     let arguments = ["--dir", "/data", "--enable-debug-command", "yes"].map(str::to_owned);
     config.load_args(&arguments, &mut |_| Err(String::new())).expect("a good line");

@@ -158,6 +158,7 @@ fn refused(error: &SetError) -> Error {
 fn reset_stat(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
     cx.state.stats.reset();
     cx.state.burden.reset();
+    cx.state.persistence.reset();
     cx.state.ceiling.reset();
     cx.state.defrag.reset();
     cx.state.keyspace.trash().reset();

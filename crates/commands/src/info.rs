@@ -45,6 +45,8 @@ enum Body {
     Fields(&'static [Field]),
     /// These fields, and more of them while data is being loaded.
     Persistence,
+    /// These fields, and a line for each client that is sent a snapshot.
+    Replication,
     /// As many lines as there are things.
     Lines(fn(&Facts, &mut String)),
     /// Nothing: Russet has no such thing.
@@ -82,7 +84,7 @@ const SECTIONS: &[Section] = &[
     section("Persistence", ByDefault, Body::Persistence),
     section("Threads", ByDefault, Body::Lines(lists::threads)),
     section("Stats", ByDefault, Body::Fields(fields::STATS)),
-    section("Replication", ByDefault, Body::Fields(fields::REPLICATION)),
+    section("Replication", ByDefault, Body::Replication),
     section("CPU", ByDefault, Body::Fields(fields::CPU)),
     section("Modules", ByDefault, Body::Empty),
     section("Commandstats", InAll, Body::Lines(lists::commands)),
@@ -118,12 +120,7 @@ fn is_wanted(section: &Section, words: &[&[u8]]) -> bool {
 
 fn write(section: &Section, facts: &Facts) -> String {
     let mut text = format!("# {}\r\n", section.title);
-    let mut add = |fields: &[Field]| {
-        for (name, value) in fields {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{name}:{}\r\n", value(facts));
-        }
-    };
+    let mut add = |fields: &[Field]| add_to(&mut text, fields, facts);
     match section.body {
         Body::Fields(fields) => add(fields),
         Body::Persistence => {
@@ -135,8 +132,20 @@ fn write(section: &Section, facts: &Facts) -> String {
                 add(fields::AOF);
             }
         }
+        Body::Replication => {
+            add(fields::ROLE);
+            lists::replicas(facts, &mut text);
+            add_to(&mut text, fields::REPLICATION, facts);
+        }
         Body::Lines(lines) => lines(facts, &mut text),
         Body::Empty => {}
     }
     text
+}
+
+fn add_to(text: &mut String, fields: &[Field], facts: &Facts) {
+    for (name, value) in fields {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{name}:{}\r\n", value(facts));
+    }
 }

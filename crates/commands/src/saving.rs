@@ -78,7 +78,8 @@ fn bgsave(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
         return Err(Error::IsSaving.into());
     }
     persistence.ask(Wish::Save(None));
-    let begins = if is_rewriting { "scheduled" } else { "started" };
+    let waits = is_rewriting || persistence.is_packing();
+    let begins = if waits { "scheduled" } else { "started" };
     cx.reply.simple(&format!("Background saving {begins}"));
     Ok(())
 }
@@ -88,7 +89,7 @@ fn rewrite_aof(cx: &mut Context<'_>, _: &mut Args<'_>) -> Outcome {
         return Err(Error::IsRewriting.into());
     }
     // A transaction holds what the rewrite needs to begin.
-    let waits = cx.state.persistence.is_saving() || cx.session.deny_blocking;
+    let waits = cx.state.persistence.is_busy() || cx.session.deny_blocking;
     let begins = if waits { "scheduled" } else { "started" };
     cx.reply.simple(&format!("Background append only file rewriting {begins}"));
     Ok(())

@@ -476,6 +476,20 @@ errors! {
     NoShutdown = "ERR No shutdown in progress.",
     /// REPLICAOF another server.
     NoReplication = "ERR replication is not supported yet: this server can only be a primary",
+    /// SYNC or PSYNC of a client that does not say that a snapshot is all it wants.
+    NoReplicas = "ERR replication is not supported yet: without REPLCONF rdb-only 1 there is nothing to SYNC",
+    /// SYNC in a pipeline.
+    PendingOutput = "ERR SYNC and PSYNC are invalid with pending output",
+    /// SYNC of a part of the data by a client that does not know how Redis ends it.
+    FilterWithoutEof = "ERR Filtered replica requires EOF capability",
+    /// PSYNC … FAILOVER.
+    FailoverOfPrimary = "ERR PSYNC FAILOVER can't be sent to a master.",
+    /// SYNC without success.
+    SyncFailed = "ERR BGSAVE failed, replication can't continue",
+    /// REPLCONF rdb-only of something else than 0 or 1.
+    NotZeroOrOne = "ERR value is out of range, value must between 0 and 1",
+    /// REPLCONF rdb-filter-only with a quote that does not end.
+    NoFilter = "ERR Missing rdb-filter-only values",
     /// DEBUG LOADAOF failed.
     LoadAofFailed = "ERR Error trying to load the AOF files, check server logs.",
     /// HIMPORT PREPARE with a field that was named already.

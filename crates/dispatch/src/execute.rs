@@ -655,7 +655,10 @@ impl Executor {
             Some(Halt::Later(_) | Halt::Ask(_)) => {
                 session.commands += 1;
                 let spent_ns = thread.stop(state, started);
-                let is_held_back = matches!(halt, Some(Halt::Ask(Request::Refuse { .. })));
+                let is_held_back = matches!(
+                    halt,
+                    Some(Halt::Ask(Request::Refuse { .. } | Request::SendSnapshot { .. }))
+                );
                 let request = OwnedRequest::copy(input, spans);
                 session.late = Some(Box::new(Late { row, request, spent_ns, is_held_back }));
             }

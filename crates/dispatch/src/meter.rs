@@ -138,7 +138,7 @@ pub struct Late {
     pub request: OwnedRequest,
     /// What it has taken so far, in nanoseconds.
     pub spent_ns: u64,
-    /// The reply is held back on purpose; that is no time of the command.
+    /// The reply is held back on purpose, or goes on for as long as the client takes it; that is no time of the command.
     pub is_held_back: bool,
 }
 

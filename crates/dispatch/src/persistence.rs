@@ -4,9 +4,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
+use russet_journal::Lsn;
 
 /// Told how a wish came out: fine, or why not.
 pub type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -27,6 +29,8 @@ pub enum Wish {
     },
     /// The append-only file read back, while nobody else sees it: DEBUG LOADAOF.
     LoadAof(Answer),
+    /// A snapshot for a client, with this in it.
+    Send(Contents, Box<dyn Recipient>),
     /// Nothing more: the thread ends.
     End,
 }
@@ -39,9 +43,47 @@ impl fmt::Debug for Wish {
             Self::Reload(..) => "Reload",
             Self::Rewrite { .. } => "Rewrite",
             Self::LoadAof(_) => "LoadAof",
+            Self::Send(..) => "Send",
             Self::End => "End",
         })
     }
+}
+
+/// What a snapshot for a client has in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contents {
+    /// All keys and all libraries of functions.
+    #[default]
+    All,
+    /// Libraries alone.
+    Functions,
+    /// Neither: what a file says of itself.
+    Nothing,
+}
+
+/// A snapshot for a client. What it takes of the disk is free again when this is dropped.
+pub struct Parcel {
+    /// Its bytes.
+    pub file: Box<dyn io::Read + Send>,
+    /// How many they are.
+    pub len: u64,
+    /// The journal's position at the moment that it tells of.
+    pub lsn: Lsn,
+}
+
+impl fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parcel({} bytes, {})", self.len, self.lsn)
+    }
+}
+
+/// Who waits for a [`Parcel`]. Being dropped tells it that there is none.
+pub trait Recipient: Send {
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool;
+
+    /// Takes it.
+    fn take(self: Box<Self>, parcel: Parcel);
 }
 
 /// What DEBUG RELOAD may leave out.
@@ -64,6 +106,13 @@ pub struct Persistence {
     is_cancelled: AtomicBool,
     /// Whether a client waits for the snapshot.
     is_awaited: AtomicBool,
+    is_packing: AtomicBool,
+    /// No more snapshots for clients, nor the one under way: the server ends.
+    pub is_leaving: AtomicBool,
+    /// How many clients have asked for a snapshot.
+    pub asked: AtomicU64,
+    /// Bytes of snapshots that clients were sent.
+    pub sent_bytes: AtomicU64,
     /// When the last snapshot that succeeded was finished, in seconds since 1970; at first, when the server started.
     pub saved_s: AtomicU64,
     /// When a snapshot was tried last, in seconds since 1970.
@@ -137,6 +186,10 @@ impl Persistence {
             is_saving: AtomicBool::new(false),
             is_cancelled: AtomicBool::new(false),
             is_awaited: AtomicBool::new(false),
+            is_packing: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
             saved_s: AtomicU64::new(now_ms / 1000),
             tried_s: AtomicU64::new(0),
             is_ok: AtomicBool::new(true),
@@ -167,9 +220,27 @@ impl Persistence {
         wishes.pop_front().expect("waited for")
     }
 
-    /// Whether a snapshot is under way or about to be.
+    /// Those who have wished a snapshot with the same in it meanwhile, so that one does for all.
+    pub fn take_recipients(&self, of: Contents) -> Vec<Box<dyn Recipient>> {
+        let mut wishes = self.wishes.lock();
+        let mut recipients = Vec::new();
+        for wish in std::mem::take(&mut *wishes) {
+            match wish {
+                Wish::Send(contents, recipient) if contents == of => recipients.push(recipient),
+                wish => wishes.push_back(wish),
+            }
+        }
+        recipients
+    }
+
+    /// Whether a snapshot for the disk is under way or about to be.
     pub fn is_saving(&self) -> bool {
         self.is_saving.load(Ordering::Acquire)
+    }
+
+    /// Whether a snapshot is under way or about to be, for the disk or for clients.
+    pub fn is_busy(&self) -> bool {
+        self.is_saving() || self.is_packing()
     }
 
     /// Says that a snapshot is wished, by a client that waits for it or in the background; `false` if one is under way.
@@ -198,6 +269,30 @@ impl Persistence {
     pub fn end_saving(&self) {
         self.began_ms.store(0, Ordering::Relaxed);
         self.is_saving.store(false, Ordering::Release);
+    }
+
+    /// A snapshot for clients begins.
+    pub fn begin_packing(&self, now_ms: u64) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.began_ms.store(now_ms, Ordering::Relaxed);
+        self.is_packing.store(true, Ordering::Release);
+    }
+
+    /// It is over.
+    pub fn end_packing(&self) {
+        self.began_ms.store(0, Ordering::Relaxed);
+        self.is_packing.store(false, Ordering::Release);
+    }
+
+    /// Whether a snapshot for clients is under way.
+    pub fn is_packing(&self) -> bool {
+        self.is_packing.load(Ordering::Acquire)
+    }
+
+    /// Counts anew what clients were sent.
+    pub fn reset(&self) {
+        self.asked.store(0, Ordering::Relaxed);
+        self.sent_bytes.store(0, Ordering::Relaxed);
     }
 
     /// Ends a snapshot under way without a result.

@@ -5,7 +5,7 @@ use russet_config::Caller;
 use russet_journal::Lsn;
 
 use crate::error::Error;
-use crate::persistence::Reload;
+use crate::persistence::{Contents, Reload};
 
 /// Something that only the shell can do. The client's reply waits for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,13 @@ pub enum Request {
     Reload(Reload),
     /// Read the append-only file back.
     LoadAof,
+    /// Send a snapshot, and close the connection behind it.
+    SendSnapshot {
+        /// What is to be in it.
+        contents: Contents,
+        /// Whether the client is first told of which moment it is, as PSYNC does.
+        tells_moment: bool,
+    },
     /// Wait until the client's writes are on the disk, for WAITAOF; the reply is two numbers.
     AwaitDisk(AwaitDisk),
 }

@@ -19,6 +19,7 @@ use crate::clock::Still;
 use crate::fieldsets::Fieldsets;
 use crate::mailbox::{Home, Mailbox};
 use crate::meter::Late;
+use crate::persistence::Contents;
 use crate::promise::Promise;
 use crate::pubsub::Subscriptions;
 use crate::stats::Counter;
@@ -166,6 +167,7 @@ pub struct Client {
     pub monitors: AtomicBool,
     /// Whether it closes once its replies are sent.
     pub closing: AtomicBool,
+    delivery: AtomicU8,
     /// WATCH's mark, while it watches anything.
     pub watch: Mutex<Option<Arc<Watch>>>,
     /// Whether it has authenticated.
@@ -224,6 +226,7 @@ impl Client {
             tracking: Mode::default(),
             monitors: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            delivery: AtomicU8::default(),
             watch: Mutex::default(),
             authenticated: AtomicBool::new(false),
             stranger_since_ms: AtomicU64::new(now_ms),
@@ -243,6 +246,42 @@ impl Client {
     pub fn is_subscriber(&self) -> bool {
         self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
+
+    /// How far the snapshot is that it has asked for.
+    pub fn delivery(&self) -> Delivery {
+        match self.delivery.load(Ordering::Relaxed) {
+            0 => Delivery::None,
+            1 => Delivery::Awaited,
+            _ => Delivery::Sent,
+        }
+    }
+
+    /// Says how far it is.
+    pub fn set_delivery(&self, delivery: Delivery) {
+        self.delivery.store(delivery as u8, Ordering::Relaxed);
+    }
+}
+
+/// How far a snapshot is that a client has asked for by SYNC: in Redis' view, such a client is a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It has not.
+    None,
+    /// It is being made.
+    Awaited,
+    /// It is being sent.
+    Sent,
+}
+
+/// What REPLCONF has said: what kind of snapshot SYNC is to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// It wants a snapshot and nothing behind it.
+    pub wants_snapshot_only: bool,
+    /// It knows of snapshots that end with a mark.
+    pub knows_marks: bool,
+    /// What is to be in it.
+    pub contents: Contents,
 }
 
 /// What sets a session apart from most others, one bit each: zero in the common case, which is all that the hot path asks.
@@ -289,6 +328,8 @@ struct Seldom {
     fieldsets: Option<Box<Fieldsets>>,
     /// Memory that is promised for the request under way.
     promise: Option<Promise>,
+    /// What REPLCONF has said.
+    replica: Replica,
 }
 
 /// What a connection's own thread knows of its client.
@@ -415,6 +456,16 @@ impl Session {
         if promise.is_some() || self.seldom.is_some() {
             self.seldom.get_or_insert_default().promise = promise;
         }
+    }
+
+    /// What REPLCONF has said.
+    pub fn replica(&self) -> Replica {
+        self.seldom.as_ref().map(|seldom| seldom.replica).unwrap_or_default()
+    }
+
+    /// REPLCONF says more.
+    pub fn replica_mut(&mut self) -> &mut Replica {
+        &mut self.seldom.get_or_insert_default().replica
     }
 
     /// HIMPORT's list of this name.

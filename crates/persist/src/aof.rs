@@ -124,7 +124,7 @@ impl Log {
 
     fn policy(&self) -> Policy {
         let config = self.state.config.load();
-        let is_saving = self.state.persistence.is_saving() || self.state.aof.is_rewriting();
+        let is_saving = self.state.persistence.is_busy() || self.state.aof.is_rewriting();
         if is_saving && config.bool(const { id("no-appendfsync-on-rewrite") }) {
             return Policy::Never;
         }

@@ -14,6 +14,7 @@ pub mod check;
 pub mod file;
 pub mod inspect;
 pub mod load;
+mod parcel;
 mod pen;
 pub mod saver;
 pub mod snapshot;

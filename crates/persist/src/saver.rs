@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use russet_config::id;
 use russet_dispatch::State;
-use russet_dispatch::persistence::{Answer, Reload, Wish};
+use russet_dispatch::persistence::{Answer, Contents, Recipient, Reload, Wish};
 use russet_dispatch::scripting::Libraries;
 use russet_dispatch::state::rule;
 use russet_engine::{Held, Shard};
 
 use crate::aof::{Log, RecoverError};
 use crate::load::{LoadError, Manner, SnapshotError, exists, load, load_held};
+use crate::parcel;
 use crate::snapshot::{Plain, Report, SaveError, abandon, hold_all, save, save_held};
 use crate::vfs::Vfs;
 
@@ -70,6 +71,7 @@ impl Saver {
                 }
                 Wish::Rewrite { is_snapshot } => self.rewrite(is_snapshot),
                 Wish::LoadAof(answer) => answer(self.load_aof()),
+                Wish::Send(contents, recipient) => self.send(contents, recipient),
                 Wish::End => return,
             }
         }
@@ -126,6 +128,48 @@ impl Saver {
         persistence.end_saving();
         if let Some(answer) = answer {
             answer(result);
+        }
+    }
+
+    /// Makes a snapshot for all clients that have asked for one with this in it. Those who get none hear of that by not being needed any
+    /// more.
+    fn send(&self, contents: Contents, first: Box<dyn Recipient>) {
+        let persistence = &self.state.persistence;
+        let mut recipients = vec![first];
+        recipients.extend(persistence.take_recipients(contents));
+        recipients.retain(|recipient| !recipient.is_gone());
+        if recipients.is_empty() || persistence.is_leaving.load(Ordering::Acquire) {
+            return;
+        }
+        let began = Instant::now();
+        persistence.begin_packing(self.state.clock.now());
+        let pack = || parcel::pack(self.state, &self.vfs, contents, &recipients);
+        let packed = catch_unwind(AssertUnwindSafe(pack)).unwrap_or_else(|_| {
+            drop(self.vfs.remove(&parcel::place(self.state)));
+            abandon(self.state, &self.vfs, &self.path());
+            Err(SaveError::Panicked)
+        });
+        let took_s = i64::try_from(began.elapsed().as_secs()).unwrap_or(i64::MAX);
+        persistence.took_s.store(took_s, Ordering::Relaxed);
+        persistence.end_packing();
+        match packed {
+            Ok((report, parcels)) => {
+                let stopped_us = u64::try_from(report.stopped.as_micros()).unwrap_or(u64::MAX);
+                if contents == Contents::All {
+                    persistence.stopped_us.store(stopped_us, Ordering::Relaxed);
+                }
+                tracing::info!(
+                    "Snapshot for {} clients: {} keys in {} bytes, all shards stopped for {stopped_us} us",
+                    parcels.len(),
+                    report.keys,
+                    report.bytes
+                );
+                recipients.into_iter().zip(parcels).for_each(|(one, parcel)| one.take(parcel));
+            }
+            Err(SaveError::Cancelled) => {
+                tracing::info!("Snapshot for clients given up: nobody waits for it any more");
+            }
+            Err(error) => tracing::warn!(%error, "Snapshot for clients failed"),
         }
     }
 

@@ -19,6 +19,7 @@ use russet_engine::collections::chunks::Chunks;
 use russet_engine::snapshot::{Epoch, Part, Pen as _};
 use russet_engine::table::Table;
 use russet_engine::{Held, Patience, Shard, Walked};
+use russet_journal::Lsn;
 use russet_rdb::file;
 
 use crate::pen::{self, Mute, Pen, Scribe, Style};
@@ -53,6 +54,8 @@ pub struct Report {
     pub stopped: Duration,
     /// Changes to data up to the moment that the file tells of.
     pub changes: u64,
+    /// The journal's position at that moment.
+    pub lsn: Lsn,
 }
 
 /// Why there is no snapshot.
@@ -91,6 +94,11 @@ pub trait Occasion {
 
     /// Called right after that, under no lock.
     fn after_moment(&self) -> io::Result<()>;
+
+    /// Called when the file has been made and nothing is in it yet.
+    fn opened(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A snapshot by itself.
@@ -120,30 +128,58 @@ pub fn save(
     path: &Path,
     occasion: &dyn Occasion,
 ) -> Result<Report, SaveError> {
+    let temporary = temporary(path);
+    let written = write(state, vfs, &temporary, occasion).and_then(|(report, writer)| {
+        let bytes = writer.finish(path)?;
+        Ok(Report { bytes, ..report })
+    });
+    written.inspect_err(|_| {
+        // Nobody wants half a file; if it cannot be removed, the next one goes over it.
+        drop(vfs.remove(&temporary));
+    })
+}
+
+/// Writes all data as it is at one moment, but for the end of the file.
+pub(crate) fn write(
+    state: &'static State,
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+    occasion: &dyn Occasion,
+) -> Result<(Report, Writer), SaveError> {
     let moment = begin(state, occasion);
     let is_ready = occasion.after_moment();
     let keys: u64 = moment.sizes.iter().map(|size| size.keys).sum();
     state.persistence.keys_done.store(0, Ordering::Relaxed);
     state.persistence.keys_total.store(keys, Ordering::Relaxed);
-    let temporary = temporary(path);
-    let (style, sizes) = (moment.style, moment.sizes);
-    let head = Head { style, sizes, libraries: moment.libraries, is_base: occasion.is_base() };
-    let writer = is_ready.and_then(|()| open(state, vfs, &temporary, head));
+    let (style, sizes, lsn) = (moment.style, moment.sizes, moment.report.lsn);
+    let (libraries, is_base) = (moment.libraries, occasion.is_base());
+    let head = Head { style, sizes, libraries, is_base, lsn };
+    let writer = is_ready.and_then(|()| open(state, vfs, path, head, occasion));
     let mut report = moment.report;
     let mut walk = Walk::new(state, moment.epoch, style, writer, occasion);
     walk.walk();
     let (writer, result, keys) = walk.end();
     report.keys = keys;
-    let finished = match (writer, result) {
-        (Some(writer), Ok(())) => writer.finish(path).map_err(SaveError::from),
+    match (writer, result) {
+        (Some(writer), Ok(())) => Ok((report, writer)),
         (_, Err(error)) => Err(error),
         (None, Ok(())) => unreachable!("without a writer there was an error"),
-    };
-    report.bytes = finished.inspect_err(|_| {
-        // Nobody wants half a file; if it cannot be removed, the next one goes over it.
-        drop(vfs.remove(&temporary));
-    })?;
-    Ok(report)
+    }
+}
+
+/// Writes what a file says of itself, and libraries, but for its end.
+pub(crate) fn write_head(
+    state: &'static State,
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+    libraries: Arc<Libraries>,
+    occasion: &dyn Occasion,
+) -> Result<(Report, Writer), SaveError> {
+    let lsn = state.journal.end();
+    let style = Style::new(state, pen::version(false));
+    let head = Head { style, sizes: Vec::new(), libraries, is_base: false, lsn };
+    let writer = open(state, vfs, path, head, occasion)?;
+    Ok((Report { lsn, ..Report::default() }, writer))
 }
 
 /// Saves all data; `held` are all shards.
@@ -157,11 +193,12 @@ pub fn save_held(
     let style = Style::new(state, pen::version(has_ends));
     let mut pen = Pen::new(style, pen::compresses(state));
     let temporary = temporary(path);
-    let mut report = Report { changes: state.stats.changes(), ..Report::default() };
+    let (changes, lsn) = (state.stats.changes(), state.journal.end());
+    let mut report = Report { changes, lsn, ..Report::default() };
     let write = || -> io::Result<u64> {
         let libraries = state.scripts.libraries();
-        let head = Head { style, sizes, libraries, is_base: false };
-        let mut writer = open(state, vfs, &temporary, head)?;
+        let head = Head { style, sizes, libraries, is_base: false, lsn };
+        let mut writer = open(state, vfs, &temporary, head, &Plain(state))?;
         for shard in held.iter() {
             for db in 0..shard.databases() {
                 let Some(database) = shard.database(db) else { continue };
@@ -241,11 +278,11 @@ fn begin(state: &'static State, occasion: &dyn Occasion) -> Moment {
     let epoch = Epoch::new(Scribe::new(state, style), waiting_max as usize);
     state.keyspace.begin_snapshot(&mut held, Arc::clone(&epoch));
     occasion.at_moment();
-    let changes = state.stats.changes();
+    let (changes, lsn) = (state.stats.changes(), state.journal.end());
     // Who changes them holds all shards, too.
     let libraries = state.scripts.libraries();
     drop(held);
-    let report = Report { stopped: stopped.elapsed(), changes, ..Report::default() };
+    let report = Report { stopped: stopped.elapsed(), changes, lsn, ..Report::default() };
     Moment { epoch, style, sizes, libraries, report }
 }
 
@@ -255,15 +292,23 @@ struct Head {
     sizes: Vec<Size>,
     libraries: Arc<Libraries>,
     is_base: bool,
+    lsn: Lsn,
 }
 
 /// Begins the file: who wrote it, when, and the functions.
-fn open(state: &State, vfs: &Arc<dyn Vfs>, temporary: &Path, head: Head) -> io::Result<Writer> {
-    let Head { style, sizes, libraries, is_base } = head;
+fn open(
+    state: &State,
+    vfs: &Arc<dyn Vfs>,
+    path: &Path,
+    head: Head,
+    occasion: &dyn Occasion,
+) -> io::Result<Writer> {
+    let Head { style, sizes, libraries, is_base, lsn } = head;
     let config = state.config.load();
     let with_checksum = config.bool(const { id("rdbchecksum") });
     let mut writer =
-        Writer::new(Arc::clone(vfs), temporary.to_owned(), style.version, with_checksum, sizes)?;
+        Writer::new(Arc::clone(vfs), path.to_owned(), style.version, with_checksum, sizes)?;
+    occasion.opened(path)?;
     let used = state.gauges.used_memory.load(Ordering::Relaxed);
     let fields = [
         ("redis-ver", russet_config::REDIS_VERSION.to_owned()),
@@ -273,7 +318,7 @@ fn open(state: &State, vfs: &Arc<dyn Vfs>, temporary: &Path, head: Head) -> io::
         ("used-mem", used.to_string()),
         ("repl-stream-db", "0".to_owned()),
         ("repl-id", state.replication_id.load().to_string()),
-        ("repl-offset", state.journal.end().to_string()),
+        ("repl-offset", lsn.to_string()),
         ("aof-base", u8::from(is_base).to_string()),
     ];
     for (name, value) in fields {

@@ -113,12 +113,18 @@ impl Writer {
         self.file.write_all(bytes)
     }
 
-    /// Ends the file and gives it its name, durably. Answers how many bytes it has.
-    pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
+    /// Ends the file. Answers how many bytes it has.
+    pub(crate) fn end(&mut self) -> io::Result<u64> {
         file::end(&mut self.buffer);
         self.flush()?;
         let checksum = self.digest.as_ref().map_or(0, Checksum::value);
         self.write(&checksum.to_le_bytes())?;
+        Ok(self.written)
+    }
+
+    /// Ends the file and gives it its name, durably. Answers how many bytes it has.
+    pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
+        self.end()?;
         self.file.sync()?;
         self.vfs.rename(&self.temporary, path)?;
         self.vfs.sync_directory(directory_of(path))?;

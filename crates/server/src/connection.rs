@@ -8,6 +8,7 @@
 //! what may wait is `client-output-buffer-limit`, and reaching it ends the connection.
 
 mod outgoing;
+mod sending;
 mod waiting;
 
 use std::future::poll_fn;
@@ -26,16 +27,17 @@ use russet_dispatch::args::OwnedRequest;
 use russet_dispatch::blocking::Blocked;
 use russet_dispatch::execute::refuse;
 use russet_dispatch::request::Request;
-use russet_dispatch::session::{Session, mode};
+use russet_dispatch::session::{Delivery, Session, mode};
 use russet_dispatch::{Chunk, Error, Halt, State};
+use russet_journal::Lsn;
 use russet_resp::{Batch, Decoder, Limits, Output, Writer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use self::outgoing::{Class, Outgoing};
 pub(crate) use self::waiting::Done;
 use self::waiting::{
-    Rest, Timers, Waiting, again, go_on, is_due, look_again, on_disk, on_worker, others_turn,
-    pause_over, shard_free, timer, walk_through,
+    Part, Timers, Waiting, again, is_due, look_again, on_disk, on_worker, others_turn, pause_over,
+    shard_free, timer, walk_through,
 };
 use crate::runtime::IoThread;
 use crate::stream::Stream;
@@ -499,7 +501,9 @@ impl Connection {
         } else {
             Class::Normal
         };
-        let is_over = self.outgoing.is_over(class, &io.state.tunables);
+        // A snapshot that is sent bounds itself.
+        let is_over = self.outgoing.is_over(class, &io.state.tunables)
+            && self.session.client.delivery() != Delivery::Sent;
         if is_over {
             self.count_cut(io, self.outgoing.len());
         }
@@ -571,6 +575,10 @@ impl Connection {
             Halt::Ask(Request::AwaitDisk(what)) => {
                 Waiting::Reply(Box::pin(on_disk(state, io.shell.clone(), what)))
             }
+            Halt::Ask(Request::SendSnapshot { contents, tells_moment }) => {
+                let client = Arc::clone(&self.session.client);
+                Waiting::Reply(sending::send(state, client, contents, tells_moment))
+            }
             Halt::Ask(request) => {
                 Waiting::Reply(Box::pin(ask(io.shell.clone(), request, self.session.protocol)))
             }
@@ -614,14 +622,15 @@ impl Connection {
                     self.closing |= self.session.is_in_mode(mode::CLOSING);
                     let done = match done {
                         Done::Instead(error) => self.refuse(io, error),
-                        Done::Part(part, rest) => return Poll::Ready(self.go_on(io, part, rest)),
+                        Done::Part(part) => return Poll::Ready(self.go_on(io, part)),
+                        Done::End(error) => return Poll::Ready(self.end(io, error)),
                         done => done,
                     };
                     if let Done::Refused(_) = done {
                         self.count_refused(io);
                     }
                     if let Done::Reply(reply) | Done::Refused(reply) = done {
-                        self.stamp_late(io.state);
+                        self.stamp(io.state, None);
                         self.finish_late(io, reply.len());
                         if !self.session.drops_reply() {
                             self.outgoing.append_made_aside(reply);
@@ -645,13 +654,25 @@ impl Connection {
     }
 
     /// A part of a reply has come, and the rest is waited for.
-    fn go_on(&mut self, io: &Rc<IoThread>, part: Output, rest: Rest) -> io::Result<()> {
-        self.waiting = Waiting::Reply(Box::pin(go_on(Rc::clone(io), rest)));
+    fn go_on(&mut self, io: &Rc<IoThread>, part: Part) -> io::Result<()> {
+        self.waiting = Waiting::Reply(part.rest);
         self.session.client.awaits.store(true, Ordering::Relaxed);
-        self.stamp_late(io.state);
+        self.stamp(io.state, part.shows);
         if !self.session.is_silent() {
-            self.outgoing.append_made_aside(part);
+            self.outgoing.append_made_aside(part.out);
             self.outgoing.note(&self.session.client);
+        }
+        Ok(())
+    }
+
+    /// A reply that came in parts has ended, and the connection with it.
+    fn end(&mut self, io: &IoThread, error: Option<Error>) -> io::Result<()> {
+        self.finish_late(io, 0);
+        self.closing = true;
+        if let Some(error) = error {
+            self.count_refused(io);
+            self.fail(io, error.text().as_bytes());
+            self.outgoing.keep(io);
         }
         Ok(())
     }
@@ -666,10 +687,11 @@ impl Connection {
         Done::Refused(out)
     }
 
-    /// What somebody else has written shows at most everything up to now.
-    fn stamp_late(&mut self, state: &State) {
+    /// What somebody else has written shows what was there at a position of the journal, or at most everything up to now.
+    fn stamp(&mut self, state: &State, shows: Option<Lsn>) {
         if state.journal.is_followed() && state.aof.is_ok() {
-            self.session.stamp = self.session.stamp.max(state.journal.end());
+            let shows = shows.unwrap_or_else(|| state.journal.end());
+            self.session.stamp = self.session.stamp.max(shows);
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn end_log(log: &Log, thread: JoinHandle<()>) {
 /// Ends the thread that saves. What it is at is given up.
 pub(crate) fn end(state: &State, thread: Option<JoinHandle<()>>) {
     state.persistence.loading.is_cancelled.store(true, Ordering::Relaxed);
+    state.persistence.is_leaving.store(true, Ordering::Release);
     state.persistence.cancel();
     state.aof.is_cancelled.store(true, Ordering::Release);
     state.persistence.ask(Wish::End);
@@ -184,6 +185,7 @@ pub(crate) async fn shut_down(means: &Means, how: Shutdown) -> Result<(), String
         tracing::warn!(error, "Error trying to save the DB, can't exit.");
         if !how.force {
             state.unpause();
+            state.persistence.is_leaving.store(false, Ordering::Release);
             return Err(Error::ShutdownFailed.text().into_owned());
         }
     }
@@ -205,6 +207,8 @@ async fn save_at_the_end(state: &'static State) -> Result<(), String> {
             }
         }
     }
+    // What is saved comes before what is sent.
+    state.persistence.is_leaving.store(true, Ordering::Release);
     while !state.persistence.begin_saving(true) {
         state.persistence.cancel();
         tokio::time::sleep(PAUSE).await;

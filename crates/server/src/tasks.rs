@@ -161,7 +161,9 @@ async fn answer(means: &Means, request: Request) -> Option<Answer> {
             let loaded = saving::wish(means.state, Wish::LoadAof).await;
             Some(loaded.map_err(|_| Error::LoadAofFailed.text().into_owned()))
         }
-        Request::AwaitDisk(_) => unreachable!("the connection waits for that by itself"),
+        Request::AwaitDisk(_) | Request::SendSnapshot { .. } => {
+            unreachable!("the connection does that by itself")
+        }
     }
 }
 

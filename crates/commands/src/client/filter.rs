@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use russet_dispatch::session::{Client, Labels};
+use russet_dispatch::session::{Client, Delivery, Labels};
 use russet_dispatch::{Args, Context, Error};
 use russet_engine::number::parse_i64;
 
@@ -25,7 +25,7 @@ pub(super) struct Filter<'a> {
 #[derive(Debug)]
 enum Condition<'a> {
     Id(Vec<u64>),
-    /// Clients are normal ones or subscribers: whoever asks for others finds none.
+    /// Whoever asks for primaries finds none.
     Type(&'static str),
     User,
     Addr(&'a [u8]),
@@ -144,7 +144,7 @@ impl<'a> Condition<'a> {
         };
         match self {
             Self::Id(ids) => ids.contains(&client.id),
-            Self::Type(kind) => *kind == if client.is_subscriber() { "pubsub" } else { "normal" },
+            Self::Type(kind) => *kind == kind_of(client),
             Self::User => true,
             Self::Addr(value) => client.peer.addr().as_bytes() == *value,
             Self::Laddr(value) => client.peer.laddr().as_bytes() == *value,
@@ -198,6 +198,16 @@ fn kind(value: &[u8]) -> Result<&'static str, Error> {
     ];
     let found = NAMES.into_iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
     found.map(|(_, kind)| kind).ok_or_else(|| shown("ERR Unknown client type '", value, "'"))
+}
+
+fn kind_of(client: &Client) -> &'static str {
+    if client.delivery() != Delivery::None {
+        "replica"
+    } else if client.is_subscriber() {
+        "pubsub"
+    } else {
+        "normal"
+    }
 }
 
 fn database(value: &[u8], databases: u32) -> Result<u32, Error> {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use russet_config::id;
 use russet_dispatch::State;
-use russet_dispatch::session::{Client, Peer};
+use russet_dispatch::session::{Client, Delivery, Peer};
 use russet_dispatch::tracking::how;
 
 use crate::connection::DEFAULT_USER;
@@ -86,6 +86,7 @@ pub(super) fn flags(client: &Client) -> String {
     let is_dirty = client.watch.lock().as_ref().is_some_and(|watch| watch.is_dirty());
     let letters = [
         ('O', client.monitors.load(Relaxed)),
+        ('S', client.delivery() != Delivery::None),
         ('P', client.is_subscriber()),
         ('x', client.queued.load(Relaxed) >= 0),
         ('b', is_blocked),

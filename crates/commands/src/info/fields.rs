@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use russet_config::{REDIS_VERSION, SERVER_NAME, SERVER_VERSION, id};
 use russet_dispatch::Client;
 use russet_dispatch::pubsub::Kind;
+use russet_dispatch::session::Delivery;
 use russet_dispatch::state::{Gauges, rule};
 use russet_engine::Access;
 
@@ -45,7 +46,7 @@ pub(super) const SERVER: &[Field] = &[
 ];
 
 pub(super) const CLIENTS: &[Field] = &[
-    ("connected_clients", |f| f.state.clients.count().to_string()),
+    ("connected_clients", |f| f.state.clients.count().saturating_sub(replicas(f)).to_string()),
     ("cluster_connections", |_| "0".to_owned()),
     ("maxclients", |f| f.state.tunables.clients_max.load(Ordering::Relaxed).to_string()),
     ("client_recent_max_input_buffer", |f| f.greatest(input_bytes)),
@@ -153,7 +154,7 @@ pub(super) const PERSISTENCE: &[Field] = &[
     ("rdb_changes_since_last_save", |f| {
         f.state.persistence.changes_unsaved(f.state.stats.changes()).to_string()
     }),
-    ("rdb_bgsave_in_progress", |f| flag(f.state.persistence.is_saving())),
+    ("rdb_bgsave_in_progress", |f| flag(f.state.persistence.is_busy())),
     ("rdb_last_save_time", |f| count(&f.state.persistence.saved_s)),
     ("rdb_last_bgsave_status", |f| status(f.state.persistence.is_ok.load(Ordering::Relaxed))),
     ("rdb_last_bgsave_time_sec", |f| {
@@ -181,7 +182,7 @@ pub(super) const PERSISTENCE: &[Field] = &[
 fn is_scheduled(f: &Facts) -> bool {
     let aof = &f.state.aof;
     let waits = aof.is_rewriting() && aof.began_ms.load(Ordering::Relaxed) == 0;
-    waits && f.state.persistence.is_saving()
+    waits && f.state.persistence.is_busy()
 }
 
 /// While there is an append-only file, how large it is and what is still to be done.
@@ -229,13 +230,13 @@ pub(super) const STATS: &[Field] = &[
     ("total_net_input_bytes", |f| f.totals.bytes_in.to_string()),
     ("total_net_output_bytes", |f| f.totals.bytes_out.to_string()),
     ("total_net_repl_input_bytes", |_| "0".to_owned()),
-    ("total_net_repl_output_bytes", |_| "0".to_owned()),
+    ("total_net_repl_output_bytes", |f| count(&f.state.persistence.sent_bytes)),
     ("instantaneous_input_kbps", |f| kilobytes(gauge(f, |g| &g.input_per_second))),
     ("instantaneous_output_kbps", |f| kilobytes(gauge(f, |g| &g.output_per_second))),
     ("instantaneous_input_repl_kbps", |_| kilobytes(0)),
     ("instantaneous_output_repl_kbps", |_| kilobytes(0)),
     ("rejected_connections", |f| f.state.stats.connections().1.to_string()),
-    ("sync_full", |_| "0".to_owned()),
+    ("sync_full", |f| count(&f.state.persistence.asked)),
     ("sync_partial_ok", |_| "0".to_owned()),
     ("sync_partial_err", |_| "0".to_owned()),
     ("expired_keys", |f| f.totals.expired.to_string()),
@@ -295,9 +296,10 @@ pub(super) const DEBUG: &[Field] = &[
     ("eventloop_cmd_per_cycle_max", |f| f.totals.turn_commands_max.to_string()),
 ];
 
+pub(super) const ROLE: &[Field] =
+    &[("role", |_| "master".to_owned()), ("connected_slaves", |f| f.count(is_replica))];
+
 pub(super) const REPLICATION: &[Field] = &[
-    ("role", |_| "master".to_owned()),
-    ("connected_slaves", |_| "0".to_owned()),
     ("master_failover_state", |_| "no-failover".to_owned()),
     ("master_replid", |f| f.state.replication_id.load().to_string()),
     ("master_replid2", |_| NONE.to_owned()),
@@ -340,7 +342,7 @@ fn since(facts: &Facts, began_ms: &AtomicU64) -> String {
 }
 
 fn saving(facts: &Facts, figure: &AtomicU64) -> u64 {
-    if facts.state.persistence.is_saving() { figure.load(Ordering::Relaxed) } else { 0 }
+    if facts.state.persistence.is_busy() { figure.load(Ordering::Relaxed) } else { 0 }
 }
 
 fn gauge(facts: &Facts, which: fn(&Gauges) -> &AtomicU64) -> u64 {
@@ -371,6 +373,15 @@ fn listener(facts: &Facts) -> String {
         binds.collect::<String>(),
         facts.config.integer(const { id("port") })
     )
+}
+
+/// Whether Redis would call it one: it is sent a snapshot.
+pub(super) fn is_replica(client: &Client) -> bool {
+    client.delivery() != Delivery::None
+}
+
+fn replicas(facts: &Facts) -> usize {
+    facts.clients.iter().filter(|client| is_replica(client)).count()
 }
 
 fn has_timeout(client: &Client) -> bool {

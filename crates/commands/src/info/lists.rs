@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use russet_config::id;
+use russet_dispatch::session::Delivery;
 use russet_dispatch::stats::CommandTotals;
 
 use russet_engine::Type;
 use russet_engine::sizes::least;
 
 use super::facts::Facts;
+use super::fields::is_replica;
 
 /// A line for each command that was called or refused since the last CONFIG RESETSTAT.
 pub(super) fn commands(facts: &Facts, text: &mut String) {
@@ -26,6 +28,20 @@ pub(super) fn commands(facts: &Facts, text: &mut String) {
             "cmdstat_{}:calls={calls},usec={microseconds},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}\r\n",
             row.full_name
         );
+    }
+}
+
+/// A line for each client that is sent a snapshot.
+pub(super) fn replicas(facts: &Facts, text: &mut String) {
+    let replicas = facts.clients.iter().filter(|client| is_replica(client));
+    for (nth, client) in replicas.enumerate() {
+        let addr = client.peer.addr();
+        let ip = addr.rsplit_once(':').map_or("", |(ip, _)| ip);
+        let ip = ip.trim_start_matches('[').trim_end_matches(']');
+        let state =
+            if client.delivery() == Delivery::Awaited { "wait_bgsave" } else { "send_bulk" };
+        // What would be a replica's own port and position.
+        let _ = write!(text, "slave{nth}:ip={ip},port=0,state={state},offset=0,lag=0\r\n");
     }
 }
 

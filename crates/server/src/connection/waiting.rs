@@ -14,6 +14,7 @@ use russet_dispatch::execute::{Walk, refuse};
 use russet_dispatch::request::AwaitDisk;
 use russet_dispatch::session::{Client, Session};
 use russet_dispatch::{Error, Executor, Halt, State};
+use russet_journal::Lsn;
 use russet_resp::{Output, Protocol, Writer};
 
 use super::TURN_MAX;
@@ -27,10 +28,13 @@ pub(super) enum Waiting {
     /// Keys, until a time.
     Keys(Arc<Blocked>, Timers),
     /// Something that takes its time: a shard, a pause.
-    Work(Pin<Box<dyn Future<Output = Done>>>),
+    Work(Work),
     /// A reply that somebody else writes: a worker, the shell. Mail is taken behind it, since it may be about what the reply shows.
-    Reply(Pin<Box<dyn Future<Output = Done>>>),
+    Reply(Work),
 }
+
+/// Something that takes its time, and what comes of it.
+pub(super) type Work = Pin<Box<dyn Future<Output = Done>>>;
 
 /// What goes on while keys are waited for.
 #[derive(Default)]
@@ -70,10 +74,13 @@ pub(super) fn look_again(
     }
 }
 
-/// A walk that goes on when a part of its reply has been sent.
-pub(crate) struct Rest {
-    session: Box<Session>,
-    walk: Box<dyn Walk>,
+/// A part of a reply.
+pub(crate) struct Part {
+    pub(super) out: Output,
+    /// The position of the journal that it shows at most, or where that is unknown, none.
+    pub(super) shows: Option<Lsn>,
+    /// What makes the rest.
+    pub(super) rest: Work,
 }
 
 /// What came of waiting.
@@ -82,8 +89,10 @@ pub(crate) enum Done {
     Again,
     /// Its reply.
     Reply(Output),
-    /// A part of its reply, and what makes the rest.
-    Part(Output, Rest),
+    /// A part of its reply.
+    Part(Part),
+    /// All of its reply is there, or an error comes instead of the rest; either way the connection ends.
+    End(Option<Error>),
     /// Its reply, which is an error that nobody has counted for its command.
     Refused(Output),
     /// An error instead of the same request again, which is still to be taken from the input.
@@ -137,10 +146,10 @@ fn overdue(state: &State, shard: u32) -> Option<Error> {
 }
 
 /// An error for a request that is no longer in the input.
-fn refused(error: &Error, protocol: Protocol) -> Done {
+fn refused(error: &Error, protocol: Protocol) -> Output {
     let mut out = Output::default();
     Writer { out: &mut out, protocol }.error(&error.text());
-    Done::Refused(out)
+    out
 }
 
 /// Lets others go first; while CLIENT PAUSE holds, for a moment.
@@ -222,18 +231,18 @@ pub(super) async fn walk_through(
             let step =
                 io.executor.borrow_mut().walk(io.state, &mut session, walk.as_mut(), &mut out);
             match step {
-                Ok(true) => return done(io.state, out, &session),
+                Ok(true) => return Done::Reply(whole(io.state, out, &session)),
                 Ok(false) => {}
                 Err(Halt::Busy(shard)) => {
                     if let Done::Instead(error) = shard_free(io.state, shard).await {
-                        return refused(&error, session.protocol);
+                        return Done::Refused(refused(&error, session.protocol));
                     }
                 }
                 Err(_) => unreachable!("a walk is at most busy"),
             }
         }
         if is_part(walk.as_ref(), &out) {
-            return Done::Part(out, Rest { session: Box::new(session), walk });
+            return Done::Part(Part { out, shows: None, rest: Box::pin(go_on(io, session, walk)) });
         }
         tokio::task::yield_now().await;
     }
@@ -245,15 +254,14 @@ fn is_part(walk: &dyn Walk, out: &Output) -> bool {
 }
 
 /// Goes on with a walk when what it has written is taken, but for a part.
-pub(super) async fn go_on(io: Rc<IoThread>, rest: Rest) -> Done {
-    let Rest { session, walk } = rest;
+async fn go_on(io: Rc<IoThread>, session: Session, walk: Box<dyn Walk>) -> Done {
     // Its connection looks at this whenever it has sent something.
     poll_fn(|cx| {
         let waits = session.client.output_bytes.load(Ordering::Relaxed) >= PART_BYTES;
         if waits && !walk.is_hurried(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
-    walk_through(io, *session, walk).await
+    walk_through(io, session, walk).await
 }
 
 /// A reply that is sent in parts waits while more than this waits to be taken.
@@ -267,11 +275,11 @@ fn bound_output(state: &State, session: &Session) -> Output {
 }
 
 /// Who asks for more than may wait for a client is cut.
-fn done(state: &State, out: Output, session: &Session) -> Done {
+fn whole(state: &State, out: Output, session: &Session) -> Output {
     if out.has_overflowed() {
         state.cut_for_replies(&session.client);
     }
-    Done::Reply(out)
+    out
 }
 
 /// How long a worker rests before it tries for a shard again.
@@ -290,29 +298,29 @@ pub(super) async fn on_worker(
     let work = move || {
         let mut executor = Executor::for_worker(state.worker());
         let mut out = bound_output(state, &session);
-        let done = loop {
+        let reply = loop {
             match executor.run_owned(state, &mut session, &request, &mut out) {
                 Some(Halt::Busy(shard)) => {
                     if let Some(error) = overdue(state, shard) {
-                        break refused(&refuse(state, &mut session, error), protocol);
+                        break Err(refused(&refuse(state, &mut session, error), protocol));
                     }
                     if state.scripts.is_closing.load(Ordering::Acquire) {
-                        break done(state, out, &session);
+                        break Ok(whole(state, out, &session));
                     }
                     std::thread::park_timeout(WORKER_REST);
                 }
                 Some(Halt::Again | Halt::Room(_)) => std::thread::yield_now(),
                 Some(Halt::Paused) => std::thread::park_timeout(PAUSE_REST),
-                _ => break done(state, out, &session),
+                _ => break Ok(whole(state, out, &session)),
             }
         };
         state.give_back(executor.into_thread());
         russet_scripting::leave();
-        done
+        reply
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-        let mut out = Output::default();
-        Writer { out: &mut out, protocol }.error(&Error::Internal.text());
-        Done::Reply(out)
-    })
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(reply)) => Done::Reply(reply),
+        Ok(Err(refused)) => Done::Refused(refused),
+        Err(_) => Done::Reply(refused(&Error::Internal, protocol)),
+    }
 }
