@@ -1,13 +1,15 @@
 //! Everything at once under a limit of memory, with every policy in turn: nobody is killed, nothing goes over, everybody is answered.
 //!
 //! Where this process may make control groups of memory, the server runs in one that allows it 256 MB; elsewhere a line says that it does
-//! not. In CI this takes some seconds, with `RUSSET_LONG_TESTS=1` an hour, and with `RUSSET_HOSTILE_SECONDS` so many seconds.
+//! not. In CI this takes some seconds, with `RUSSET_LONG_TESTS=1` an hour, and with `RUSSET_HOSTILE_SECONDS` so many seconds. With
+//! `RUSSET_HOSTILE_FILES=1` both kinds of files are written meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use russet_testkit::Random;
 
+use super::soak::save_in_turn;
 use super::*;
 
 /// What the group allows.
@@ -300,7 +302,12 @@ fn a_hostile_hour_ends_with_everybody_served() {
         }
     };
     let limit = DATA_BYTES.to_string();
-    let mut target = Target::start_by(&program, &["--maxmemory", &limit]);
+    let has_files = std::env::var_os("RUSSET_HOSTILE_FILES").is_some();
+    let mut arguments = vec!["--maxmemory", &limit];
+    if has_files {
+        arguments.extend(["--appendonly", "yes"]);
+    }
+    let mut target = Target::start_by(&program, &arguments);
     let mut chief = target.process.client().expect("the server listens");
     let (all, longest_us) = (Duration::from_secs(seconds()), AtomicU64::new(0));
     let until = Instant::now() + all;
@@ -308,6 +315,9 @@ fn a_hostile_hour_ends_with_everybody_served() {
         let (target, longest_us) = (&target, &longest_us);
         (0..6).for_each(|seed| drop(scope.spawn(move || attack(target, seed, until))));
         (0..2).for_each(|_| drop(scope.spawn(move || behave(target, until, longest_us))));
+        if has_files {
+            scope.spawn(move || save_in_turn(target, until));
+        }
         let (mut peak, mut worst, mut turn) = (0, "", 0);
         while Instant::now() < until {
             let policy = POLICIES[turn % POLICIES.len()];

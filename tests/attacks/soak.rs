@@ -32,7 +32,7 @@ fn write_all_types(target: &Target, seed: u64, until: Instant) {
 }
 
 /// Has both kinds of files written in turn, until the time is up and each was written once. Answers how many were.
-fn save_in_turn(target: &Target, until: Instant) -> (u64, u64) {
+pub(super) fn save_in_turn(target: &Target, until: Instant) -> (u64, u64) {
     let mut client = target.process.client().expect("the server listens");
     let (mut snapshots, mut rewrites) = (0, 0);
     while Instant::now() < until || snapshots == 0 || rewrites == 0 {
