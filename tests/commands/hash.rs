@@ -237,7 +237,8 @@ fn random_fields_have_the_shape_that_was_asked_for() {
     let range = "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     t.check("HRANDFIELD h -9223372036854775808", range);
     t.check("HRANDFIELD h -4611686018427387905 WITHVALUES", "-ERR value is out of range");
-    t.check("HRANDFIELD h -9223372036854775807", "-ERR value is out of range");
+    let cut = t.client.try_cmd(&["HRANDFIELD", "h", "-9223372036854775807"]);
+    assert!(cut.is_err(), "nobody can be given so many");
 }
 
 #[test]
@@ -348,7 +349,7 @@ fn who_asks_for_more_than_may_wait_to_be_read_is_cut_unless_it_comes_in_parts() 
     t.check("SETRANGE long 2000000 x", "2000001");
     t.check("CONFIG SET client-output-buffer-limit \"normal 1000000 0 0\"", "OK");
     for (command, key) in [("HRANDFIELD", "h"), ("SRANDMEMBER", "s"), ("ZRANDMEMBER", "z")] {
-        t.check(&format!("{command} {key} -999999999"), "-ERR value is out of range");
+        assert!(server.client().try_cmd(&[command, key, "-999999999"]).is_err());
         for (count, len) in [("-1000", 1000), ("-160000", 160_000)] {
             let drawn = t.client.cmd(&[command, key, count]);
             assert_eq!(drawn.items().map(<[_]>::len), Some(len));
@@ -359,5 +360,5 @@ fn who_asks_for_more_than_may_wait_to_be_read_is_cut_unless_it_comes_in_parts() 
     }
     assert!(server.client().try_cmd(&["GET", "long"]).is_err());
     let stats = t.client.cmd(&["INFO", "stats"]).to_string();
-    assert!(stats.contains("client_output_buffer_limit_disconnections:1"), "{stats}");
+    assert!(stats.contains("client_output_buffer_limit_disconnections:4"), "{stats}");
 }

@@ -241,7 +241,8 @@ fn what_takes_long_is_answered_too() {
     t.check("OBJECT ENCODING d", "listpack");
     assert_eq!(words(&t.run("SPOP big 20500")).len(), 20_500);
     t.check("SCARD big", "9500");
-    t.check("SRANDMEMBER big -9223372036854775807", "-ERR value is out of range");
+    let cut = server.client().try_cmd(&["SRANDMEMBER", "big", "-9223372036854775807"]);
+    assert!(cut.is_err(), "nobody can be given so many");
     t.check("MULTI", "OK");
     t.check("SUNIONSTORE u big half", "QUEUED");
     t.check("SCARD big", "QUEUED");

@@ -58,8 +58,9 @@ pub(super) fn send(
 ) -> Work {
     tracing::info!(id = client.id, ?contents, "a client asks for a snapshot");
     let (sender, receiver) = oneshot::channel();
-    state.persistence.ask(Wish::Send(contents, Box::new(Slot(sender))));
+    // Who sees that it is made sees for whom.
     client.set_delivery(Delivery::Awaited);
+    state.persistence.ask(Wish::Send(contents, Box::new(Slot(sender))));
     Box::pin(begin(Order { state, client, tells_moment }, receiver))
 }
 
