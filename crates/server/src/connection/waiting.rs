@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use russet_dispatch::args::OwnedRequest;
@@ -282,8 +283,30 @@ fn whole(state: &State, out: Output, session: &Session) -> Output {
     out
 }
 
-/// How long a worker rests before it tries for a shard again.
-const WORKER_REST: Duration = Duration::from_micros(200);
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// As [`shard_free`], for a worker. Fifty of them that looked again and again would keep whoever holds the shard from the processor; so
+/// each has its place behind those who came before.
+fn await_shard(state: &State, shard: u32) -> Result<(), Error> {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let queued = Arc::new(Free { is_free: AtomicBool::new(false), waker });
+    state.keyspace.locks().queue(shard, Waker::from(Arc::clone(&queued)));
+    let is_closing = || state.scripts.is_closing.load(Ordering::Acquire);
+    while !queued.is_free.load(Ordering::Acquire) && !is_closing() {
+        if let Some(error) = overdue(state, shard) {
+            return Err(error);
+        }
+        std::thread::park_timeout(OVERDUE_LOOK);
+    }
+    Ok(())
+}
 
 /// How long a worker rests while CLIENT PAUSE holds it up.
 const PAUSE_REST: Duration = Duration::from_millis(1);
@@ -301,13 +324,12 @@ pub(super) async fn on_worker(
         let reply = loop {
             match executor.run_owned(state, &mut session, &request, &mut out) {
                 Some(Halt::Busy(shard)) => {
-                    if let Some(error) = overdue(state, shard) {
+                    if let Err(error) = await_shard(state, shard) {
                         break Err(refused(&refuse(state, &mut session, error), protocol));
                     }
                     if state.scripts.is_closing.load(Ordering::Acquire) {
                         break Ok(whole(state, out, &session));
                     }
-                    std::thread::park_timeout(WORKER_REST);
                 }
                 Some(Halt::Again | Halt::Room(_)) => std::thread::yield_now(),
                 Some(Halt::Paused) => std::thread::park_timeout(PAUSE_REST),
