@@ -11,6 +11,9 @@ use super::{Command, Fuzz, Setting, tell};
 /// Commands that store a sorted set made from others.
 const STORES: &[&str] = &["ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE"];
 
+/// Commands that store a set made from others.
+const SET_STORES: &[&str] = &["SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"];
+
 /// Which of the first `place` commands brings this difference about, and why that is no fault. `None` if nothing explains it.
 pub(super) fn find(
     fuzz: &Fuzz,
@@ -27,6 +30,12 @@ pub(super) fn find(
     }
     if let Some(trimming) = watch_is_broken_by(fuzz, setting, history, difference) {
         return Some((trimming, "LTRIM that removes nothing does not break a WATCH"));
+    }
+    if let Some(storing) = order_decides_in(fuzz, setting, history, difference) {
+        return Some((
+            storing,
+            "a set of numbers and other members that was stored is a table if many numbers came first",
+        ));
     }
     let storing = sign_is_lost_by(fuzz, setting, history, difference)?;
     Some((
@@ -118,6 +127,33 @@ fn watch_is_broken_by(
         fewer.remove(*at);
         fuzz.play(setting, &fewer).is_ok()
     })
+}
+
+/// The command that has stored a set of numbers and other members, in another order than the other server, which is random there: whether
+/// the numbers alone are too many for their compact form before the first other member comes, which makes a table of them, is chance.
+fn order_decides_in(
+    fuzz: &Fuzz,
+    setting: Setting,
+    history: &[Command],
+    found: &Difference,
+) -> Option<usize> {
+    let key = found.command.strip_prefix("OBJECT ENCODING ")?.as_bytes();
+    let is_one = |form: &[u8]| found.left == form || found.right == form;
+    if !is_one(b"$8\r\nlistpack\r\n") || !is_one(b"$9\r\nhashtable\r\n") {
+        return None;
+    }
+    let stores_it = |command: &Command| {
+        let name = command[0].to_ascii_uppercase();
+        let is_store = SET_STORES.iter().any(|store| store.as_bytes() == name);
+        is_store && command.get(1).is_some_and(|target| target == key)
+    };
+    let storing = (0..history.len()).rev().find(|at| stores_it(&history[*at]))?;
+    let mut pair = fuzz.pair(setting);
+    tell(&mut pair, &history[..=storing]).ok()?;
+    let members = pair.left.cmd(&[b"SMEMBERS", key]);
+    let is_number = |member: &Reply| member.to_string().parse::<i64>().is_ok();
+    let members = members.items()?;
+    (members.iter().any(is_number) && !members.iter().all(is_number)).then_some(storing)
 }
 
 /// The command that has stored 0 on the other server where ours has -0, if nothing else differs from there on.
