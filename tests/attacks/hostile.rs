@@ -305,7 +305,7 @@ fn a_hostile_hour_ends_with_everybody_served() {
     let has_files = std::env::var_os("RUSSET_HOSTILE_FILES").is_some();
     let mut arguments = vec!["--maxmemory", &limit];
     if has_files {
-        arguments.extend(["--appendonly", "yes"]);
+        arguments.extend(["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"]);
     }
     let mut target = Target::start_by(&program, &arguments);
     let mut chief = target.process.client().expect("the server listens");
