@@ -303,8 +303,7 @@ impl Executor {
         out: &mut Output,
     ) -> Option<Halt> {
         let mut rules = state.rules.load(Ordering::Acquire);
-        let is_usual = rules == 0 && session.modes == 0 && session.multi.is_none();
-        if !is_usual && self.kept.is_some() {
+        if self.kept.is_some() && (rules != 0 || session.modes != 0 || session.multi.is_some()) {
             self.kept = None;
         }
         if rules & rule::OVER != 0 {
