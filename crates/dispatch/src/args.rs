@@ -45,7 +45,7 @@ impl<'a> Spots<'a> {
     }
 
     /// The spot of the key at `index`. Keys are asked for in order as a rule, so the next one is looked at first.
-    #[inline]
+    #[inline(never)]
     fn find(&mut self, index: usize) -> Option<Spot> {
         match self {
             Self::One(at, spot) if *at == index => Some(*spot),
@@ -201,9 +201,12 @@ impl<'a> Args<'a> {
     }
 
     /// The next argument as a key.
-    #[inline]
+    #[inline(always)]
     pub fn key(&mut self) -> Result<Key<'a>, Error> {
-        let spot = self.spots.find(self.next);
+        let spot = match self.spots {
+            Spots::One(at, spot) if at == self.next => Some(spot),
+            _ => self.spots.find(self.next),
+        };
         let bytes = self.next()?;
         Ok(Key { bytes, spot: spot.ok_or(Error::UndeclaredKey)? })
     }

@@ -433,24 +433,21 @@ impl<'a> Data<'a> {
                 now,
                 access,
                 || thread.random(),
-                |entry| {
-                    let Some(it) = entry.object_mut().and_then(T::of_mut) else {
-                        return (Err(Error::WrongType), Told::Nobody);
-                    };
+                |it: &mut T| {
                     let change = change.take().expect("an entry is met once");
                     let (result, told) = change(it);
-                    (Ok((result, told, it.is_gone())), told)
+                    ((result, told, it.is_gone()), told)
                 },
             );
             match met {
                 Met::Absent => return Ok(None),
+                Met::Other => return Err(Error::WrongType),
                 Met::Due => {
                     if self.expire(key).is_none() {
                         return Ok(None);
                     }
                 }
-                Met::Changed(met) => {
-                    let (result, told, is_gone) = met?;
+                Met::Changed((result, told, is_gone)) => {
                     self.end_change(key, told, is_gone);
                     return Ok(Some(result));
                 }

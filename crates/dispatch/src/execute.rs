@@ -27,7 +27,7 @@ use self::admit::{Verdict, abort, check, explain};
 use self::after::{after_unusual, silence};
 pub(crate) use self::after::{look_on, note_reading};
 pub use self::chunk::Chunk;
-use self::chunk::{Brevity, KeySet, Prepared};
+use self::chunk::{Brevity, KeySet, Last, Prepared, Wanted};
 pub(crate) use self::chunk::{extent, find_row, gather, prefetch};
 pub(crate) use self::finish::{append, finish};
 use self::finish::{finish_touched, stamp};
@@ -119,8 +119,7 @@ pub struct Executor {
     unit: Unit,
     prepared: Vec<Prepared>,
     spots: Vec<(u32, Spot)>,
-    /// The hashes of elements that are looked for in collections.
-    elements: Vec<(Spot, u64)>,
+    elements: Vec<Wanted>,
     brevity: Brevity,
     /// The shard of the request that runs next, held since the last: see [`Prepared::keeps`]. Nothing else is locked meanwhile.
     kept: Option<Guard<'static, Shard>>,
@@ -461,10 +460,10 @@ impl Executor {
         let keys = prepared.keys;
         let patience =
             if session.retries == 0 { Patience::SHORT } else { Patience::after(session.retries) };
-        let mut held = match self.lock(state, session, row, keys, patience) {
-            Ok(held) => held,
-            Err(Busy(shard)) => return Some(self.busy(session, shard)),
-        };
+        let mut held = Held::none();
+        if let Err(Busy(shard)) = self.lock(state, session, row, keys, patience, &mut held) {
+            return Some(self.busy(session, shard));
+        }
         if state.rules.load(Ordering::Acquire) != rules {
             return Some(Halt::Again);
         }
@@ -685,7 +684,7 @@ impl Executor {
         let (input, spans) = (request.input(), request.spans());
         self.brevity = Brevity::EXACT;
         self.thread.meter.begin(state.clock.ticks());
-        let prepared = self.look_up(state, input, spans);
+        let prepared = self.look_up(state, input, spans, &mut Last::default());
         let halt = self.run_one(state, session, input, spans, prepared, out);
         end_promise(session, halt.as_ref());
         self.thread.call(state);

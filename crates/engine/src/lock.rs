@@ -290,9 +290,9 @@ impl<T: Protected> fmt::Debug for Held<'_, T> {
 impl<'a, T: Protected> From<Guard<'a, T>> for Held<'a, T> {
     #[inline]
     fn from(guard: Guard<'a, T>) -> Self {
-        let mut guards = SmallVec::new();
-        guards.push(guard);
-        Self { guards }
+        let mut held = Self::none();
+        held.add_last(guard);
+        held
     }
 }
 
@@ -316,6 +316,16 @@ impl<'a, T: Protected> Held<'a, T> {
     #[inline]
     pub fn into_only(mut self) -> Option<Guard<'a, T>> {
         if self.guards.len() == 1 { self.guards.pop() } else { None }
+    }
+
+    /// Adds a lock above all of them.
+    #[inline]
+    pub fn add_last(&mut self, guard: Guard<'a, T>) {
+        debug_assert!(
+            self.guards.last().is_none_or(|last| last.index() < guard.index()),
+            "ascending"
+        );
+        self.guards.push(guard);
     }
 
     /// Adds a lock that is not among them. It was taken out of order: by whoever gives up after a bounded time, never with

@@ -347,32 +347,10 @@ impl Shard {
         self.databases.first().table.prefetch_entry(hash);
     }
 
-    /// Brings towards the cache where a command about one element of a collection looks for it, for the database that most clients use.
-    /// Answers the hash that it is looked for by, if it is, for [`Shard::prefetch_element`].
+    /// The collection under a key of this hash in the database that most clients use, as a rule the one that is meant: for prefetching
+    /// only.
     #[inline]
-    pub fn prefetch_place(&self, hash: u64, element: &[u8]) -> Option<u64> {
-        match self.collection_of(hash)? {
-            ObjectRef::Hash(hash) => hash.prefetch_place(element),
-            ObjectRef::Set(set) => set.prefetch_place(element),
-            ObjectRef::SortedSet(set) => set.prefetch_place(element),
-            _ => None,
-        }
-    }
-
-    /// Brings the element itself towards the cache.
-    #[inline]
-    pub fn prefetch_element(&self, hash: u64, element: u64) {
-        match self.collection_of(hash) {
-            Some(ObjectRef::Hash(hash)) => hash.prefetch(element),
-            Some(ObjectRef::Set(set)) => set.prefetch(element),
-            Some(ObjectRef::SortedSet(set)) => set.prefetch(element),
-            _ => {}
-        }
-    }
-
-    /// The collection under a key of this hash, as a rule the one that is meant.
-    #[inline]
-    fn collection_of(&self, hash: u64) -> Option<ObjectRef<'_>> {
+    pub fn collection_of(&self, hash: u64) -> Option<ObjectRef<'_>> {
         self.databases.first().table.by_hash(hash, |_| true)?.object()
     }
 
@@ -516,35 +494,30 @@ impl Shard {
         name: Name<'_>,
         change: impl FnOnce(&mut Entry) -> (R, bool),
     ) -> Option<R> {
-        self.change_telling(name, |entry| {
-            let (result, has_changed) = change(entry);
-            (result, Told::from(has_changed))
-        })
-    }
-
-    /// As [`Shard::change`], where `change` says who is to be told.
-    #[inline]
-    pub fn change_telling<R>(
-        &mut self,
-        name: Name<'_>,
-        change: impl FnOnce(&mut Entry) -> (R, Told),
-    ) -> Option<R> {
-        match self.change_live(name, 0, None, || 0, change) {
-            Met::Changed(result) => Some(result),
-            Met::Absent | Met::Due => None,
+        if self.guards != 0 {
+            self.show_first(name);
         }
+        let database = self.databases.get_mut(name.db)?;
+        let entry = database.table.get_mut(name.hash, name.key)?;
+        let was_changed = std::mem::replace(&mut self.half_changed, true);
+        let old = Kept::of(entry);
+        let (result, has_changed) = change(entry);
+        let new = Kept::of(entry);
+        self.growth += database.account(name.hash, old, new);
+        self.end_change(name, was_changed, Told::from(has_changed));
+        Some(result)
     }
 
-    /// As [`Shard::change_telling`], the use of the entry being noted, unless it is due at `now`: then nothing is done. One look into the
-    /// table is all.
+    /// Changes a collection in place, the use of its entry being noted, unless the entry is due at `now`: then nothing is done. `change`
+    /// says who is to be told. One look into the table is all.
     #[inline]
-    pub fn change_live<R>(
+    pub fn change_live<T: Collection, R>(
         &mut self,
         name: Name<'_>,
         now: u64,
         access: Option<Access>,
         dice: impl FnOnce() -> u64,
-        change: impl FnOnce(&mut Entry) -> (R, Told),
+        change: impl FnOnce(&mut T) -> (R, Told),
     ) -> Met<R> {
         if self.guards != 0 {
             self.show_first(name);
@@ -558,17 +531,23 @@ impl Shard {
             return Met::Due;
         }
         note_change(entry, access, dice);
+        let Some(it) = entry.object_mut().and_then(T::of_mut) else { return Met::Other };
         let was_changed = std::mem::replace(&mut self.half_changed, true);
-        let old = Kept::of(entry);
-        let (result, told) = change(entry);
-        let new = Kept::of(entry);
+        let old = Kept::of_value(it);
+        let (result, told) = change(it);
+        let new = Kept::of_value(it);
         self.growth += database.account(name.hash, old, new);
+        self.end_change(name, was_changed, told);
+        Met::Changed(result)
+    }
+
+    #[inline]
+    fn end_change(&mut self, name: Name<'_>, was_changed: bool, told: Told) {
         if told == Told::Nobody {
             self.half_changed = was_changed;
         } else {
             self.notify(name, told);
         }
-        Met::Changed(result)
     }
 
     /// Changes when an entry ends. Says whether there is one.
@@ -738,10 +717,12 @@ pub use saving::Walked;
 /// What a change has met.
 #[derive(Debug)]
 pub enum Met<R> {
-    /// An entry, which was shown to it.
+    /// A collection, which was shown to it.
     Changed(R),
     /// No entry.
     Absent,
+    /// An entry of another type.
+    Other,
     /// An entry that has ended, or has fields that have.
     Due,
 }
@@ -789,14 +770,26 @@ impl Kept {
             field_deadline: entry.field_deadline(),
         }
     }
+
+    /// What a change of a collection may change of it: what the entry itself takes, and when it ends, stay as they are.
+    #[inline]
+    fn of_value<T: Collection>(it: &T) -> Self {
+        Self {
+            size: Measure::of(T::KIND, it.len(), it.heap_bytes()),
+            expiry: None,
+            field_deadline: it.first_deadline(),
+        }
+    }
 }
 
 /// Keeps the index true when an entry's expiry goes from `old` to `new`. Answers by how many bytes the index has grown.
 #[inline]
 fn move_expiry(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
-    if old == new {
-        return 0;
-    }
+    if old == new { 0 } else { move_deadline(index, hash, old, new) }
+}
+
+#[inline(never)]
+fn move_deadline(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
     let before = index.heap_bytes();
     if let Some(deadline) = old {
         index.remove(deadline, hash);

@@ -69,9 +69,11 @@ impl Sizes {
     /// An entry goes from one class to another. Answers by how many bytes this has grown.
     #[inline]
     pub(crate) fn move_one(&mut self, old: Class, new: Class) -> isize {
-        if old == new {
-            return 0;
-        }
+        if old == new { 0 } else { self.move_apart(old, new) }
+    }
+
+    #[inline(never)]
+    fn move_apart(&mut self, old: Class, new: Class) -> isize {
         let before = self.heap_bytes();
         self.change(old, new);
         self.heap_bytes() as isize - before as isize

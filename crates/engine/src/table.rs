@@ -29,6 +29,7 @@ use crate::aside::{self, Coming};
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
 use crate::relocate::Mover;
+use crate::same;
 
 const SLOTS: usize = 7;
 const SPILLED: u64 = 1 << 56;
@@ -138,7 +139,7 @@ impl Array {
         while hits != 0 {
             let slot = hits.trailing_zeros() as usize / 8;
             if let Some(entry) = &bucket.slots[slot]
-                && entry.key() == key
+                && same(entry.key(), key)
             {
                 return Some(Place::Slot(slot));
             }

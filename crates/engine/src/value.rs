@@ -155,6 +155,11 @@ pub trait Collection: Sized {
     /// About how many allocations freeing it costs.
     fn free_cost(&self) -> usize;
 
+    /// When the first of its elements ends, in milliseconds since 1970, if one does.
+    fn first_deadline(&self) -> Option<u64> {
+        None
+    }
+
     /// How many buckets its elements are spread over by their hashes, if they are.
     fn buckets(&self) -> Option<usize> {
         None
@@ -237,6 +242,29 @@ impl ObjectRef<'_> {
             (T::KIND, Collection::len(it), usable(size_of::<T>()) + it.heap_bytes())
         }
         each!(Self, self, it => of(it))
+    }
+
+    /// Brings towards the cache where a command about one element looks for it. Answers the hash that it is looked for by, if it is, for
+    /// [`Self::prefetch`].
+    #[inline]
+    pub fn prefetch_place(self, element: &[u8]) -> Option<u64> {
+        match self {
+            Self::Hash(hash) => hash.prefetch_place(element),
+            Self::Set(set) => set.prefetch_place(element),
+            Self::SortedSet(set) => set.prefetch_place(element),
+            Self::List(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// Brings the element of a hash towards the cache.
+    #[inline]
+    pub fn prefetch(self, hash: u64) {
+        match self {
+            Self::Hash(it) => it.prefetch(hash),
+            Self::Set(it) => it.prefetch(hash),
+            Self::SortedSet(it) => it.prefetch(hash),
+            Self::List(_) | Self::Stream(_) => {}
+        }
     }
 
     /// About how many allocations freeing this costs.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use russet_engine::{Guard, Held, Patience, Shard, Spot};
+use russet_engine::{Guard, Held, Patience, Shard, Spot, same};
 use russet_resp::{Batch, Span};
 
 use super::Executor;
@@ -44,16 +44,26 @@ impl Prepared {
         self.is_brief && next.is_brief && shard(self).is_some() && shard(self) == shard(next)
     }
 
-    /// Where the element is looked for that one of the words names, if the command's row says that one does.
+    /// The element that is looked for in a collection, if the command's row says that one is.
     #[inline]
-    fn element<'a>(self, input: &'a [u8], spans: &[Span]) -> Option<(Spot, &'a [u8])> {
+    fn wanted(self, spans: &[Span]) -> Option<Wanted> {
         match (self.keys, self.row) {
             (KeySet::One(_, spot), Some(row)) if row.element > 0 => {
-                Some((spot, spans.get(row.element)?.of(input)))
+                spans.get(row.element).map(|word| Wanted { spot, word: *word, hash: None })
             }
             _ => None,
         }
     }
+}
+
+/// An element that will be looked for in a collection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Where the collection lies.
+    spot: Spot,
+    word: Span,
+    /// What it is looked for by.
+    hash: Option<u64>,
 }
 
 /// Which requests of a chunk are brief.
@@ -93,6 +103,45 @@ pub(crate) fn extent(spans: &[Span]) -> usize {
         [first, .., last] => last.start + last.len - first.start,
         [only] => only.len,
         [] => 0,
+    }
+}
+
+/// What was looked up last. The next request is often like it: the same command, about the same key.
+#[derive(Default)]
+pub(super) struct Last<'a> {
+    name: &'a [u8],
+    row: Option<&'static Row>,
+    key: &'a [u8],
+    spot: Option<Spot>,
+}
+
+impl<'a> Last<'a> {
+    /// The row of a request, a subcommand's if it has one.
+    #[inline]
+    fn find_row(
+        &mut self,
+        state: &'static State,
+        input: &'a [u8],
+        spans: &[Span],
+    ) -> Option<&'static Row> {
+        let name = spans.first()?.of(input);
+        if self.row.is_none() || !same(name, self.name) {
+            (self.name, self.row) = (name, state.table.find(name));
+        }
+        subcommand_of(self.row?, input, spans)
+    }
+
+    /// Where a key lies.
+    #[inline]
+    fn locate(&mut self, state: &'static State, key: &'a [u8]) -> Spot {
+        match self.spot {
+            Some(spot) if same(key, self.key) => spot,
+            _ => {
+                let spot = state.keyspace.locate(key);
+                (self.key, self.spot) = (key, Some(spot));
+                spot
+            }
+        }
     }
 }
 
@@ -194,12 +243,12 @@ impl Executor {
     pub(super) fn prepare(&mut self, state: &'static State, chunk: Chunk<'_>) {
         self.prepared.clear();
         self.spots.clear();
-        let mut has_elements = false;
+        let (mut has_elements, mut last) = (false, Last::default());
         for at in chunk.from..chunk.until {
-            let prepared = self.look_up(state, chunk.input, chunk.batch.request(at));
+            let prepared = self.look_up(state, chunk.input, chunk.batch.request(at), &mut last);
             has_elements |= prepared.row.is_some_and(|row| row.element > 0);
-            if let Some(last) = self.prepared.last_mut() {
-                last.keeps = last.shares_hold_with(prepared);
+            if let Some(before) = self.prepared.last_mut() {
+                before.keeps = before.shares_hold_with(prepared);
             }
             self.prepared.push(prepared);
         }
@@ -212,34 +261,37 @@ impl Executor {
         }
     }
 
-    pub(super) fn look_up(
+    #[inline(always)]
+    pub(super) fn look_up<'a>(
         &mut self,
         state: &'static State,
-        input: &[u8],
+        input: &'a [u8],
         spans: &[Span],
+        last: &mut Last<'a>,
     ) -> Prepared {
-        let Some(row) = find_row(state, input, spans) else {
+        let Some(row) = last.find_row(state, input, spans) else {
             return Prepared { row: None, keys: KeySet::None, is_brief: true, keeps: false };
         };
-        let keys = self.key_set(state, row, input, spans);
+        let keys = self.key_set(state, row, input, spans, last);
         Prepared { row: Some(row), keys, is_brief: self.brevity.takes(row, spans), keeps: false }
     }
 
     /// Hashes the keys of a request.
     #[inline]
-    fn key_set(
+    fn key_set<'a>(
         &mut self,
         state: &'static State,
         row: &Row,
-        input: &[u8],
+        input: &'a [u8],
         spans: &[Span],
+        last: &mut Last<'a>,
     ) -> KeySet {
         match row.locks {
             Locks::One(at) if at < spans.len() => {
-                KeySet::One(at, state.keyspace.locate(spans[at].of(input)))
+                KeySet::One(at, last.locate(state, spans[at].of(input)))
             }
             Locks::Counted(at) if names_one(at, input, spans) => {
-                KeySet::One(at + 1, state.keyspace.locate(spans[at + 1].of(input)))
+                KeySet::One(at + 1, last.locate(state, spans[at + 1].of(input)))
             }
             Locks::Keys | Locks::KeysOrAll | Locks::Counted(_) => {
                 let start = self.spots.len();
@@ -294,23 +346,30 @@ impl Executor {
         }
     }
 
-    /// The same for what commands like HGET look for in a collection: first the places of all, then the elements.
+    /// The same for what commands like HGET look for in a collection: first the places of all, then the elements. A collection that is
+    /// meant several times in a row is found once.
     fn prefetch_elements(&mut self, state: &'static State, chunk: Chunk<'_>) {
-        let mut found = std::mem::take(&mut self.elements);
-        found.clear();
-        let element = |(nth, prepared): (usize, &Prepared)| {
-            let spans = chunk.batch.request(chunk.from + nth);
-            prepared.element(chunk.input, spans)
+        self.elements.clear();
+        let wanted = |(nth, prepared): (usize, &Prepared)| {
+            prepared.wanted(chunk.batch.request(chunk.from + nth))
         };
-        let elements = self.prepared.iter().enumerate().filter_map(element);
-        visit(state, elements, |shard, spot, element| {
-            let hash = shard.prefetch_place(spot.hash, element);
-            found.extend(hash.map(|hash| (spot, hash)));
+        self.elements.extend(self.prepared.iter().enumerate().filter_map(wanted));
+        let is_same = |one: &Wanted, other: &Wanted| one.spot.hash == other.spot.hash;
+        let runs = self.elements.chunk_by_mut(is_same).map(|run| (run[0].spot, run));
+        visit(state, runs, |shard, spot, run| {
+            if let Some(collection) = shard.collection_of(spot.hash) {
+                let place = |word: Span| collection.prefetch_place(word.of(chunk.input));
+                run.iter_mut().for_each(|wanted| wanted.hash = place(wanted.word));
+            }
         });
-        visit(state, found.iter().copied(), |shard, spot, element| {
-            shard.prefetch_element(spot.hash, element);
+        let runs = self.elements.chunk_by(is_same).map(|run| (run[0].spot, run));
+        visit(state, runs, |shard, spot, run| {
+            if let Some(collection) = shard.collection_of(spot.hash) {
+                run.iter()
+                    .filter_map(|wanted| wanted.hash)
+                    .for_each(|hash| collection.prefetch(hash));
+            }
         });
-        self.elements = found;
     }
 }
 
@@ -335,7 +394,12 @@ pub(crate) fn find_row(
     input: &[u8],
     spans: &[Span],
 ) -> Option<&'static Row> {
-    let row = state.table.find(spans.first()?.of(input))?;
+    subcommand_of(state.table.find(spans.first()?.of(input))?, input, spans)
+}
+
+/// The row of the subcommand that a request names, if its command has some.
+#[inline]
+fn subcommand_of(row: &'static Row, input: &[u8], spans: &[Span]) -> Option<&'static Row> {
     if row.subcommands.is_empty() {
         return Some(row);
     }

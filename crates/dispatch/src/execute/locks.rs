@@ -12,7 +12,8 @@ use crate::state::State;
 use crate::table::{Locks, Row};
 
 impl Executor {
-    /// Takes the shards of a request's keys.
+    /// Takes the shards of a request's keys into `held`, which is empty: what is moved from place to place there and then costs more
+    /// than the lock.
     #[inline]
     pub(super) fn lock(
         &mut self,
@@ -21,22 +22,35 @@ impl Executor {
         row: &Row,
         keys: KeySet,
         patience: Patience,
+        held: &mut Held<'static, Shard>,
+    ) -> Result<(), Busy> {
+        let KeySet::One(_, spot) = keys else {
+            *held = self.lock_several(state, session, row, keys, patience)?;
+            return Ok(());
+        };
+        let guard = match self.kept.take() {
+            Some(kept) => kept,
+            None => state.keyspace.hold_one(spot.shard, patience)?,
+        };
+        debug_assert_eq!(guard.index(), spot.shard, "kept for this request");
+        let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
+        held.add_last(guard);
+        if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
+            *held = close_over_targets(state, std::mem::replace(held, Held::none()), patience)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a request with another number of keys than one.
+    fn lock_several(
+        &self,
+        state: &'static State,
+        session: &Session,
+        row: &Row,
+        keys: KeySet,
+        patience: Patience,
     ) -> Result<Held<'static, Shard>, Busy> {
         match keys {
-            KeySet::One(_, spot) => {
-                let guard = match self.kept.take() {
-                    Some(kept) => kept,
-                    None => state.keyspace.hold_one(spot.shard, patience)?,
-                };
-                debug_assert_eq!(guard.index(), spot.shard, "kept for this request");
-                let is_awaited = guard.interest().is_some_and(Interest::is_awaited);
-                let held = Held::from(guard);
-                if is_awaited && (row.has(Flag::Write) || row.has(Flag::MayReplicate)) {
-                    close_over_targets(state, held, patience)
-                } else {
-                    Ok(held)
-                }
-            }
             KeySet::Many(start, end) => {
                 let shards = sorted(self.spots[start..end].iter().map(|(_, spot)| spot.shard));
                 let held = state.keyspace.hold(&shards, patience)?;
@@ -47,7 +61,7 @@ impl Executor {
                 }
             }
             KeySet::All(..) => state.keyspace.hold_all(patience),
-            KeySet::None => {
+            KeySet::None | KeySet::One(..) => {
                 if row.locks != Locks::None {
                     // A transaction may take long: nobody waits for their mail until it is over.
                     self.thread.call(state);

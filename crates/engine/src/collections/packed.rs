@@ -367,7 +367,20 @@ impl Packed {
 }
 
 /// Writes an element into the bytes that it takes.
+#[inline]
 fn write(target: &mut [u8], element: &[u8]) {
+    match target {
+        [head, middle @ .., tail] if element.len() < 128 => {
+            *head = element.len() as u8;
+            middle.copy_from_slice(element);
+            *tail = element.len() as u8;
+        }
+        _ => write_long(target, element),
+    }
+}
+
+/// The same where the length takes several bytes.
+fn write_long(target: &mut [u8], element: &[u8]) {
     let (length, width) = encode(element.len());
     let size = target.len();
     target[..width].copy_from_slice(&length[..width]);

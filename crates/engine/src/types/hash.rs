@@ -134,7 +134,7 @@ impl Hash {
         }
     }
 
-    /// Brings towards the cache where a field is looked for; see [`crate::Shard::prefetch_place`].
+    /// Brings towards the cache where a field is looked for; see [`crate::ObjectRef::prefetch_place`].
     #[inline]
     pub fn prefetch_place(&self, field: &[u8]) -> Option<u64> {
         match &self.0 {
@@ -311,6 +311,11 @@ impl Collection for Hash {
             Form::Small(small) => small.heap_bytes(),
             Form::Big(big) => big.heap_bytes(),
         }
+    }
+
+    #[inline]
+    fn first_deadline(&self) -> Option<u64> {
+        Self::first_deadline(self)
     }
 
     fn free_cost(&self) -> usize {

@@ -190,7 +190,7 @@ impl Set {
         }
     }
 
-    /// Brings towards the cache where a member is looked for; see [`crate::Shard::prefetch_place`].
+    /// Brings towards the cache where a member is looked for; see [`crate::ObjectRef::prefetch_place`].
     #[inline]
     pub fn prefetch_place(&self, member: &[u8]) -> Option<u64> {
         match &self.0 {
