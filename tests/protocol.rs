@@ -112,6 +112,41 @@ fn requests_of_both_kinds_are_answered_in_their_order() {
 }
 
 #[test]
+fn requests_in_a_row_that_are_nearly_alike_are_told_apart() {
+    let case = |len: usize| {
+        let key = "k".repeat(len);
+        let [first, middle, last] = [0, len / 2, len - 1].map(|at| {
+            let mut key = key.clone();
+            key.replace_range(at..=at, "0");
+            key
+        });
+        let longer = format!("{key}k");
+        let steps = [
+            (format!("SET {key} a"), "+OK"),
+            (format!("SET {first} b"), "+OK"),
+            (format!("SET {middle} c"), "+OK"),
+            (format!("SET {last} d"), "+OK"),
+            (format!("SET {longer} e"), "+OK"),
+            (format!("GET {key}"), "$1\r\na"),
+            (format!("get {key}"), "$1\r\na"),
+            (format!("GET {first}"), "$1\r\nb"),
+            (format!("GET {middle}"), "$1\r\nc"),
+            (format!("GET {last}"), "$1\r\nd"),
+            (format!("GET {longer}"), "$1\r\ne"),
+            (format!("OBJECT ENCODING {longer}"), "$6\r\nembstr"),
+            (format!("OBJECT REFCOUNT {longer}"), ":1"),
+            (format!("DEL {key}"), ":1"),
+            (format!("GET {key}"), "$-1"),
+            (format!("DEL {first} {middle} {last} {longer}"), ":4"),
+        ];
+        let sent: String = steps.iter().map(|(line, _)| format!("{line}\r\n")).collect();
+        let answer: String = steps.iter().map(|(_, line)| format!("{line}\r\n")).collect();
+        Case::new(sent, answer)
+    };
+    check_all(&[3, 4, 5, 8, 9, 12, 16, 17, 20, 32, 33, 40].map(case));
+}
+
+#[test]
 fn res_9_counts_and_lengths_out_of_range_end_the_connection() {
     let counts = [
         "3000000000",

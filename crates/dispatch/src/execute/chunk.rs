@@ -277,7 +277,7 @@ impl Executor {
     }
 
     /// Hashes the keys of a request.
-    #[inline]
+    #[inline(always)]
     fn key_set<'a>(
         &mut self,
         state: &'static State,
