@@ -1,8 +1,8 @@
 //! How requests run: look up, check, lock, run, record, serve, let go.
 //!
 //! Requests of a pipeline run in chunks. For a chunk, all rows are found and all keys hashed first, and the memory of their shards,
-//! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command. Brief
-//! ones in a row about one shard run under one hold of it.
+//! buckets and entries is asked for; then the requests run in order, and find it in the cache. That halves the time per command. A row, a
+//! key or a collection that several in a row are about is found once. Brief ones in a row about one shard run under one hold of it.
 //!
 //! The common case is decided with two tests: the session has no mode that is judged, and the server no rule. Everything else is judged in
 //! `check`.
