@@ -139,9 +139,10 @@ fn requests_in_a_row_that_are_nearly_alike_are_told_apart() {
             (format!("GET {key}"), "$-1"),
             (format!("DEL {first} {middle} {last} {longer}"), ":4"),
         ];
-        let sent: String = steps.iter().map(|(line, _)| format!("{line}\r\n")).collect();
-        let answer: String = steps.iter().map(|(_, line)| format!("{line}\r\n")).collect();
-        Case::new(sent, answer)
+        let (sent, answer): (Vec<_>, Vec<_>) =
+            steps.iter().map(|(sent, answer)| (&**sent, *answer)).unzip();
+        let lines = |lines: &[&str]| lines.join("\r\n") + "\r\n";
+        Case::new(lines(&sent), lines(&answer))
     };
     check_all(&[3, 4, 5, 8, 9, 12, 16, 17, 20, 32, 33, 40].map(case));
 }

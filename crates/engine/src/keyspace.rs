@@ -10,11 +10,16 @@ use parking_lot::Mutex;
 
 use crate::access::Kind;
 use crate::lock::{Busy, Guard, Held, Locks, Patience};
-use crate::prefetch::prefetch_to_write;
+use crate::prefetch::{prefetch, prefetch_to_write};
 use crate::shard::{Common, NO_QUEUES, Seed, Shard};
 use crate::snapshot::Epoch;
 use crate::trash::Trash;
 use crate::whereabouts::Whereabouts;
+
+/// How many bytes behind the lock of its shard the database begins that most clients use: with a cache line.
+const DATABASE_AT: usize = Locks::<Shard>::VALUE_AT + Shard::FIRST_DATABASE_AT;
+#[cfg(not(shuttle))]
+const _: () = assert!(DATABASE_AT == 64);
 
 /// Where a key lies, whatever the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +85,9 @@ impl Keyspace {
     /// Brings a shard's lock and what stands beside it towards the cache, to be taken.
     #[inline]
     pub fn prefetch_lock(&self, shard: u32) {
-        prefetch_to_write(self.locks.address(shard));
+        let lock = self.locks.address(shard);
+        prefetch_to_write(lock);
+        prefetch(lock.wrapping_add(DATABASE_AT));
     }
 
     /// Brings the bucket of a key towards the cache, without any lock.

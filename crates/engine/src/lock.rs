@@ -161,6 +161,9 @@ impl<T> fmt::Debug for Locks<T> {
 }
 
 impl<T: Protected> Locks<T> {
+    /// How many bytes behind its lock a value begins.
+    pub(crate) const VALUE_AT: usize = std::mem::offset_of!(Cell<T>, value);
+
     /// One lock for each value.
     pub fn new(values: impl Iterator<Item = T>) -> Self {
         let cell = |(index, value)| Cell {

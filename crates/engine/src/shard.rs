@@ -69,17 +69,20 @@ pub struct Name<'a> {
 /// An empty database goes at once if its table and indexes take no more.
 const IDLE_BYTES_MAX: usize = 64 * 1024;
 
-/// One database's part of a shard.
+/// One database's part of a shard. What every command looks at stands in its first cache line.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Database {
-    table: Table,
-    expiry: ExpiryIndex,
-    /// Which hashes have fields that end, by the first of their ends.
-    fields: ExpiryIndex,
+    /// Whether one of the indexes holds anything.
+    has_deadlines: bool,
     bytes: usize,
+    table: Table,
     sizes: Sizes,
     /// Who came last and who went, if the policy wants to know.
     queue: Option<Box<Queue>>,
+    expiry: ExpiryIndex,
+    /// Which hashes have fields that end, by the first of their ends.
+    fields: ExpiryIndex,
 }
 
 impl Database {
@@ -99,10 +102,19 @@ impl Database {
     fn account(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
         let (from, to) = (old.size, new.size);
         self.bytes = self.bytes - from.weight + to.weight;
-        to.weight as isize - from.weight as isize
-            + self.sizes.move_one(from.class, to.class)
-            + move_expiry(&mut self.expiry, hash, old.expiry, new.expiry)
-            + move_expiry(&mut self.fields, hash, old.field_deadline, new.field_deadline)
+        let grown =
+            to.weight as isize - from.weight as isize + self.sizes.move_one(from.class, to.class);
+        let is_moved = old.expiry != new.expiry || old.field_deadline != new.field_deadline;
+        if is_moved { grown + self.move_deadlines(hash, old, new) } else { grown }
+    }
+
+    /// Keeps the indexes true. Answers by how many bytes they have grown.
+    #[inline(never)]
+    fn move_deadlines(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
+        let grown = move_deadline(&mut self.expiry, hash, old.expiry, new.expiry)
+            + move_deadline(&mut self.fields, hash, old.field_deadline, new.field_deadline);
+        self.has_deadlines = !self.expiry.is_empty() || !self.fields.is_empty();
+        grown
     }
 
     /// How large values are.
@@ -112,8 +124,9 @@ impl Database {
 
     /// Whether anything in it ends some time: an entry, or a field of a hash.
     #[inline]
-    pub const fn has_deadlines(&self) -> bool {
-        !self.expiry.is_empty() || !self.fields.is_empty()
+    pub fn has_deadlines(&self) -> bool {
+        debug_assert_eq!(self.has_deadlines, !self.expiry.is_empty() || !self.fields.is_empty());
+        self.has_deadlines
     }
 
     /// How many hashes have fields that end.
@@ -217,25 +230,25 @@ impl Common {
     }
 }
 
-/// One lock's worth of the keyspace. What every command looks at stands first, beside the lock's own word: one cache line, which is all
-/// that two threads must hand to each other.
+/// One lock's worth of the keyspace. What every command looks at stands first: in the cache line of the lock's own word, and in the next,
+/// which is that of the database that most clients use. Those two are all that threads must hand to each other.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Shard {
-    databases: Databases,
-    interest: Option<Box<Interest>>,
-    /// The journal's offset behind the last write to this shard.
-    pub lsn: u64,
     half_changed: bool,
     /// Who wants to see an entry before it changes: bits of [`guard`].
     guards: u8,
     /// What entries have that are saved; see [`crate::snapshot`].
     mark: bool,
     index: u32,
+    interest: Option<Box<Interest>>,
+    /// The journal's offset behind the last write to this shard.
+    pub lsn: u64,
     /// Bytes of entries, tables and indexes that came, less those that went, since somebody asked.
     growth: isize,
     common: Arc<Common>,
     saving: Option<Box<saving::Saving>>,
+    databases: Databases,
     /// Replies that are made of entries of this shard, in parts.
     readings: Vec<reading::Reading>,
     /// Replies that are made of the names of this shard, in parts.
@@ -259,6 +272,9 @@ impl Protected for Shard {
 }
 
 impl Shard {
+    /// Where in a shard the database lies that most clients use.
+    pub(crate) const FIRST_DATABASE_AT: usize = std::mem::offset_of!(Self, databases);
+
     /// An empty shard. It has the database that most clients use; others come when something is put in.
     pub(crate) fn new(index: u32, common: Arc<Common>) -> Self {
         Self {
@@ -782,14 +798,11 @@ impl Kept {
     }
 }
 
-/// Keeps the index true when an entry's expiry goes from `old` to `new`. Answers by how many bytes the index has grown.
-#[inline]
-fn move_expiry(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
-    if old == new { 0 } else { move_deadline(index, hash, old, new) }
-}
-
-#[inline(never)]
+/// Keeps an index true when what it knows of an entry goes from `old` to `new`. Answers by how many bytes the index has grown.
 fn move_deadline(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
+    if old == new {
+        return 0;
+    }
     let before = index.heap_bytes();
     if let Some(deadline) = old {
         index.remove(deadline, hash);

@@ -93,6 +93,7 @@ impl Bucket {
 }
 
 /// One array of buckets with what has spilled from them.
+#[repr(C)]
 struct Array {
     buckets: Box<[Bucket]>,
     spill: HashTable<Spilled>,
@@ -303,13 +304,15 @@ struct Leaving {
     moved: usize,
 }
 
-/// Entries by the hash of their key. The hash is an argument: the table does not know how it is made, `hash_of` is only for moving.
+/// Entries by the hash of their key. The hash is an argument: the table does not know how it is made, `hash_of` is only for moving. What
+/// every look needs stands first.
+#[repr(C)]
 pub struct Table {
-    array: Array,
+    len: usize,
     leaving: Option<Box<Leaving>>,
+    array: Array,
     /// The next array, while it is being made.
     coming: Option<Box<Coming<Array>>>,
-    len: usize,
 }
 
 impl Default for Table {

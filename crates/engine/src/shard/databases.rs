@@ -1,7 +1,7 @@
 //! The databases of a shard: the one that most clients use, and those others that hold something.
 //!
 //! A thousand shards times a dozen databases is more than a small cache holds, so a database above 0 is there from its first key until
-//! its last one, and a number that nobody uses costs nothing. Database 0 is always there, one pointer away.
+//! its last one, and a number that nobody uses costs nothing. Database 0 is always there, beside the lock.
 //!
 //! Invariants:
 //! * Numbers of `others` ascend, and none is 0.
@@ -12,8 +12,9 @@ use crate::size_class::usable;
 
 /// All databases of a shard.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Databases {
-    first: Box<Database>,
+    first: Database,
     others: Option<Box<Others>>,
 }
 
@@ -114,9 +115,9 @@ impl Databases {
         let before = self.heap_bytes() as isize;
         let from_high = self.take(high);
         let from_low =
-            if low == 0 { Some(std::mem::take(&mut self.first)) } else { self.take(low) };
+            if low == 0 { Some(Box::new(std::mem::take(&mut self.first))) } else { self.take(low) };
         match from_high {
-            Some(database) if low == 0 => self.first = database,
+            Some(database) if low == 0 => self.first = *database,
             Some(database) => drop(self.others.get_or_insert_default().put(low, database)),
             None => {}
         }
@@ -129,13 +130,13 @@ impl Databases {
     /// All that are there, with their numbers, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Database)> {
         let others = self.others.iter().flat_map(|others| &others.0);
-        std::iter::once((0, &*self.first)).chain(others.map(|(db, database)| (*db, &**database)))
+        std::iter::once((0, &self.first)).chain(others.map(|(db, database)| (*db, &**database)))
     }
 
     /// As [`Databases::iter`], to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Database> {
         let others = self.others.iter_mut().flat_map(|others| &mut others.0);
-        std::iter::once(&mut *self.first).chain(others.map(|(_, database)| &mut **database))
+        std::iter::once(&mut self.first).chain(others.map(|(_, database)| &mut **database))
     }
 
     /// One more than the highest number that is there.
