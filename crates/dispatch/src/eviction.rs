@@ -196,8 +196,8 @@ impl State {
     /// Finds out how much data there may be under a new limit.
     pub fn judge_memory(&self) {
         self.judge_burden();
-        self.probe();
         self.watch_resident();
+        self.squeeze_data();
         *self.ceiling.beside.lock() = [self.measured_beside(); MEASURES];
         self.judge_data();
     }
@@ -212,8 +212,8 @@ impl State {
                 thread.keep_books(&mut shard);
             }
         }
-        self.probe();
         self.watch_resident();
+        self.squeeze_data();
         let measured = self.measured_beside();
         let mut beside = self.ceiling.beside.lock();
         beside.rotate_left(1);
@@ -322,7 +322,7 @@ impl State {
         }
     }
 
-    fn set_rule_if_not(&self, bit: u32, on: bool) {
+    pub(crate) fn set_rule_if_not(&self, bit: u32, on: bool) {
         if (self.rules.load(Ordering::Relaxed) & bit != 0) != on {
             self.set_rule(bit, on);
         }
@@ -411,11 +411,13 @@ fn make_room(state: &State, thread: &Thread) -> Room {
     let mut pool = thread.pool.borrow_mut();
     pool.begin(&wish);
     let samples = state.ceiling.samples.load(Ordering::Relaxed) as usize;
+    let before = thread.data_bytes();
     let mut evictor =
         Evictor { state, thread, wish, samples, pool: &mut pool, evicted: 0, takes_newest: false };
     let room = evictor.run(started);
     evictor.grow_older();
     state.took(Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
+    state.note_evicted((before - thread.data_bytes()).max(0) as u64);
     room
 }
 
