@@ -31,9 +31,9 @@ const SQUEEZE: u64 = 12;
 /// At this part below it whatever needs more memory waits.
 const NEAR: u64 = 16;
 
-/// Near it, whatever needs more memory waits so long at most, goes on for a while, waits again, and so forth; in milliseconds.
-const HOLD_MS: u64 = 80;
-const GO_ON_MS: u64 = 20;
+/// Near it, whatever needs more memory waits so long at most, goes on for a while, waits again, and so forth; in nanoseconds.
+const HOLD_NS: u64 = 80_000_000;
+const GO_ON_NS: u64 = 20_000_000;
 
 /// The resident set is looked at whenever this part of the limit was evicted, at least so much.
 const LOOK_SHARE: u64 = 64;
@@ -43,8 +43,8 @@ const LOOK_BYTES_MIN: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Resident {
     is_close: AtomicBool,
-    /// Since when it is near its bound, in milliseconds since 1970, or 0.
-    near_since_ms: AtomicU64,
+    /// Since when it is near its bound, by the clock's ticks, or 0.
+    near_since_ns: AtomicU64,
     /// Bytes evicted since it was looked at.
     evicted: AtomicU64,
     /// Bytes that data may take less.
@@ -55,6 +55,13 @@ impl Resident {
     /// Whether it comes close to its bound, so that it is worth some work to bring it down.
     pub fn is_close(&self) -> bool {
         self.is_close.load(Ordering::Relaxed)
+    }
+
+    /// Whether what needs more memory waits at this moment, while [`rule::CROWDED`] holds. Whoever waits asks again and again, so that it
+    /// goes on in time whatever else happens.
+    pub(crate) fn holds(&self, ticks: u64) -> bool {
+        let for_ns = ticks.saturating_sub(self.near_since_ns.load(Ordering::Relaxed));
+        for_ns % (HOLD_NS + GO_ON_NS) < HOLD_NS
     }
 
     /// Bytes that data may take less than `maxmemory` allows.
@@ -99,14 +106,12 @@ impl State {
         }
     }
 
-    /// Whether what needs more memory is to wait for values to be moved together.
+    /// Whether what needs more memory is to wait for values to be moved together, as they are, or will be in a moment.
     fn is_crowded(&self) -> bool {
         let [allocated, active] =
             [&self.gauges.allocated, &self.gauges.active].map(|it| it.load(Ordering::Relaxed));
-        let since = self.resident.near_since_ms.load(Ordering::Relaxed);
-        let for_ms = self.clock.now().saturating_sub(since);
-        since != 0
-            && for_ms % (HOLD_MS + GO_ON_MS) < HOLD_MS
+        self.resident.near_since_ns.load(Ordering::Relaxed) != 0
+            && !self.defrag.rests(self.clock.now())
             && Plan::URGENT.share(allocated, active).is_some()
     }
 
@@ -115,9 +120,9 @@ impl State {
         let rss = self.gauges.rss.load(Ordering::Relaxed);
         let is_within = |part| self.resident_goal(part).is_some_and(|goal| rss > goal);
         self.resident.is_close.store(is_within(CLOSE), Ordering::Relaxed);
-        let (is_near, since) = (is_within(NEAR), &self.resident.near_since_ms);
+        let (is_near, since) = (is_within(NEAR), &self.resident.near_since_ns);
         if is_near != (since.load(Ordering::Relaxed) != 0) {
-            since.store(if is_near { self.clock.now() } else { 0 }, Ordering::Relaxed);
+            since.store(if is_near { self.clock.ticks().max(1) } else { 0 }, Ordering::Relaxed);
         }
         is_within(SQUEEZE)
     }
@@ -147,7 +152,9 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::{bound, for_clients};
+    use std::sync::atomic::Ordering;
+
+    use super::{GO_ON_NS, HOLD_NS, Resident, bound, for_clients};
 
     const MB: u64 = 1 << 20;
 
@@ -157,6 +164,18 @@ mod tests {
         assert_eq!(bound(1024 * MB, 16_384 * MB), 1280 * MB);
         assert_eq!(bound(200 * MB, 256 * MB), 240 * MB);
         assert_eq!(bound(300 * MB, 256 * MB), 300 * MB, "what is configured holds");
+    }
+
+    #[test]
+    fn who_waits_goes_on_in_time_though_nobody_looks_at_the_resident_set() {
+        let resident = Resident::default();
+        resident.near_since_ns.store(7, Ordering::Relaxed);
+        for round in 0..1_000 {
+            let begun = 7 + round * (HOLD_NS + GO_ON_NS);
+            assert!(resident.holds(begun) && resident.holds(begun + HOLD_NS - 1));
+            assert!(!resident.holds(begun + HOLD_NS));
+            assert!(!resident.holds(begun + HOLD_NS + GO_ON_NS - 1));
+        }
     }
 
     #[test]

@@ -92,7 +92,8 @@ fn is_paused(state: &State, session: &Session, rules: u32, writes: impl Fn(u32) 
     if rules & (rule::PRESSED | rule::LAGGING) != 0 && writes(Flag::Write.bit()) {
         return true;
     }
-    if rules & rule::CROWDED != 0 && writes(Flag::DenyOom.bit()) {
+    let is_crowded = || rules & rule::CROWDED != 0 && state.resident.holds(state.clock.ticks());
+    if is_crowded() && writes(Flag::DenyOom.bit()) {
         return true;
     }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {
