@@ -58,6 +58,10 @@ const PER_LOOK: u64 = 16;
 const BATCH: usize = 8;
 const SMALL_BYTES: i64 = 128;
 
+/// So many of them are looked for in one shard, among neighbours: to come to another shard, its table and a bucket of that costs as much as
+/// several entries do.
+const PER_SHARD: usize = 4;
+
 /// Entries that are looked at for them, with the usual `maxmemory-samples`.
 const FOUND: usize = 8 * BATCH;
 
@@ -546,10 +550,13 @@ impl<'a> Evictor<'a> {
 
     /// Offers the pool entries enough for so many victims.
     fn sample_enough(&mut self, source: Source, wanted: usize) {
-        let each = if source == Source::Anybody { 1 } else { self.samples.max(1) };
-        let mut left = wanted * each;
-        for _ in 0..each {
-            left = left.saturating_sub(self.sample(left.div_ceil(each), each));
+        let samples = if source == Source::Anybody { 1 } else { self.samples.max(1) };
+        // Who ends first is one a shard.
+        let per_shard = if source == Source::Soonest { 1 } else { PER_SHARD };
+        let mut left = wanted * samples;
+        for _ in 0..samples * per_shard {
+            let shards = left.div_ceil(samples * per_shard);
+            left = left.saturating_sub(self.sample(shards, left.div_ceil(shards)));
             if left == 0 {
                 break;
             }
