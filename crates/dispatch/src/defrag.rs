@@ -33,12 +33,12 @@ pub struct Plan {
 
 impl Plan {
     /// Where the alternative is that data goes.
-    const URGENT: Self =
-        Self { slice_us: 500, share: (25, 75), threshold: (5, 25), ignored: 4 << 20 };
+    pub(crate) const URGENT: Self =
+        Self { slice_us: 500, share: (30, 90), threshold: (4, 12), ignored: 4 << 20 };
 
-    /// What is to be done now: what the configuration says, more if the resident set is near its bound, or nothing.
+    /// What is to be done now: what the configuration says, more if the resident set is close to its bound, or nothing.
     pub fn now(state: &State) -> Option<Self> {
-        if state.resident.is_near() {
+        if state.resident.is_close() {
             return Some(Self::URGENT);
         }
         Self::of(&state.config.load())

@@ -58,6 +58,10 @@ const PER_LOOK: u64 = 16;
 const BATCH: usize = 8;
 const SMALL_BYTES: i64 = 128;
 
+/// So many of them are looked for in one shard, among neighbours: to come to another shard, its table and a bucket of that costs as much as
+/// several entries do.
+const PER_SHARD: usize = 4;
+
 /// Entries that are looked at for them, with the usual `maxmemory-samples`.
 const FOUND: usize = 8 * BATCH;
 
@@ -196,8 +200,8 @@ impl State {
     /// Finds out how much data there may be under a new limit.
     pub fn judge_memory(&self) {
         self.judge_burden();
-        self.probe();
         self.watch_resident();
+        self.squeeze_data();
         *self.ceiling.beside.lock() = [self.measured_beside(); MEASURES];
         self.judge_data();
     }
@@ -212,8 +216,8 @@ impl State {
                 thread.keep_books(&mut shard);
             }
         }
-        self.probe();
         self.watch_resident();
+        self.squeeze_data();
         let measured = self.measured_beside();
         let mut beside = self.ceiling.beside.lock();
         beside.rotate_left(1);
@@ -322,7 +326,7 @@ impl State {
         }
     }
 
-    fn set_rule_if_not(&self, bit: u32, on: bool) {
+    pub(crate) fn set_rule_if_not(&self, bit: u32, on: bool) {
         if (self.rules.load(Ordering::Relaxed) & bit != 0) != on {
             self.set_rule(bit, on);
         }
@@ -411,11 +415,13 @@ fn make_room(state: &State, thread: &Thread) -> Room {
     let mut pool = thread.pool.borrow_mut();
     pool.begin(&wish);
     let samples = state.ceiling.samples.load(Ordering::Relaxed) as usize;
+    let before = thread.data_bytes();
     let mut evictor =
         Evictor { state, thread, wish, samples, pool: &mut pool, evicted: 0, takes_newest: false };
     let room = evictor.run(started);
     evictor.grow_older();
     state.took(Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
+    state.note_evicted((before - thread.data_bytes()).max(0) as u64);
     room
 }
 
@@ -544,10 +550,13 @@ impl<'a> Evictor<'a> {
 
     /// Offers the pool entries enough for so many victims.
     fn sample_enough(&mut self, source: Source, wanted: usize) {
-        let each = if source == Source::Anybody { 1 } else { self.samples.max(1) };
-        let mut left = wanted * each;
-        for _ in 0..each {
-            left = left.saturating_sub(self.sample(left.div_ceil(each), each));
+        let samples = if source == Source::Anybody { 1 } else { self.samples.max(1) };
+        // Who ends first is one a shard.
+        let per_shard = if source == Source::Soonest { 1 } else { PER_SHARD };
+        let mut left = wanted * samples;
+        for _ in 0..samples * per_shard {
+            let shards = left.div_ceil(samples * per_shard);
+            left = left.saturating_sub(self.sample(shards, left.div_ceil(shards)));
             if left == 0 {
                 break;
             }

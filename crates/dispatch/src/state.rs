@@ -65,6 +65,8 @@ pub mod rule {
     pub const UNLOGGED: u32 = 1 << 11;
     /// The append-only file is far behind: whatever may change data waits.
     pub const LAGGING: u32 = 1 << 12;
+    /// The process takes nearly more than it may, and values are being moved together: whatever needs more memory waits for a moment.
+    pub const CROWDED: u32 = 1 << 13;
 }
 
 /// What all sessions share.

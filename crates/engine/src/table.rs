@@ -609,10 +609,11 @@ impl Table {
 
     /// About `wanted` entries that lie side by side, from where this hash would be on: for who wants several, at the price of one line of
     /// the cache or two. With hashes at random no entry comes much more often than another, since buckets come whole: those behind nearly
-    /// empty buckets about three times as often as the mean. None where the table is nearly empty.
+    /// empty buckets about three times as often as the mean. No bucket comes twice. None where the table is nearly empty.
     pub fn neighbours<'t>(&'t self, hash: u64, wanted: usize, mut each: impl FnMut(&'t Entry)) {
         let mut found = 0;
-        for next in 0..wanted as u64 {
+        let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.array.buckets.len());
+        for next in 0..wanted.min(self.buckets().max(leaving)) as u64 {
             if found >= wanted || self.len == 0 {
                 break;
             }

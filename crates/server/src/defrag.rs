@@ -16,13 +16,15 @@ use crate::allocator;
 use crate::clock;
 use crate::gauges;
 
-/// How often the configuration and the allocator's figures are looked at.
+/// How often the configuration and the allocator's figures are looked at, and where it is urgent.
 const LOOK_NS: u64 = 100_000_000;
+const URGENT_LOOK_NS: u64 = 10_000_000;
 
 /// A stretch is at least so long.
 const SLICE_US_MIN: u64 = 50;
 
-/// A round that lowers what is lost by less than one part in so many is of little use.
+/// A round that lowers what is lost by less than one part in so many is of little use; where it is urgent, and data changes meanwhile, one that
+/// moves less than this part of what it looks at.
 const USE: u64 = 16;
 
 /// After such a round the next one waits for at least so long, at most so long, and in between so many times as long as it took.
@@ -52,10 +54,10 @@ impl Defragmenter {
     }
 }
 
-/// The share of a core to work with now, if there is something to do. A snapshot is let finish first, unless that is urgent: what it has
-/// still to write stays where it is anyway.
+/// The share of a core to work with now, if there is something to do. A snapshot is let finish first, unless that is urgent: what it takes
+/// for a while lies among the data, and goes by itself.
 fn share(state: &State, plan: &Plan) -> Option<u64> {
-    if state.keyspace.snapshot().is_some() && !state.resident.is_near() {
+    if state.keyspace.snapshot().is_some() && !state.resident.is_close() {
         return None;
     }
     let (allocated, active) = gauges::allocation();
@@ -74,12 +76,16 @@ fn run(state: &'static State) {
 
 /// Walks over all shards once. Says whether to begin again.
 fn work_a_round(state: &State) -> bool {
-    let (mut round, begun, lost) = (Round::default(), clock::ticks(), lost());
+    let (mut round, begun) = (Round::default(), clock::ticks());
+    let (lost, counts) = (lost(), counts(state));
     let mut looked = None;
     let (mut slice_us, mut part) = (0, 0);
     loop {
         let now = clock::ticks();
-        if looked.is_none_or(|looked| now - looked > LOOK_NS) {
+        if looked.is_none_or(|looked| now - looked > pace_ns(state)) {
+            if state.resident.is_close() {
+                state.watch_resident();
+            }
             let plan = Plan::now(state);
             let share = plan.and_then(|plan| Some((plan.slice_us, share(state, &plan)?)));
             let Some(wanted) = share.filter(|_| !is_stopping(state)) else { return false };
@@ -95,13 +101,22 @@ fn work_a_round(state: &State) -> bool {
         }
         rest(took * (100 - part) / part);
     }
-    if lost.saturating_sub(self::lost()) >= lost / USE {
+    let [moved, looked] =
+        std::array::from_fn(|nth| self::counts(state)[nth].saturating_sub(counts[nth]));
+    if lost.saturating_sub(self::lost()) >= lost / USE
+        || state.resident.is_close() && moved >= looked / USE
+    {
         return true;
     }
     let took_ms = (clock::ticks() - begun) / 1_000_000;
     let rest = (took_ms * REST).clamp(*REST_MS.start(), *REST_MS.end());
     state.defrag.rest_until(state.clock.now() + rest);
     false
+}
+
+/// How long it goes on before it looks what is to be done.
+fn pace_ns(state: &State) -> u64 {
+    if state.resident.is_close() { URGENT_LOOK_NS } else { LOOK_NS }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this thread serves nobody")]
@@ -120,6 +135,13 @@ fn work_a_while(state: &State, round: &mut Round, ns: u64) -> bool {
         }
     }
     false
+}
+
+/// Allocations that were moved, and that were looked at.
+fn counts(state: &State) -> [u64; 2] {
+    let [hits, misses] =
+        [&state.defrag.hits, &state.defrag.misses].map(|count| count.load(Ordering::Relaxed));
+    [hits, hits + misses]
 }
 
 /// Bytes of pages that nothing is in, though something is in the page.

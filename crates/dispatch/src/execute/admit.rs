@@ -87,9 +87,13 @@ const fn touches_data(row: &Row) -> bool {
 }
 
 /// Whether this command has to wait: since CLIENT PAUSE holds all back, or those that may change something, also through EXEC, or since a
-/// snapshot or the append-only file has to catch up with those. Who monitors goes on.
+/// snapshot or the append-only file has to catch up with those, or since values are moved together first. Who monitors goes on.
 fn is_paused(state: &State, session: &Session, rules: u32, writes: impl Fn(u32) -> bool) -> bool {
     if rules & (rule::PRESSED | rule::LAGGING) != 0 && writes(Flag::Write.bit()) {
+        return true;
+    }
+    let is_crowded = || rules & rule::CROWDED != 0 && state.resident.holds(state.clock.ticks());
+    if is_crowded() && writes(Flag::DenyOom.bit()) {
         return true;
     }
     if rules & (rule::PAUSE_ALL | rule::PAUSE_WRITE) == 0 || !state.pause_holds() {

@@ -31,12 +31,9 @@ enum Part {
 }
 
 impl Shard {
-    /// Moves on with a walk until the mover is spent. Says whether the walk has come to its end. While a snapshot is to be taken of this
-    /// shard, it has at once: what was saved by reference would only be copied.
+    /// Moves on with a walk until the mover is spent. Says whether the walk has come to its end. A snapshot of this shard may be under way:
+    /// it knows keys and places within values, which stay as they are, and what it shares with a value does not move.
     pub fn relocate(&mut self, mover: &mut Mover, walk: &mut Walk) -> bool {
-        if self.is_saving() {
-            return true;
-        }
         while walk.db < self.databases.end() {
             if mover.is_spent() {
                 return false;

@@ -11,7 +11,8 @@ use crate::access::Access;
 use crate::entry::{Entry, string_value};
 use crate::keyspace::Keyspace;
 use crate::lock::{Guard, Patience};
-use crate::shard::{Name, Seed, Shard, Walked};
+use crate::relocate::Mover;
+use crate::shard::{self, Name, Seed, Shard, Walked};
 use crate::snapshot::{Epoch, Part, Pen, Place, Scribe};
 use crate::types::list::List;
 use crate::value::{Collection, ObjectMut, ObjectRef, Value, View};
@@ -129,6 +130,8 @@ pub(in crate::shard) enum Step {
     Swap(u32, u32),
     /// Asks for a key to be written next.
     Wait(u32, u8),
+    /// Moves so many allocations together, or a few more.
+    Move(usize),
     Walk,
 }
 
@@ -145,6 +148,7 @@ pub(in crate::shard) fn step() -> impl Strategy<Value = Step> {
         1 => db.clone().prop_map(Step::Clear),
         1 => (db.clone(), db.clone()).prop_map(|(d, e)| Step::Swap(d, e)),
         1 => (db, key).prop_map(|(d, k)| Step::Wait(d, k)),
+        2 => (1usize..60).prop_map(Step::Move),
         8 => Just(Step::Walk),
     ]
 }
@@ -156,12 +160,14 @@ pub(in crate::shard) struct Bench {
     epoch: Option<Arc<Epoch>>,
     given: Vec<(u32, Vec<u8>)>,
     half: Option<(u32, Vec<u8>)>,
+    moves: shard::Walk,
 }
 
 impl Bench {
     pub(in crate::shard) fn new() -> Self {
         let keyspace = Keyspace::new(1, Seed(5, 6));
-        Self { keyspace, desk: Arc::default(), epoch: None, given: Vec::new(), half: None }
+        let (desk, moves) = (Arc::default(), shard::Walk::default());
+        Self { keyspace, desk, epoch: None, given: Vec::new(), half: None, moves }
     }
 
     pub(in crate::shard) fn shard(&self) -> Guard<'_, Shard> {
@@ -296,6 +302,11 @@ impl Bench {
             Step::Clear(db) => drop(shard.clear(db)),
             Step::Swap(one, other) => shard.swap(one, other),
             Step::Wait(db, key) => drop(shard.is_closed(name(db, key))),
+            Step::Move(work) => {
+                if shard.relocate(&mut Mover::new(|_| true, work), &mut self.moves) {
+                    self.moves = shard::Walk::default();
+                }
+            }
             Step::Walk => {}
         }
         shard.finish();
