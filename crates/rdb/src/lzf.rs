@@ -16,23 +16,37 @@ pub(crate) fn expand(packed: &[u8], length: usize) -> Result<Vec<u8>, DecodeErro
     if length > packed.len().saturating_mul(GROWTH_MAX) {
         return Err(DecodeError::Malformed);
     }
-    let (mut out, mut source) = (Vec::with_capacity(length), Source::new(packed));
+    let (mut out, mut filled, mut source) = (vec![0; length], 0, Source::new(packed));
     while source.left() > 0 {
         let [control] = source.array()?;
-        if control < 32 {
-            out.extend_from_slice(source.take(usize::from(control).saturating_add(1))?);
+        let (before, room) = out.split_at_mut_checked(filled).ok_or(DecodeError::Malformed)?;
+        let added = if control < 32 {
+            as_it_stands(control, &mut source, room)?
         } else {
-            again(control, &mut source, &mut out)?;
-        }
-        if out.len() > length {
-            return Err(DecodeError::Malformed);
-        }
+            again(control, &mut source, before, room)?
+        };
+        filled = filled.saturating_add(added);
     }
-    if out.len() == length { Ok(out) } else { Err(DecodeError::Malformed) }
+    if filled == length { Ok(out) } else { Err(DecodeError::Malformed) }
 }
 
-/// Repeats what stands further back, perhaps up to what is being repeated.
-fn again(control: u8, source: &mut Source<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+fn as_it_stands(
+    control: u8,
+    source: &mut Source<'_>,
+    room: &mut [u8],
+) -> Result<usize, DecodeError> {
+    let literal = source.take(usize::from(control).saturating_add(1))?;
+    room.get_mut(..literal.len()).ok_or(DecodeError::Malformed)?.copy_from_slice(literal);
+    Ok(literal.len())
+}
+
+/// Repeats what stands further back, perhaps up to what is being repeated: then that comes again and again.
+fn again(
+    control: u8,
+    source: &mut Source<'_>,
+    before: &[u8],
+    room: &mut [u8],
+) -> Result<usize, DecodeError> {
     let mut len = usize::from(control >> 5).saturating_add(2);
     if control >> 5 == 7 {
         let [more] = source.array()?;
@@ -40,12 +54,13 @@ fn again(control: u8, source: &mut Source<'_>, out: &mut Vec<u8>) -> Result<(), 
     }
     let [low] = source.array()?;
     let back = usize::from(u16::from_be_bytes([control & 0x1f, low])).saturating_add(1);
-    let start = out.len().checked_sub(back).ok_or(DecodeError::Malformed)?;
-    for at in start..start.saturating_add(len) {
-        let byte = *out.get(at).ok_or(DecodeError::Malformed)?;
-        out.push(byte);
+    let start = before.len().checked_sub(back).ok_or(DecodeError::Malformed)?;
+    let run = before.get(start..).unwrap_or_default();
+    let room = room.get_mut(..len).ok_or(DecodeError::Malformed)?;
+    for part in room.chunks_mut(back) {
+        part.copy_from_slice(run.get(..part.len()).unwrap_or_default());
     }
-    Ok(())
+    Ok(len)
 }
 
 /// Shorter strings are not worth it.

@@ -253,8 +253,7 @@ impl<R: Read> Reader<R> {
         out: &mut Vec<u8>,
     ) -> Part<Record> {
         let begin = out.len();
-        let name = self.text()?;
-        out.extend_from_slice(&name);
+        self.name(out)?;
         let middle = out.len();
         out.push(kind);
         self.value(kind, out)?;
@@ -427,6 +426,10 @@ impl<R: Read> Reader<R> {
     /// A string as it stands, whatever its form.
     fn string(&mut self, out: &mut Vec<u8>) -> Part<()> {
         let first = self.byte()?;
+        self.rest_of_string(first, out)
+    }
+
+    fn rest_of_string(&mut self, first: u8, out: &mut Vec<u8>) -> Part<()> {
         out.push(first);
         let len = match first {
             COMPRESSED => {
@@ -445,9 +448,22 @@ impl<R: Read> Reader<R> {
 
     /// What a string says.
     fn text(&mut self) -> Part<Vec<u8>> {
+        let mut text = Vec::new();
+        self.name(&mut text)?;
+        Ok(text)
+    }
+
+    /// What a string says, added to `out`: few names are anything but a length and their bytes.
+    fn name(&mut self, out: &mut Vec<u8>) -> Part<()> {
+        let first = self.byte()?;
+        if first & KIND_MASK != ENCODED {
+            let len = self.rest_of_length(first, &mut Vec::new())?;
+            return self.take(usize::try_from(len).map_err(|_| DecodeError::Truncated)?, out);
+        }
         let mut bytes = Vec::new();
-        self.string(&mut bytes)?;
-        Ok(Source::new(&bytes).text()?.into_owned())
+        self.rest_of_string(first, &mut bytes)?;
+        out.extend_from_slice(&Source::new(&bytes).text()?);
+        Ok(())
     }
 
     fn copied<const N: usize>(&mut self, out: &mut Vec<u8>) -> Part<[u8; N]> {
@@ -456,12 +472,25 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
+    #[inline]
     fn byte(&mut self) -> Part<u8> {
         let [byte] = self.array()?;
         Ok(byte)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Part<[u8; N]> {
+        let here = self.buffer.get(self.at..self.filled).unwrap_or_default();
+        if let Some(bytes) = here.first_chunk().copied() {
+            self.advance(N);
+            return Ok(bytes);
+        }
+        self.array_in_pieces()
+    }
+
+    /// As [`Reader::array`], for what does not lie in the buffer as a whole.
+    #[cold]
+    fn array_in_pieces<const N: usize>(&mut self) -> Part<[u8; N]> {
         let mut bytes = [0; N];
         let mut begin = 0_usize;
         while let Some(left) = bytes.get_mut(begin..).filter(|left| !left.is_empty()) {
@@ -476,8 +505,21 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// The next `len` bytes. Room is made as they come.
+    /// The next `len` bytes.
+    #[inline]
     fn take(&mut self, len: usize, out: &mut Vec<u8>) -> Part<()> {
+        let here = self.buffer.get(self.at..self.filled).unwrap_or_default();
+        if let Some(bytes) = here.get(..len) {
+            out.extend_from_slice(bytes);
+            self.advance(len);
+            return Ok(());
+        }
+        self.take_in_pieces(len, out)
+    }
+
+    /// As [`Reader::take`], for what does not lie in the buffer as a whole. Room is made as it comes.
+    #[cold]
+    fn take_in_pieces(&mut self, len: usize, out: &mut Vec<u8>) -> Part<()> {
         let here = self.filled.saturating_sub(self.at);
         if self.unread.is_some_and(|unread| (len as u64) > unread.saturating_add(here as u64)) {
             return Err(DecodeError::Truncated.into());
@@ -519,6 +561,7 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
+    #[inline]
     fn advance(&mut self, len: usize) {
         self.at = self.at.saturating_add(len);
         self.offset = self.offset.saturating_add(len as u64);
