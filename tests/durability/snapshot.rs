@@ -434,6 +434,38 @@ fn while_it_loads_it_says_so_and_how_far_it_is() {
 }
 
 #[test]
+fn a_file_that_tells_of_more_keys_than_it_has_takes_no_room_for_them() {
+    let server = server();
+    let number = |number: u64| [&[0x81][..], &number.to_be_bytes()].concat();
+    let many = [&[0xfb][..], &number(1 << 60), &number(1 << 40)].concat();
+    let value = [&number(8 << 20)[..], &vec![b'v'; 8 << 20]].concat();
+    let parts: [&[u8]; 8] = [
+        b"REDIS0011\xfe\x07",
+        &many,
+        b"\xfe\x00",
+        &many,
+        b"\x00\x03one",
+        &value,
+        b"\x00\x05short\x05value",
+        b"\xff\x00\x00\x00\x00\x00\x00\x00\x00",
+    ];
+    std::fs::write(server.dir().join("dump.rdb"), parts.concat()).unwrap();
+    let mut client = server.client();
+    ok(&mut client, "DEBUG RELOAD NOSAVE");
+    assert_eq!(run(&mut client, "INFO keyspace").matches("keys=").count(), 1);
+    assert_eq!(run(&mut client, "STRLEN one"), (8 << 20).to_string());
+    assert_eq!(run(&mut client, "GET short"), "value");
+    let stats = run(&mut client, "MEMORY STATS");
+    let overhead = stats.split("overhead.hashtable.main").nth(1).expect("it is told");
+    let digits: String = overhead
+        .chars()
+        .skip_while(|c| !c.is_ascii_digit())
+        .take_while(char::is_ascii_digit)
+        .collect();
+    assert!(digits.parse::<u64>().unwrap() < 1 << 20, "{stats}");
+}
+
+#[test]
 fn a_damaged_file_is_not_loaded_and_stays_as_it_is() {
     let mut server = process(&["--save", ""]);
     let mut client = server.client().unwrap();

@@ -123,6 +123,12 @@ impl Keyspace {
         self.locks.hold_one(shard, Patience::ENDLESS).expect("endless patience")
     }
 
+    /// How many of so many keys come at least into nearly every shard, if they spread as keys do.
+    pub fn share(&self, keys: usize) -> usize {
+        let mean = keys / self.locks.len();
+        mean.saturating_sub(3 * mean.isqrt())
+    }
+
     /// The moment of which a snapshot tells: `held` are all shards. One snapshot at a time; it ends with [`Keyspace::end_snapshot`].
     pub fn begin_snapshot(&self, held: &mut Held<'_, Shard>, epoch: Arc<Epoch>) {
         assert_eq!(held.len(), self.locks.len(), "a moment is one for all shards");

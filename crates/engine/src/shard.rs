@@ -464,6 +464,46 @@ impl Shard {
         self.add(name, entry);
     }
 
+    /// As [`Shard::set`], for a name that has no value; where there is one, nothing is done. Says whether there was none.
+    pub fn set_new(
+        &mut self,
+        name: Name<'_>,
+        value: Value<'_>,
+        expiry: Option<u64>,
+        access: Access,
+    ) -> bool {
+        if self.get(name).is_some() {
+            return false;
+        }
+        self.touch(name);
+        let mut entry = Entry::new(name.key, value, expiry);
+        entry.set_access(access.first());
+        self.add(name, entry);
+        true
+    }
+
+    /// Makes room for so many keys in a database that has none yet. Whoever does that sees to it that [`Shard::fit`] follows.
+    pub fn expect(&mut self, db: u32, keys: usize) {
+        let database = self.database_mut(db);
+        let before = database.table.heap_bytes();
+        database.table.expect(keys);
+        self.growth += database.table.heap_bytes() as isize - before as isize;
+        self.tell();
+    }
+
+    /// Gives back room that was made and is not needed.
+    pub fn fit(&mut self) {
+        let seed = self.common.seed;
+        for db in 0..self.databases.end() {
+            let Some(database) = self.databases.get_mut(db) else { continue };
+            let before = database.table.heap_bytes();
+            database.table.fit(&|key| seed.hash(key));
+            self.growth += database.table.heap_bytes() as isize - before as isize;
+            self.growth += self.databases.drop_if_idle(db);
+        }
+        self.tell();
+    }
+
     /// Puts an entry in whose key is not there. A snapshot has nothing to do with what is new.
     fn add(&mut self, name: Name<'_>, mut entry: Entry) {
         if self.guards & guard::LISTING != 0 {

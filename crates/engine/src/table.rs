@@ -411,6 +411,28 @@ impl Table {
         array.get_mut(index, hash, key)
     }
 
+    /// Makes room for `len` entries, if nothing is in it yet: as many buckets as there would be after them, and nothing is moved on the
+    /// way there. The first removal may take it back.
+    pub fn expect(&mut self, len: usize) {
+        let buckets = (len * 4).div_ceil(GROW_QUARTERS).next_power_of_two();
+        if self.len == 0 && self.leaving.is_none() && self.array.buckets.len() < buckets {
+            self.array = Array::new(buckets);
+        }
+    }
+
+    /// Gives back, at once, what [`Table::expect`] has made too much of.
+    pub fn fit(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+        if self.len == 0 && self.leaving.is_none() {
+            self.array = Array::new(0);
+        }
+        while self.leaving.is_none() && self.is_sparse() {
+            self.shrink_if_due(hash_of);
+            while self.leaving.is_some() {
+                self.step(hash_of);
+            }
+        }
+    }
+
     /// Adds an entry whose key is not there yet.
     pub fn insert(
         &mut self,
@@ -420,7 +442,7 @@ impl Table {
     ) -> &mut Entry {
         self.step(hash_of);
         self.len += 1;
-        self.resize_if_due(hash_of);
+        self.grow_if_due(hash_of);
         self.home_mut(hash).0.put(hash, entry)
     }
 
@@ -439,30 +461,41 @@ impl Table {
         let entry = array.take(index, place, key, hash_of);
         self.len -= 1;
         self.step(hash_of);
-        self.resize_if_due(hash_of);
+        self.shrink_if_due(hash_of);
         if self.len == 0 && self.leaving.is_none() && self.array.buckets.len() <= SMALL {
             self.array = Array::new(0);
         }
         Some(entry)
     }
 
-    /// Begins to grow or to shrink when the load says so; a resize that is still going on is let finish first, except that a table
-    /// which fills up meanwhile is helped along.
-    fn resize_if_due(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+    /// Begins to grow when the load says so.
+    fn grow_if_due(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
         let buckets = self.array.buckets.len();
-        let wanted = if self.len * 4 > buckets * GROW_QUARTERS {
-            (buckets * 2).max(1)
-        } else if self.len * 4 < buckets * SHRINK_QUARTERS && buckets > SMALL {
-            buckets / 2
-        } else {
-            return;
-        };
+        if self.len * 4 > buckets * GROW_QUARTERS {
+            self.resize((buckets * 2).max(1), hash_of);
+        }
+    }
+
+    /// Begins to shrink when the load says so. An insertion does not: room may have been made for more of them.
+    fn shrink_if_due(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
+        if self.is_sparse() {
+            self.resize(self.array.buckets.len() / 2, hash_of);
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        let buckets = self.array.buckets.len();
+        self.len * 4 < buckets * SHRINK_QUARTERS && buckets > SMALL
+    }
+
+    /// A resize that is still going on is let finish first, except that a table which fills up meanwhile is helped along.
+    fn resize(&mut self, wanted: usize, hash_of: &impl Fn(&[u8]) -> u64) {
         if self.leaving.is_some() {
             return self.step(hash_of);
         }
         let Some(new) = self.next_array(wanted) else { return };
         let old = std::mem::replace(&mut self.array, new);
-        if buckets > 0 {
+        if !old.buckets.is_empty() {
             self.leaving = Some(Box::new(Leaving { array: old, moved: 0 }));
         }
     }
@@ -799,6 +832,30 @@ mod tests {
                 prop_assert!(seen.contains(n.to_string().as_bytes()), "missed {}", n);
             }
         }
+    }
+
+    #[test]
+    fn what_is_expected_is_not_moved_and_what_does_not_come_is_given_back() {
+        let mut table = Table::new();
+        table.expect(1000);
+        let buckets = table.buckets();
+        for n in 0..1000u32 {
+            put(&mut table, &n.to_le_bytes(), b"v", &hash_of);
+            assert!(!table.is_moving() && table.buckets() == buckets, "{n}");
+        }
+        table.expect(100_000);
+        table.fit(&hash_of);
+        assert_eq!((table.len(), table.buckets()), (1000, buckets), "it was right");
+        let mut table = Table::new();
+        table.expect(100_000);
+        put(&mut table, b"one", b"v", &hash_of);
+        assert!(table.buckets() * SLOTS > 100_000);
+        table.fit(&hash_of);
+        assert!(table.buckets() <= SMALL && table.get(hash_of(b"one"), b"one").is_some());
+        let mut table = Table::new();
+        table.expect(100_000);
+        table.fit(&hash_of);
+        assert_eq!(table.heap_bytes(), 0);
     }
 
     #[test]

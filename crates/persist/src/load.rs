@@ -1,7 +1,8 @@
 //! Snapshots read back.
 //!
-//! One thread reads the file and finds where records end; others decode them and put them in. Whoever holds all shards does everything
-//! alone. Keys that have ended are left out, collections of nothing too, and a key that stands twice is an error: something is wrong with
+//! One thread reads the file and finds where records end; others decode them and put them in, and so does the first while they have enough
+//! to do. Room is made for as many keys as the file says that there are, so that no table is moved while it fills. Whoever holds all shards
+//! does everything alone. Keys that have ended are left out, collections of nothing too, and a key that stands twice is an error: something is wrong with
 //! such a file.
 
 use std::io;
@@ -9,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -33,6 +34,9 @@ const BATCH_RECORDS: usize = 512;
 
 /// Batches that wait for one thread.
 const BATCHES: usize = 4;
+
+/// A record has at least so many bytes.
+const RECORD_BYTES_MIN: u64 = 4;
 
 /// More threads than this wait for the one that reads.
 const THREADS_MAX: usize = 8;
@@ -116,6 +120,14 @@ pub struct Manner {
     pub keeps_expired: bool,
 }
 
+/// What a file gives.
+enum Given {
+    /// So many keys of a database are going to come.
+    Keys { db: u32, count: usize },
+    /// Some of them.
+    Batch(Batch),
+}
+
 /// Records and their bytes.
 #[derive(Debug, Default)]
 struct Batch {
@@ -128,6 +140,12 @@ struct Batch {
 impl Batch {
     fn new(version: u16) -> Self {
         Self { version, ..Self::default() }
+    }
+
+    /// One that follows this one, and is about as long.
+    fn next(&self) -> Self {
+        let bytes = Vec::with_capacity(self.bytes.len().min(BATCH_BYTES) * 9 / 8);
+        Self { version: self.version, bytes, records: Vec::with_capacity(BATCH_RECORDS) }
     }
 
     fn is_full(&self) -> bool {
@@ -162,14 +180,26 @@ pub fn load(
                 sender
             })
             .collect();
-        let mut nth = 0;
-        pull(state, vfs, path, manner, |batch| {
-            nth = (nth + 1) % threads;
-            // Who does not take it has failed, and says so.
-            drop(senders[nth].send(batch));
-            if failed.load(Ordering::Acquire) { Err(LoadError::Cancelled) } else { Ok(()) }
+        let (mut nth, mut own) = (0, Hand::new(state, manner));
+        pull(state, vfs, path, manner, |given| {
+            if failed.load(Ordering::Acquire) {
+                return Err(LoadError::Cancelled);
+            }
+            match given {
+                Given::Keys { db, count } => each_shard(state, |shard| shard.expect(db, count)),
+                Given::Batch(batch) => {
+                    nth = (nth + 1) % threads;
+                    match senders[nth].try_send(batch) {
+                        Err(TrySendError::Full(batch)) => own.put_in(&batch)?,
+                        // Who does not take it has failed, and says so.
+                        Err(TrySendError::Disconnected(_)) | Ok(()) => {}
+                    }
+                }
+            }
+            Ok(())
         })
     });
+    each_shard(state, Shard::fit);
     if let Some(error) = first_error.into_inner() {
         return Err(error);
     }
@@ -185,13 +215,24 @@ pub fn load_held(
     manner: Manner,
 ) -> Result<Loaded, LoadError> {
     let mut hand = Hand::new(state, manner);
-    let loaded = pull(state, vfs, path, manner, |batch| {
-        hand.each(&batch, |name, shard, put| {
+    let loaded = pull(state, vfs, path, manner, |given| match given {
+        Given::Keys { db, count } => {
+            held.iter_mut().for_each(|shard| shard.expect(db, count));
+            Ok(())
+        }
+        Given::Batch(batch) => hand.each(&batch, |name, shard, put| {
             let shard = held.get_mut(shard).expect("all are held");
             put(shard, name)
-        })
-    })?;
-    Ok(count(state, loaded))
+        }),
+    });
+    held.iter_mut().for_each(Shard::fit);
+    Ok(count(state, loaded?))
+}
+
+fn each_shard(state: &State, mut with: impl FnMut(&mut Shard)) {
+    for shard in 0..state.keyspace.shards() {
+        with(&mut state.keyspace.hold_patiently(shard));
+    }
 }
 
 fn count(state: &State, loaded: Loaded) -> Loaded {
@@ -210,7 +251,7 @@ fn pull(
     vfs: &dyn Vfs,
     path: &Path,
     manner: Manner,
-    mut give: impl FnMut(Batch) -> Result<(), LoadError>,
+    mut give: impl FnMut(Given) -> Result<(), LoadError>,
 ) -> Result<Loaded, LoadError> {
     let file = vfs.open(path).map_err(SnapshotError::Open)?;
     let len = file.len().map_err(SnapshotError::Open)?;
@@ -230,7 +271,12 @@ fn pull(
                 has_rested = pace.rest(state);
             }
             Item::Select(number) => db = database(state, number)?,
-            Item::Resize(..) => {}
+            Item::Resize(keys, _) => {
+                let count = state.keyspace.share(keys.min(len / RECORD_BYTES_MIN) as usize);
+                if count > 0 {
+                    give(Given::Keys { db, count })?;
+                }
+            }
             Item::Function(code) => {
                 add_library(state, &code, manner.merges)?;
                 loaded.functions += 1;
@@ -240,13 +286,14 @@ fn pull(
             Item::End { is_checked } => {
                 loaded.is_checked = is_checked;
                 loaded.end = reader.offset();
-                give(batch)?;
+                give(Given::Batch(batch))?;
                 return Ok(loaded);
             }
         }
         if batch.is_full() || has_rested {
             loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
-            give(std::mem::replace(&mut batch, Batch::new(version)))?;
+            let next = batch.next();
+            give(Given::Batch(std::mem::replace(&mut batch, next)))?;
             if loading.is_cancelled.load(Ordering::Relaxed) {
                 return Err(LoadError::Cancelled);
             }
@@ -334,13 +381,7 @@ fn put_in(
     batches: &Receiver<Batch>,
 ) -> Result<(), LoadError> {
     let mut hand = Hand::new(state, manner);
-    for batch in batches {
-        hand.each(&batch, |name, shard, put| {
-            let mut shard = state.keyspace.hold_patiently(shard);
-            put(&mut shard, name)
-        })?;
-    }
-    Ok(())
+    batches.iter().try_for_each(|batch| hand.put_in(&batch))
 }
 
 /// Puts a decoded value under a name; `false` if there is one already.
@@ -367,6 +408,12 @@ impl Hand {
         let now_ms = state.clock.now();
         let rules = state.tunables.thresholds.rules(state.keyspace.seed());
         Self { state, manner, rules, now_ms, access: state.tunables.access(now_ms) }
+    }
+
+    /// Decodes a batch and puts it in, one shard held at a time.
+    fn put_in(&mut self, batch: &Batch) -> Result<(), LoadError> {
+        let keyspace = &self.state.keyspace;
+        self.each(batch, |name, shard, put| put(&mut keyspace.hold_patiently(shard), name))
     }
 
     /// Decodes a batch; `with_shard` shows the shard of a name to what puts the value in.
@@ -439,15 +486,18 @@ impl Hand {
             }
         });
         let is_in = with_shard(name, spot.shard, &mut |shard, name| {
-            let may = self.manner.merges || shard.get(name).is_none();
-            if may && let Some(value) = value.take() {
+            let Some(value) = value.take() else { return false };
+            let is_in = if self.manner.merges {
                 shard.set(name, value, record.end_ms, self.access, || 0);
-                if bits != self.access.first() {
-                    shard.set_access(name, bits);
-                }
-                shard.finish();
+                true
+            } else {
+                shard.set_new(name, value, record.end_ms, self.access)
+            };
+            if is_in && bits != self.access.first() {
+                shard.set_access(name, bits);
             }
-            may
+            shard.finish();
+            is_in
         });
         if is_in {
             Ok(Fate::PutIn)
