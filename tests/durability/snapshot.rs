@@ -614,6 +614,24 @@ fn whichever_call_fails_the_file_before_stands_and_the_next_one_is_whole() {
 }
 
 #[test]
+fn a_large_snapshot_reaches_the_disk_in_steps() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk);
+    let value = "v".repeat(9 << 20);
+    let syncs_of_a_snapshot = |client: &mut Client| {
+        let before = disk.calls(Call::Sync);
+        ok(client, "SAVE");
+        disk.calls(Call::Sync) - before
+    };
+    assert_eq!(syncs_of_a_snapshot(&mut client), 1);
+    for key in ["one", "two", "three"] {
+        client.cmd(&["SET", key, &value]);
+    }
+    // Longer strings than this are not compressed.
+    assert_eq!(syncs_of_a_snapshot(&mut client), 4);
+}
+
+#[test]
 fn a_crash_at_any_moment_leaves_the_old_snapshot_or_the_new() {
     let path = Path::new("/data/dump.rdb");
     let disk = Disk::new();

@@ -31,6 +31,10 @@ impl Occasion for Packing<'_> {
         false
     }
 
+    fn is_kept(&self) -> bool {
+        false
+    }
+
     fn is_cancelled(&self) -> bool {
         let is_leaving = self.state.persistence.is_leaving.load(Ordering::Acquire);
         is_leaving || self.recipients.iter().all(|recipient| recipient.is_gone())

@@ -86,6 +86,11 @@ pub trait Occasion {
     /// Whether it is the base of an append-only file.
     fn is_base(&self) -> bool;
 
+    /// Whether the file is to be there after a crash.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
     /// Whether it is to be given up.
     fn is_cancelled(&self) -> bool;
 
@@ -308,6 +313,9 @@ fn open(
     let with_checksum = config.bool(const { id("rdbchecksum") });
     let mut writer =
         Writer::new(Arc::clone(vfs), path.to_owned(), style.version, with_checksum, sizes)?;
+    if occasion.is_kept() {
+        writer.reach_the_disk_in_steps();
+    }
     occasion.opened(path)?;
     let used = state.gauges.used_memory.load(Ordering::Relaxed);
     let fields = [

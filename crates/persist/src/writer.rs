@@ -12,6 +12,10 @@ use crate::vfs::{Vfs, VfsFile, directory_of};
 /// So much is handed to the system at once.
 const WRITE_BYTES: usize = 256 << 10;
 
+/// After so much the disk has to have all of it. One sync of everything in the end would keep the kernel busy for as long as it takes to find
+/// all pages that it has, on the core of somebody who serves, and the disk from those who want it.
+const STEP_BYTES: u64 = 8 << 20;
+
 /// What one database has at the moment that the snapshot tells of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -30,6 +34,8 @@ pub(crate) struct Writer {
     sizes: Vec<Size>,
     selected: Option<u32>,
     written: u64,
+    /// Up to where the disk was told to have it, if it is to have it at all.
+    synced: Option<u64>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -59,7 +65,13 @@ impl Writer {
             sizes,
             selected: None,
             written: 0,
+            synced: None,
         })
+    }
+
+    /// Has the disk keep pace with what is written, for a file that is to be there after a crash.
+    pub(crate) fn reach_the_disk_in_steps(&mut self) {
+        self.synced = Some(self.written);
     }
 
     /// Where bytes for the file are put; follow with [`Writer::flush_if_due`].
@@ -110,7 +122,17 @@ impl Writer {
             digest.update(bytes);
         }
         self.written += bytes.len() as u64;
-        self.file.write_all(bytes)
+        self.file.write_all(bytes)?;
+        self.sync_if_due()
+    }
+
+    fn sync_if_due(&mut self) -> io::Result<()> {
+        let is_due = |synced: &mut u64| self.written - *synced >= STEP_BYTES;
+        if self.synced.take_if(is_due).is_none() {
+            return Ok(());
+        }
+        self.synced = Some(self.written);
+        self.file.sync()
     }
 
     /// Ends the file. Answers how many bytes it has.
