@@ -356,10 +356,11 @@ impl Thread {
 }
 
 /// For a thread that has added more than it may without asking and holds no lock: makes room if there is too little, and asks for more.
+/// The key of this hash was written right before, and is spared if there is another.
 #[cold]
-pub fn repay(state: &State, thread: &Thread) {
+pub fn repay(state: &State, thread: &Thread, written: Option<u64>) {
     let max = state.ceiling.data_max();
-    let room = state.room_for_data(make_room_for_promises(state, thread));
+    let room = state.room_for_data(make_room_for_promises(state, thread, written));
     if room != Room::Made {
         state.judged(room);
     }
@@ -386,15 +387,15 @@ fn ask(state: &State, thread: &Thread, max: i64) {
 /// Before a command while [`rule::OVER`] holds, and for the housekeeping: tries to make room. Says whether more is to do.
 #[cold]
 pub fn relieve(state: &State, thread: &Thread) -> bool {
-    let room = state.room_for_data(make_room_for_promises(state, thread));
+    let room = state.room_for_data(make_room_for_promises(state, thread, None));
     state.judged(room);
     room == Room::NotYet && may_evict(state)
 }
 
 /// Makes room for data and for what is promised, if there is too little.
-pub(crate) fn make_room_for_promises(state: &State, thread: &Thread) -> Room {
+pub(crate) fn make_room_for_promises(state: &State, thread: &Thread, spared: Option<u64>) -> Room {
     let has_room = state.wanted_bytes() <= state.ceiling.data_max();
-    if has_room { Room::Made } else { make_room(state, thread) }
+    if has_room { Room::Made } else { make_room(state, thread, spared) }
 }
 
 /// Not while data is being loaded, nor while CLIENT PAUSE holds, nor while a snapshot or the append-only file has to catch up: what goes
@@ -405,7 +406,7 @@ fn may_evict(state: &State) -> bool {
 }
 
 /// Removes entries until there is room, or the time for it is over.
-fn make_room(state: &State, thread: &Thread) -> Room {
+fn make_room(state: &State, thread: &Thread, spared: Option<u64>) -> Room {
     if !may_evict(state) {
         return Room::NotYet;
     }
@@ -416,8 +417,16 @@ fn make_room(state: &State, thread: &Thread) -> Room {
     pool.begin(&wish);
     let samples = state.ceiling.samples.load(Ordering::Relaxed) as usize;
     let before = thread.data_bytes();
-    let mut evictor =
-        Evictor { state, thread, wish, samples, pool: &mut pool, evicted: 0, takes_newest: false };
+    let mut evictor = Evictor {
+        state,
+        thread,
+        wish,
+        samples,
+        pool: &mut pool,
+        evicted: 0,
+        takes_newest: false,
+        spared,
+    };
     let room = evictor.run(started);
     evictor.grow_older();
     state.took(Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
@@ -436,6 +445,8 @@ struct Evictor<'a> {
     evicted: u64,
     /// Nobody else was found.
     takes_newest: bool,
+    /// The hash of a key that goes only if nobody else is found.
+    spared: Option<u64>,
 }
 
 /// Why no victim was found.
@@ -701,6 +712,9 @@ impl<'a> Evictor<'a> {
     /// Removes a candidate, if it is still what it was. Answers how many bytes that freed.
     fn remove(&self, candidate: Candidate) -> Option<i64> {
         let Candidate { shard, db, hash, .. } = candidate;
+        if self.spared == Some(hash) && !self.takes_newest {
+            return None;
+        }
         let (state, seed) = (self.state, self.state.keyspace.seed());
         let mut shard = state.keyspace.hold_one(shard, Patience::SHORT).ok()?;
         let is_it = |entry: &Entry| seed.hash(entry.key()) == hash;

@@ -522,7 +522,7 @@ impl Executor {
         }
         if must_ask {
             session.end_promise();
-            eviction::repay(state, &self.thread);
+            eviction::repay(state, &self.thread, keys.spot().map(|spot| spot.hash));
         }
         if is_brief {
             self.thread.meter.note(row.id);

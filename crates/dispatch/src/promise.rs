@@ -84,7 +84,7 @@ pub(crate) fn promise(
     let max = state.ceiling.data_max();
     if bytes as i64 <= max {
         session.have_promised(state, bytes);
-        let room = eviction::make_room_for_promises(state, thread);
+        let room = eviction::make_room_for_promises(state, thread, None);
         if room == Room::Made {
             return Ok(());
         }

@@ -157,7 +157,7 @@ pub(super) enum KeySet {
 impl KeySet {
     /// The only key's.
     #[inline]
-    const fn spot(self) -> Option<Spot> {
+    pub(super) const fn spot(self) -> Option<Spot> {
         if let Self::One(_, spot) = self { Some(spot) } else { None }
     }
 
