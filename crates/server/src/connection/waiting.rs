@@ -254,8 +254,9 @@ fn is_part(walk: &dyn Walk, out: &Output) -> bool {
     walk.is_sent_in_parts() && out.len() >= PART_BYTES
 }
 
-/// Goes on with a walk when what it has written is taken, but for a part.
+/// Goes on with a walk when what it has written is taken, but for a part. A client that takes it at once does not keep others waiting.
 async fn go_on(io: Rc<IoThread>, session: Session, walk: Box<dyn Walk>) -> Done {
+    tokio::task::yield_now().await;
     // Its connection looks at this whenever it has sent something.
     poll_fn(|cx| {
         let waits = session.client.output_bytes.load(Ordering::Relaxed) >= PART_BYTES;
