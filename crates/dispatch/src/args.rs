@@ -44,21 +44,16 @@ impl<'a> Spots<'a> {
         one.into_iter().chain(many.iter().map(|(at, spot)| (*at as usize, *spot)))
     }
 
-    /// The spot of the key at `index`. Keys are asked for in order as a rule, so the next one is looked at first.
+    /// The spot of the key at `index`, one of several. Keys are asked for in order as a rule, so the next one is looked at first.
     #[inline(never)]
     fn find(&mut self, index: usize) -> Option<Spot> {
-        match self {
-            Self::One(at, spot) if *at == index => Some(*spot),
-            Self::Many(all, next) => {
-                let nth = match all.get(*next) {
-                    Some((at, _)) if *at as usize == index => *next,
-                    _ => all.binary_search_by_key(&(index as u32), |(at, _)| *at).ok()?,
-                };
-                *next = nth + 1;
-                Some(all[nth].1)
-            }
-            _ => None,
-        }
+        let Self::Many(all, next) = self else { return None };
+        let nth = match all.get(*next) {
+            Some((at, _)) if *at as usize == index => *next,
+            _ => all.binary_search_by_key(&(index as u32), |(at, _)| *at).ok()?,
+        };
+        *next = nth + 1;
+        Some(all[nth].1)
     }
 }
 

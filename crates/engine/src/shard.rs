@@ -459,9 +459,7 @@ impl Shard {
             }
             return;
         }
-        let mut entry = Entry::new(name.key, value, expiry);
-        entry.set_access(access.first());
-        self.add(name, entry);
+        self.make(name, value, expiry, access);
     }
 
     /// As [`Shard::set`], for a name that has no value; where there is one, nothing is done. Says whether there was none.
@@ -476,9 +474,7 @@ impl Shard {
             return false;
         }
         self.touch(name);
-        let mut entry = Entry::new(name.key, value, expiry);
-        entry.set_access(access.first());
-        self.add(name, entry);
+        self.make(name, value, expiry, access);
         true
     }
 
@@ -502,6 +498,14 @@ impl Shard {
             self.growth += self.databases.drop_if_idle(db);
         }
         self.tell();
+    }
+
+    /// Makes an entry whose key is not there.
+    #[inline]
+    fn make(&mut self, name: Name<'_>, value: Value<'_>, expiry: Option<u64>, access: Access) {
+        let mut entry = Entry::new(name.key, value, expiry);
+        entry.set_access(access.first());
+        self.add(name, entry);
     }
 
     /// Puts an entry in whose key is not there. A snapshot has nothing to do with what is new.
