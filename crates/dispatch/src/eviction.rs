@@ -83,7 +83,8 @@ pub struct Ceiling {
     policy: AtomicU32,
     /// `maxmemory-samples`.
     samples: AtomicU32,
-    /// How long room may be made at a time, in nanoseconds.
+    /// How long room may be made in one turn, in nanoseconds. When that is over a command makes room for itself and a little more, so that
+    /// a long pipeline does not keep others waiting for as often as it has commands.
     budget_ns: AtomicU64,
     weights: ArcSwap<Weights>,
     /// What the process was seen to need without data, latest last.
@@ -384,9 +385,15 @@ fn ask(state: &State, thread: &Thread, max: i64) {
     mark.store(thread.data_bytes() + grant, Ordering::Relaxed);
 }
 
-/// Before a command while [`rule::OVER`] holds, and for the housekeeping: tries to make room. Says whether more is to do.
+/// For the housekeeping: makes room for as long as a turn may. Says whether more is to do.
+pub fn relieve_for_a_turn(state: &State, thread: &Thread) -> bool {
+    thread.meter.begin(0);
+    relieve(state, thread)
+}
+
+/// Before a command while [`rule::OVER`] holds: tries to make room. Says whether more is to do.
 #[cold]
-pub fn relieve(state: &State, thread: &Thread) -> bool {
+pub(crate) fn relieve(state: &State, thread: &Thread) -> bool {
     let room = state.room_for_data(make_room_for_promises(state, thread, None));
     state.judged(room);
     room == Room::NotYet && may_evict(state)
@@ -429,7 +436,9 @@ fn make_room(state: &State, thread: &Thread, spared: Option<u64>) -> Room {
     };
     let room = evictor.run(started);
     evictor.grow_older();
-    state.took(Event::EvictionCycle, state.clock.ticks().saturating_sub(started));
+    let took = state.clock.ticks().saturating_sub(started);
+    thread.meter.note_room(took);
+    state.took(Event::EvictionCycle, took);
     state.note_evicted((before - thread.data_bytes()).max(0) as u64);
     room
 }
@@ -460,7 +469,7 @@ enum Miss {
 impl<'a> Evictor<'a> {
     fn run(&mut self, started: u64) -> Room {
         let (state, max) = (self.state, self.state.ceiling.data_max());
-        let budget = state.ceiling.budget_ns.load(Ordering::Relaxed);
+        let budget = self.thread.meter.room_left(state.ceiling.budget_ns.load(Ordering::Relaxed));
         let limit = state.tunables.memory_max.load(Ordering::Relaxed);
         let target = max.saturating_sub(((limit >> SLACK_SHIFT) as i64).min(SLACK_MAX));
         // What lies in the bin is no data any more, but memory still: it is waited for, not added to.

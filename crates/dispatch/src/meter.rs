@@ -45,6 +45,8 @@ pub struct Meter {
     usual_ns: Cell<u64>,
     /// Commands of a transaction are being timed, whose time is also that of EXEC.
     pub(crate) is_nested: Cell<bool>,
+    /// What this turn has spent on making room.
+    room_ns: Cell<u64>,
 }
 
 impl Default for Meter {
@@ -58,6 +60,7 @@ impl Default for Meter {
             earlier_count: Cell::default(),
             usual_ns: Cell::default(),
             is_nested: Cell::default(),
+            room_ns: Cell::default(),
         }
     }
 }
@@ -75,6 +78,17 @@ impl Meter {
         self.mark.set(now);
         self.known.set(0);
         self.is_nested.set(false);
+        self.room_ns.set(0);
+    }
+
+    /// Of the time that a turn may spend on making room, what is left.
+    pub(crate) const fn room_left(&self, budget_ns: u64) -> u64 {
+        budget_ns.saturating_sub(self.room_ns.get())
+    }
+
+    /// Room was made for so long.
+    pub(crate) fn note_room(&self, elapsed_ns: u64) {
+        self.room_ns.set(self.room_ns.get().saturating_add(elapsed_ns));
     }
 
     /// Says what the clock shows now: the next look, which is soon, takes it from here. 0 if nobody knows.

@@ -55,11 +55,15 @@ pub(crate) async fn run(state: &'static State) {
     }
 }
 
+/// Rests between slices, since a core that it shares with those who serve would be left to it for many of them, and they would wait.
+const BREATH: Duration = Duration::from_micros(200);
+
 /// Memory that is over its bound though nobody adds to it, as when the bound was lowered, is freed in slices.
 async fn make_room(state: &'static State, thread: &Thread) {
     let is_over = || state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
-    while is_over() && eviction::relieve(state, thread) {
+    while is_over() && eviction::relieve_for_a_turn(state, thread) {
         thread.call(state);
+        std::thread::sleep(BREATH);
         tokio::task::yield_now().await;
     }
     thread.call(state);
