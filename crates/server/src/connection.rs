@@ -118,6 +118,7 @@ impl Connection {
             }
         }
         self.leave(io.state);
+        io.exit.close(self.stream);
     }
 
     /// Takes back everything that others may know of this client.

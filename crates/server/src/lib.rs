@@ -25,6 +25,7 @@ mod crew;
 mod cron;
 pub mod daemon;
 mod defrag;
+mod exit;
 mod gate;
 mod gauges;
 pub mod host;

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::connection::{Connection, READ_BYTES};
+use crate::exit::{self, Exit};
 use crate::gate::{self, Gate};
 use crate::stream::Stream;
 use crate::tasks::Shell;
@@ -56,6 +57,8 @@ pub(crate) struct IoThread {
     pub(crate) shell: Shell,
     /// Where replies wait for the append-only file.
     pub(crate) gate: Rc<Gate>,
+    /// Where sockets go that are done with.
+    pub(crate) exit: Rc<Exit>,
 }
 
 impl IoThread {
@@ -69,6 +72,7 @@ impl IoThread {
             spare_outputs: RefCell::default(),
             shell,
             gate: Rc::default(),
+            exit: Rc::default(),
         }
     }
 
@@ -183,6 +187,7 @@ async fn serve_all(
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     tokio::task::spawn_local(gate::keep(Rc::clone(&io.gate), &state.aof));
+    tokio::task::spawn_local(exit::keep(Rc::clone(&io.exit)));
     tokio::task::spawn_local(russet_scripting::tidy(state));
     loop {
         let next = tokio::select! {
