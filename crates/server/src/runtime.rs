@@ -25,6 +25,9 @@ use crate::tasks::Shell;
 /// How many empty outputs a thread keeps, each of at most 16 KB.
 const SPARE_OUTPUTS: usize = 64;
 
+/// Sockets that are taken up at a time. A reply leaves when all of these have been read from, so that this bounds how long that is.
+const READY_AT_A_TIME: usize = 64;
+
 /// The stack of a thread that runs commands. Scripts nest tables a thousand deep and patterns four thousand; what is never touched costs
 /// no memory.
 pub(crate) const STACK_BYTES: usize = 16 << 20;
@@ -160,6 +163,7 @@ pub(crate) fn spawn(
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_io_events_per_tick(READY_AT_A_TIME)
             .thread_stack_size(STACK_BYTES)
             .build_local(tokio::runtime::LocalOptions::default())
             .expect("the same runtime was built a moment ago");

@@ -1,6 +1,8 @@
 //! What a client has yet to take: replies and messages, how they are sent, and how much of them may wait.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -145,7 +147,7 @@ impl Outgoing {
             }
         }
         if self.sent < self.output.len() {
-            cx.waker().wake_by_ref();
+            come_again(cx);
         }
         Ok(())
     }
@@ -164,4 +166,11 @@ impl Outgoing {
         self.output.slices(self.sent, &mut slices);
         stream.poll_write_slices(cx, &slices)
     }
+}
+
+/// Has the task woken when all others that are ready have had their turn, and sockets have been looked at. If it just woke itself, they would
+/// be looked at after so many turns of it as the runtime allows tasks at a time.
+fn come_again(cx: &mut Context<'_>) {
+    let is_over = pin!(tokio::task::yield_now()).poll(cx).is_ready();
+    debug_assert!(!is_over, "nobody yields for no time");
 }
