@@ -23,6 +23,9 @@ use crate::pauses::longest_ping;
 use crate::process::{self, Server};
 use crate::report::Report;
 
+/// For how long PINGs are timed without a snapshot.
+const CALM: Duration = Duration::from_secs(3);
+
 /// Between two looks at a snapshot that is being written.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -177,6 +180,8 @@ fn sets(
 #[derive(Debug, Clone, Copy)]
 struct Saved {
     seconds: f64,
+    /// The longest PING under the same load before the snapshot.
+    calm_ms: f64,
     ping_ms: f64,
     before_mb: f64,
     extra_percent: f64,
@@ -186,7 +191,7 @@ struct Saved {
 #[expect(clippy::print_stdout, reason = "a command line tool")]
 fn save(options: &Options, programs: &[PathBuf], place: &Place) -> io::Result<()> {
     println!(
-        "| server | before, MB | BGSAVE, s | longest PING, ms | resident set grows by | SET/s meanwhile |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        "| server | before, MB | BGSAVE, s | longest PING, ms | the same without, ms | resident set grows by | SET/s meanwhile |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     );
     let mut all = vec![Vec::new(); programs.len()];
     for _ in 0..options.rounds {
@@ -195,16 +200,19 @@ fn save(options: &Options, programs: &[PathBuf], place: &Place) -> io::Result<()
         }
     }
     for (program, saved) in programs.iter().zip(&all) {
-        let [seconds, ping, before, extra, rps] = [
+        let [seconds, ping, calm, before, extra, rps] = [
             |saved: &Saved| saved.seconds,
             |saved: &Saved| saved.ping_ms,
+            |saved: &Saved| saved.calm_ms,
             |saved: &Saved| saved.before_mb,
             |saved: &Saved| saved.extra_percent,
             |saved: &Saved| saved.rps,
         ]
         .map(|field| median(saved, field));
         let name = program.file_name().unwrap_or_default().display();
-        println!("| {name} | {before:.0} | {seconds:.2} | {ping:.1} | {extra:.1} % | {rps:.0} |");
+        println!(
+            "| {name} | {before:.0} | {seconds:.2} | {ping:.1} | {calm:.1} | {extra:.1} % | {rps:.0} |"
+        );
     }
     Ok(())
 }
@@ -221,28 +229,46 @@ fn save_once(options: &Options, program: &Path, place: &Place) -> io::Result<Sav
     let mut overwriting = loadgen(
         core,
         address,
-        &["--workload", "set", "-r", &keys, "-d", "512", "-P", "16", "--seconds", "3600"],
+        &[
+            &["--workload", "set", "-r", &keys, "-d", "512", "-P", "16", "--seconds", "3600"][..],
+            // What waits for an answer shall wait for the server, not for the core.
+            &["--nice", "10"],
+        ]
+        .concat(),
     )
     .stdout(Stdio::null())
     .spawn()?;
     process::pause(Duration::from_secs(1));
-    let is_over = AtomicBool::new(false);
-    let played = thread::scope(|scope| {
-        let pinger = scope.spawn(|| longest_ping(address, &is_over));
-        let played = watch_save(&server);
-        is_over.store(true, Ordering::Relaxed);
-        let ping = pinger.join().map_err(|_| io::Error::other("the pinger ended"))??;
-        played.map(|played| (played, ping))
+    let calm = ping_meanwhile(address, || {
+        process::pause(CALM);
+        Ok(())
     });
+    let saved = ping_meanwhile(address, || watch_save(&server));
     // It has been told to go on for an hour.
     overwriting.kill().and_then(|()| overwriting.wait())?;
-    let ((seconds, most, sets), ping) = played?;
+    let (((), calm_ms), ((seconds, most, sets), ping_ms)) = (calm?, saved?);
     Ok(Saved {
         seconds,
-        ping_ms: ping.as_secs_f64() * 1000.0,
+        calm_ms,
+        ping_ms,
         before_mb: before as f64 / 1e6,
         extra_percent: most.saturating_sub(before) as f64 * 100.0 / before as f64,
         rps: sets as f64 / seconds,
+    })
+}
+
+/// The longest PING while something goes on, in milliseconds, and what came of it.
+fn ping_meanwhile<T>(
+    address: SocketAddr,
+    what: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(T, f64)> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pinger = scope.spawn(|| longest_ping(address, &is_over));
+        let done = what();
+        is_over.store(true, Ordering::Relaxed);
+        let ping = pinger.join().map_err(|_| io::Error::other("the pinger ended"))??;
+        Ok((done?, ping.as_secs_f64() * 1000.0))
     })
 }
 

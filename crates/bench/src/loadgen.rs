@@ -65,6 +65,9 @@ pub struct Options {
     /// Where the random keys begin.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How far to stand behind others who want the core, as `nice` counts: behind one who measures, say.
+    #[arg(long, default_value_t = 0)]
+    pub nice: i32,
     /// Print one line of JSON per run.
     #[arg(long)]
     pub json: bool,
@@ -111,6 +114,7 @@ pub fn main(options: &Options) -> ExitCode {
 
 /// Loads the keys, if asked to, then sends the workload, if there is one.
 fn run(options: &Options, mut print: impl FnMut(Report)) -> io::Result<()> {
+    rustix::process::nice(options.nice)?;
     let address = resolve(&options.host, options.port)?;
     if let Some(kind) = options.fill {
         print(fill(options, address, kind)?);

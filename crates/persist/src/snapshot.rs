@@ -30,9 +30,9 @@ use crate::writer::{Size, Writer};
 const SLICE_BYTES: usize = 16 << 10;
 
 /// How long the walk goes on before it rests, and for how long. Where it shares a core with those who serve, the kernel would leave it there
-/// for many times that, and they would wait.
-const STINT: Duration = Duration::from_micros(300);
-const BREATH: Duration = Duration::from_micros(60);
+/// for many times that, and they would wait; so they have more than half of it. The disk is no faster than what this leaves the walk.
+const STINT: Duration = Duration::from_micros(200);
+const BREATH: Duration = Duration::from_micros(300);
 
 /// What may wait to be written before writers are kept away.
 const WAITING_BYTES_MAX: u64 = 32 << 20;
