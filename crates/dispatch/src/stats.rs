@@ -356,6 +356,11 @@ impl Stats {
         self.threads.load().iter().map(|counters| counters.data_bytes.get() as i64).sum()
     }
 
+    /// For how long threads have worked, in nanoseconds. O(threads).
+    pub fn busy_ns(&self) -> u64 {
+        self.threads.load().iter().map(|counters| counters.busy_ns.get()).sum()
+    }
+
     /// Bytes of data, and those together with what threads may add to them without asking. O(threads).
     pub(crate) fn data_bytes_promised(&self) -> (i64, i64) {
         let one = |counters: &Arc<Counters>| {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aof;
+mod breath;
 pub mod check;
 pub mod file;
 pub mod inspect;

@@ -22,17 +22,13 @@ use russet_engine::{Held, Patience, Shard, Walked};
 use russet_journal::Lsn;
 use russet_rdb::file;
 
+use crate::breath::Breath;
 use crate::pen::{self, Mute, Pen, Scribe, Style};
 use crate::vfs::{Vfs, directory_of};
 use crate::writer::{Size, Writer};
 
 /// A slice of the walk: under a shard's lock for some tens of microseconds, more where strings are compressed.
 const SLICE_BYTES: usize = 16 << 10;
-
-/// How long the walk goes on before it rests, and for how long. Where it shares a core with those who serve, the kernel would leave it there
-/// for many times that, and they would wait; so they have more than half of it. The disk is no faster than what this leaves the walk.
-const STINT: Duration = Duration::from_micros(200);
-const BREATH: Duration = Duration::from_micros(300);
 
 /// What may wait to be written before writers are kept away.
 const WAITING_BYTES_MAX: u64 = 32 << 20;
@@ -350,8 +346,7 @@ struct Walk<'o> {
     is_half: bool,
     keys: u64,
     slice_bytes: usize,
-    /// When it rested last.
-    rested: Instant,
+    breath: Breath,
     /// How long to wait after each key, for tests.
     delay: Duration,
 }
@@ -384,7 +379,7 @@ impl<'o> Walk<'o> {
             is_half: false,
             keys: 0,
             slice_bytes: if delay.is_zero() { SLICE_BYTES } else { 1 },
-            rested: Instant::now(),
+            breath: Breath::new(state),
             delay,
         }
     }
@@ -394,7 +389,7 @@ impl<'o> Walk<'o> {
         loop {
             left.retain(|shard| {
                 let is_done = self.walk_shard(*shard);
-                self.breathe();
+                self.breath.take();
                 !is_done
             });
             self.catch_up();
@@ -413,21 +408,13 @@ impl<'o> Walk<'o> {
                 Some(Walked::Done) => return true,
                 Some(_) => {
                     self.catch_up();
-                    self.breathe();
+                    self.breath.take();
                 }
                 None if self.is_half && self.writer.is_some() => {
                     std::thread::park_timeout(HELD_REST)
                 }
                 None => return false,
             }
-        }
-    }
-
-    /// Lets others have the core for a moment, now and then.
-    fn breathe(&mut self) {
-        if self.rested.elapsed() >= STINT {
-            std::thread::park_timeout(BREATH);
-            self.rested = Instant::now();
         }
     }
 
