@@ -201,9 +201,10 @@ impl State {
     /// Finds out how much data there may be under a new limit.
     pub fn judge_memory(&self) {
         self.judge_burden();
+        let uncounted = self.uncounted_bytes();
         self.watch_resident();
         self.squeeze_data();
-        *self.ceiling.beside.lock() = [self.measured_beside(); MEASURES];
+        *self.ceiling.beside.lock() = [self.measured_beside(uncounted); MEASURES];
         self.judge_data();
     }
 
@@ -217,9 +218,10 @@ impl State {
                 thread.keep_books(&mut shard);
             }
         }
+        let uncounted = self.uncounted_bytes();
         self.watch_resident();
         self.squeeze_data();
-        let measured = self.measured_beside();
+        let measured = self.measured_beside(uncounted);
         let mut beside = self.ceiling.beside.lock();
         beside.rotate_left(1);
         beside[MEASURES - 1] = measured;
@@ -227,10 +229,11 @@ impl State {
         self.judge_data();
     }
 
-    /// What the process needs without data, from what was measured last.
-    fn measured_beside(&self) -> i64 {
+    /// What the process needs without data, from what was measured last. `uncounted` is what was not compared before that: what has been freed
+    /// meanwhile was still in use, and after FLUSHALL of a full server would pass for what the process needs, and leave no room for data.
+    fn measured_beside(&self, uncounted: u64) -> i64 {
         let used = self.gauges.used_memory.load(Ordering::Relaxed);
-        let counted = used.saturating_sub(self.uncounted_bytes()) as i64;
+        let counted = used.saturating_sub(uncounted.max(self.uncounted_bytes())) as i64;
         (counted - self.stats.data_bytes()).max(0)
     }
 
