@@ -59,6 +59,10 @@ pub(crate) async fn run(state: &'static State) {
 const BREATH: Duration = Duration::from_micros(200);
 
 /// Memory that is over its bound though nobody adds to it, as when the bound was lowered, is freed in slices.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokio's timers rest for a millisecond at least, and this thread serves nobody"
+)]
 async fn make_room(state: &'static State, thread: &Thread) {
     let is_over = || state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
     while is_over() && eviction::relieve_for_a_turn(state, thread) {
