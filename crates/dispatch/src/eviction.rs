@@ -83,8 +83,8 @@ pub struct Ceiling {
     policy: AtomicU32,
     /// `maxmemory-samples`.
     samples: AtomicU32,
-    /// How long room may be made in one turn, in nanoseconds. When that is over a command makes room for itself and a little more, so that
-    /// a long pipeline does not keep others waiting for as often as it has commands.
+    /// How long a command may make room, in nanoseconds, and where there is too little for longer, all commands of a turn: then each removes
+    /// a few entries, so that a long pipeline does not keep others waiting for as often as it has commands.
     budget_ns: AtomicU64,
     weights: ArcSwap<Weights>,
     /// What the process was seen to need without data, latest last.
@@ -472,13 +472,17 @@ enum Miss {
 impl<'a> Evictor<'a> {
     fn run(&mut self, started: u64) -> Room {
         let (state, max) = (self.state, self.state.ceiling.data_max());
-        let budget = self.thread.meter.room_left(state.ceiling.budget_ns.load(Ordering::Relaxed));
+        let budget = state.ceiling.budget_ns.load(Ordering::Relaxed);
+        // Where there has been room, a command makes it for what it has added, whatever those before it did.
+        let is_behind = state.rules.load(Ordering::Relaxed) & rule::OVER != 0;
+        let time = if is_behind { self.thread.meter.room_left(budget) } else { budget };
         let limit = state.tunables.memory_max.load(Ordering::Relaxed);
         let target = max.saturating_sub(((limit >> SLACK_SHIFT) as i64).min(SLACK_MAX));
-        // What lies in the bin is no data any more, but memory still: it is waited for, not added to.
+        // What lies in the bin is no data any more, but memory still: it is waited for, by each command anew, not added to.
         let trash_max = TRASH_MIN.max(limit / 16) as usize;
-        let is_late = || state.clock.ticks().saturating_sub(started) > budget;
-        state.keyspace.trash().wait_below(trash_max, is_late);
+        let elapsed = || state.clock.ticks().saturating_sub(started);
+        state.keyspace.trash().wait_below(trash_max, || elapsed() > budget);
+        let is_late = || elapsed() > time;
         let mut left = state.wanted_bytes() - target;
         let verdict = |room: Room| if state.wanted_bytes() <= max { Room::Made } else { room };
         let mut next_look = PER_LOOK;
