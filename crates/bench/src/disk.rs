@@ -13,13 +13,12 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use clap::{Parser, ValueEnum};
 
-use crate::pauses::longest_ping;
+use crate::pauses::ping_meanwhile;
 use crate::process::{self, Server};
 use crate::report::Report;
 
@@ -246,29 +245,14 @@ fn save_once(options: &Options, program: &Path, place: &Place) -> io::Result<Sav
     let saved = ping_meanwhile(address, || watch_save(&server));
     // It has been told to go on for an hour.
     overwriting.kill().and_then(|()| overwriting.wait())?;
-    let (((), calm_ms), ((seconds, most, sets), ping_ms)) = (calm?, saved?);
+    let (((), calm), ((seconds, most, sets), ping)) = (calm?, saved?);
     Ok(Saved {
         seconds,
-        calm_ms,
-        ping_ms,
+        calm_ms: calm.as_secs_f64() * 1000.0,
+        ping_ms: ping.as_secs_f64() * 1000.0,
         before_mb: before as f64 / 1e6,
         extra_percent: most.saturating_sub(before) as f64 * 100.0 / before as f64,
         rps: sets as f64 / seconds,
-    })
-}
-
-/// The longest PING while something goes on, in milliseconds, and what came of it.
-fn ping_meanwhile<T>(
-    address: SocketAddr,
-    what: impl FnOnce() -> io::Result<T>,
-) -> io::Result<(T, f64)> {
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let pinger = scope.spawn(|| longest_ping(address, &is_over));
-        let done = what();
-        is_over.store(true, Ordering::Relaxed);
-        let ping = pinger.join().map_err(|_| io::Error::other("the pinger ended"))??;
-        Ok((done?, ping.as_secs_f64() * 1000.0))
     })
 }
 

@@ -160,21 +160,12 @@ fn play(options: &Options, program: &std::path::Path, scene: &Scene) -> io::Resu
     let server = Server::start(program, options.server_core)?;
     let soon = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)? + SOON;
     scene.before.iter().try_for_each(|step| send(server.address, *step, soon))?;
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let pinger = scope.spawn(|| longest_ping(server.address, &is_over));
-        let doer = scope.spawn(|| carry_out_all(server.address, scene.deeds, soon));
-        let done = doer.join().unwrap_or_else(|_| Err(io::Error::other("the doer ended")));
+    let ((), longest) = ping_meanwhile(server.address, || {
+        let done = scene.deeds.iter().try_for_each(|deed| carry_out(server.address, *deed, soon));
         process::pause(AFTERWARDS);
-        is_over.store(true, Ordering::Relaxed);
-        done.and(pinger.join().unwrap_or_else(|_| Err(io::Error::other("the pinger ended"))))
-    })
-}
-
-/// Carries out what others wait for, on a thread that makes way for the one that measures: what that waits for shall be the server.
-fn carry_out_all(address: SocketAddr, deeds: &[Deed], soon: Duration) -> io::Result<()> {
-    rustix::process::nice(BEHIND)?;
-    deeds.iter().try_for_each(|deed| carry_out(address, *deed, soon))
+        done
+    })?;
+    Ok(longest)
 }
 
 fn carry_out(address: SocketAddr, deed: Deed, soon: Duration) -> io::Result<()> {
@@ -214,8 +205,26 @@ fn send(address: SocketAddr, step: Step, soon: Duration) -> io::Result<()> {
     }
 }
 
+/// Does something on a thread that makes way for another, which sends PING after PING meanwhile: what that one waits for shall be the server,
+/// not the core. Answers what came of it, and the longest that a PING was answered after.
+pub(crate) fn ping_meanwhile<T: Send>(
+    address: SocketAddr,
+    what: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<(T, Duration)> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pinger = scope.spawn(|| longest_ping(address, &is_over));
+        let doer =
+            scope.spawn(|| rustix::process::nice(BEHIND).map_err(Into::into).and_then(|_| what()));
+        let done = doer.join().unwrap_or_else(|_| Err(io::Error::other("the doer ended")));
+        is_over.store(true, Ordering::Relaxed);
+        let longest = pinger.join().map_err(|_| io::Error::other("the pinger ended"))??;
+        Ok((done?, longest))
+    })
+}
+
 /// The longest that a PING is answered after, until it is over.
-pub(crate) fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
+fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut longest = Duration::ZERO;
