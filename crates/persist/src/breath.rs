@@ -55,7 +55,18 @@ impl Breath {
         if since >= LOOK {
             self.look(since);
         }
-        std::thread::park_timeout(self.length);
+        self.rest(self.length);
+    }
+
+    /// As [`Breath::take`], in work that piles up meanwhile: lets others have the core, and wants it back.
+    pub(crate) fn take_short(&mut self) {
+        if self.rested.elapsed() >= STINT {
+            self.rest(SHORT);
+        }
+    }
+
+    fn rest(&mut self, length: Duration) {
+        std::thread::park_timeout(length);
         self.rested = Instant::now();
     }
 

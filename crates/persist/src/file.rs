@@ -3,7 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Advice, fadvise};
 
 use crate::vfs::{Vfs, VfsFile, VfsRead};
 
@@ -15,6 +19,12 @@ const PIECES_MAX: usize = 32;
 
 /// Directories that others may not enter.
 const DIRECTORY_MODE: u32 = 0o700;
+
+/// The pages of so many bytes are given back at once.
+const FORGOTTEN_BYTES: NonZeroU64 = NonZeroU64::new(8 << 20).unwrap();
+
+/// Between two such steps others have the core.
+const REST: Duration = Duration::from_micros(40);
 
 /// The real file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,10 +60,12 @@ impl Vfs for Files {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fade(to);
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        fade(path);
         fs::remove_file(path)
     }
 
@@ -72,6 +84,21 @@ impl Vfs for Files {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+}
+
+/// Before a file goes: has the system forget its pages step by step. It would forget all of them at once with the last of its names, gigabytes
+/// in hundreds of milliseconds of a core that others want. Whoever reads the file still, for a copy, finds it as it was.
+fn fade(path: &Path) {
+    let len = fs::metadata(path).ok().filter(fs::Metadata::is_file).map_or(0, |file| file.len());
+    if len <= FORGOTTEN_BYTES.get() {
+        return;
+    }
+    let Ok(file) = File::open(path) else { return };
+    for at in (0..len).step_by(FORGOTTEN_BYTES.get() as usize) {
+        // It is advice.
+        fadvise(&file, at, Some(FORGOTTEN_BYTES), Advice::DontNeed).ok();
+        std::thread::park_timeout(REST);
     }
 }
 
@@ -103,6 +130,11 @@ impl VfsFile for Open {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn forget(&mut self) {
+        // It is advice.
+        fadvise(&self.0, 0, None, Advice::DontNeed).ok();
     }
 }
 
@@ -147,6 +179,26 @@ mod tests {
             file.write_all_of(pieces).unwrap();
         }
         assert_eq!(Files.read(&path).unwrap(), all.concat());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_goes_is_read_on_by_who_has_it_open() {
+        let directory = std::env::temp_dir().join(format!("russet-fade-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (path, other) = (directory.join("dump.rdb"), directory.join("temp.rdb"));
+        let bytes = vec![7; FORGOTTEN_BYTES.get() as usize * 2 + 1];
+        Files.create(&path).unwrap().write_all(&bytes).unwrap();
+        let mut copied = [Files.open(&path).unwrap(), Files.open(&path).unwrap()];
+        Files.create(&other).unwrap().write_all(b"new").unwrap();
+        Files.rename(&other, &path).unwrap();
+        Files.remove(&path).unwrap();
+        for copied in &mut copied {
+            let mut found = Vec::new();
+            copied.read_to_end(&mut found).unwrap();
+            assert_eq!(found.len(), bytes.len());
+            assert!(found == bytes, "not what was written");
+        }
         fs::remove_dir_all(&directory).unwrap();
     }
 

@@ -468,6 +468,7 @@ impl<'o> Walk<'o> {
             } else if let Err(error) = self.write_part(part) {
                 self.fail(SaveError::Io(error));
             }
+            self.breath.take_short();
         }
     }
 
@@ -532,6 +533,7 @@ impl<'o> Walk<'o> {
                 writer.flush_if_due()?;
             }
             keys += 1;
+            self.breath.take();
         }
         self.count(keys);
         Ok(())

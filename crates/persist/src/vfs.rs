@@ -75,6 +75,9 @@ pub trait VfsFile: Debug + Send {
 
     /// Makes durable what has been written.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// What has been synced need not be kept in memory: nobody is going to read it soon.
+    fn forget(&mut self) {}
 }
 
 /// A file that is being read.

@@ -132,7 +132,15 @@ impl Writer {
             return Ok(());
         }
         self.synced = Some(self.written);
-        self.file.sync()
+        self.sync()
+    }
+
+    /// The pages of what is on the disk are given back: or they would count as this process' in its cgroup, and be given back by the
+    /// million when another file takes the name of this one.
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.file.forget();
+        Ok(())
     }
 
     /// Ends the file. Answers how many bytes it has.
@@ -147,7 +155,7 @@ impl Writer {
     /// Ends the file and gives it its name, durably. Answers how many bytes it has.
     pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
         self.end()?;
-        self.file.sync()?;
+        self.sync()?;
         self.vfs.rename(&self.temporary, path)?;
         self.vfs.sync_directory(directory_of(path))?;
         Ok(self.written)
