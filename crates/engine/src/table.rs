@@ -695,6 +695,22 @@ impl Table {
         arrays.flat_map(|array| (0..array.buckets.len()).flat_map(|index| array.bucket(index)))
     }
 
+    /// Brings towards the cache what a walk with [`Table::scan_mut`] meets behind `cursor`: of the bucket after next its entries' heads, of
+    /// the next one the entries. Where a table is changing its size some of that is in vain.
+    pub(crate) fn prefetch_behind(&self, cursor: u64) {
+        let buckets = &self.array.buckets;
+        if buckets.is_empty() {
+            return;
+        }
+        let next = next_cursor(cursor, buckets.len());
+        let second = next_cursor(next, buckets.len());
+        let third = next_cursor(second, buckets.len());
+        let at = |cursor| &buckets[self.array.index(cursor)];
+        prefetch(std::ptr::from_ref(at(third)).cast());
+        at(second).iter().for_each(|entry| prefetch(entry.address()));
+        at(next).iter().for_each(Entry::prefetch_rest);
+    }
+
     /// Where the buckets lie and how many there are, for prefetching only.
     #[inline]
     pub(crate) const fn whereabouts(&self) -> (*const u8, usize) {

@@ -382,6 +382,7 @@ impl Shard {
         let (progress, large) = (&mut saving.progress[db], &mut saving.large);
         let (mut out, mut keys, mut seen) = (Vec::with_capacity(bytes), 0, 0);
         for _ in 0..BUCKETS_PER_SLICE {
+            database.table.prefetch_behind(progress.cursor);
             progress.cursor = database.table.scan_mut(progress.cursor, |entry| {
                 if entry.mark() == mark {
                     return;
