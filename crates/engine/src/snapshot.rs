@@ -189,6 +189,11 @@ impl Epoch {
         taken
     }
 
+    /// Whether so much has come to wait that whoever writes should make haste: a fourth of what may.
+    pub fn presses(&self) -> bool {
+        self.waiting_bytes.load(Ordering::Relaxed) > self.waiting_bytes_max / 4
+    }
+
     pub(crate) fn want(&self, shard: u32) {
         let mut wanted = self.wanted.lock();
         if !wanted.contains(&shard) {

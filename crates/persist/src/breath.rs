@@ -12,7 +12,7 @@ const STINT: Duration = Duration::from_micros(200);
 
 /// How long it rests where it has a core for itself, and where it shares one.
 const SHORT: Duration = Duration::from_micros(40);
-const LONG: Duration = Duration::from_micros(300);
+const LONG: Duration = Duration::from_micros(600);
 
 /// How often it is looked at which of these holds.
 const LOOK: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ impl Breath {
         self.rest(self.length);
     }
 
-    /// As [`Breath::take`], in work that piles up meanwhile: lets others have the core, and wants it back.
+    /// As [`Breath::take`], in work that piles up meanwhile: others have the core for a moment.
     pub(crate) fn take_short(&mut self) {
         if self.rested.elapsed() >= STINT {
             self.rest(SHORT);

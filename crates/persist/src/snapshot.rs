@@ -468,7 +468,11 @@ impl<'o> Walk<'o> {
             } else if let Err(error) = self.write_part(part) {
                 self.fail(SaveError::Io(error));
             }
-            self.breath.take_short();
+            if self.epoch.presses() {
+                self.breath.take_short();
+            } else {
+                self.breath.take();
+            }
         }
     }
 
