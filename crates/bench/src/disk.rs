@@ -189,6 +189,7 @@ struct Saved {
 
 #[expect(clippy::print_stdout, reason = "a command line tool")]
 fn save(options: &Options, programs: &[PathBuf], place: &Place) -> io::Result<()> {
+    process::stay_on(options.load_core)?;
     println!(
         "| server | before, MB | BGSAVE, s | longest PING, ms | the same without, ms | resident set grows by | SET/s meanwhile |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     );

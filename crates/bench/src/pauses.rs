@@ -3,11 +3,13 @@
 //! A scene is played on a fresh server: something large stands there, one client sends what may take
 //! long, and another sends PING after PING meanwhile. The figure is the longest that one of these
 //! was answered after, of several plays the median; the same without the deed says what the machine
-//! does by itself.
+//! does by itself. Where the user may, the thread that measures comes before all others of its core:
+//! what it waits for is the server.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,9 +26,6 @@ const AFTERWARDS: Duration = Duration::from_millis(300);
 
 /// How far the thread that asks for much stands behind the one that measures, as `nice` counts.
 const BEHIND: i32 = 10;
-
-/// Where the one that measures stands, if it may: before the kernel's own threads too, some of which take a core for milliseconds.
-const BEFORE: i32 = -20;
 
 /// Bytes of `__value__`.
 const VALUE_BYTES: usize = 16;
@@ -51,6 +50,9 @@ pub struct Options {
     /// The core the servers run on.
     #[arg(long, default_value_t = 0)]
     pub server_core: usize,
+    /// The core of this program.
+    #[arg(long, default_value_t = 1)]
+    pub load_core: usize,
 }
 
 /// Keys that end together do so this long after the first of them is written: all are there by then.
@@ -144,6 +146,7 @@ const SCENES: &[Scene] = &[
 #[expect(clippy::print_stdout, reason = "a command line tool")]
 pub fn run(options: &Options) -> io::Result<()> {
     let programs = process::find_all(&options.servers);
+    process::stay_on(options.load_core)?;
     print!("{}", process::head(&["longest PING beside, ms"], &programs));
     for scene in SCENES.iter().filter(|scene| scene.name.contains(&options.scene)) {
         let mut cells = Vec::new();
@@ -226,10 +229,19 @@ pub(crate) fn ping_meanwhile<T: Send>(
     })
 }
 
+/// Puts this thread before all others of its core, the kernel's own too, some of which take it for milliseconds: with `chrt`, where it is
+/// there and the user may.
+fn come_first() {
+    let thread = rustix::thread::gettid().to_string();
+    let mut chrt = Command::new("chrt");
+    chrt.args(["--fifo", "--pid", "1", &thread]).stderr(Stdio::null());
+    // Others measure what they can.
+    chrt.status().ok();
+}
+
 /// The longest that a PING is answered after, until it is over.
 fn longest_ping(address: SocketAddr, is_over: &AtomicBool) -> io::Result<Duration> {
-    // Only some users may; others measure what they can.
-    rustix::process::nice(BEFORE).ok();
+    come_first();
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     let mut longest = Duration::ZERO;

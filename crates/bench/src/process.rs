@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::usage;
 
 /// A server that does not answer within this has failed to start, or to load.
@@ -100,6 +102,13 @@ impl Drop for Server {
 #[expect(clippy::disallowed_methods, reason = "no thread of a server is held up here")]
 pub fn pause(time: Duration) {
     thread::sleep(time);
+}
+
+/// Keeps this thread, and those that it starts from here on, on one core.
+pub fn stay_on(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
 }
 
 /// A command that runs the program on one core, or on several, and ends when this process does.
