@@ -61,6 +61,16 @@ pub enum ReadError {
         /// What it should be.
         found: u64,
     },
+    /// Something follows an end that has no checksum, and is no log: it is none, but a place that damage made look like one.
+    #[error(
+        "at byte {offset}: the file, of version {version}, ends here without a checksum, and more follows"
+    )]
+    Behind {
+        /// Where it ends.
+        offset: u64,
+        /// Its version.
+        version: u16,
+    },
 }
 
 /// What a file consists of.
@@ -261,17 +271,33 @@ impl<R: Read> Reader<R> {
     }
 
     fn end(&mut self) -> Part<Result<Item, ReadError>> {
-        if self.version < WITH_CHECKSUM {
-            return Ok(Ok(Item::End { is_checked: false }));
+        let has_checksum = self.version >= WITH_CHECKSUM;
+        if has_checksum {
+            self.digest();
+            let found = self.digest.value();
+            let expected = u64::from_le_bytes(self.array()?);
+            let is_checked = self.checks && expected != 0;
+            if is_checked && expected != found {
+                return Ok(Err(ReadError::Checksum { expected, found }));
+            }
+            if expected != 0 {
+                return Ok(Ok(Item::End { is_checked }));
+            }
         }
-        self.digest();
-        let found = self.digest.value();
-        let expected = u64::from_le_bytes(self.array()?);
-        let is_checked = self.checks && expected != 0;
-        if is_checked && expected != found {
-            return Ok(Err(ReadError::Checksum { expected, found }));
+        // Damage may look like an end without a checksum.
+        let next = self.peek()?;
+        let is_end = next.is_none_or(|next| has_checksum && matches!(next, b'*' | b'#'));
+        let (offset, version) = (self.offset, self.version);
+        let end = Item::End { is_checked: false };
+        Ok(if is_end { Ok(end) } else { Err(ReadError::Behind { offset, version }) })
+    }
+
+    /// The byte that follows, if it is known that one does.
+    fn peek(&mut self) -> Part<Option<u8>> {
+        if self.at == self.filled && self.unread.is_none_or(|unread| unread == 0) {
+            return Ok(None);
         }
-        Ok(Ok(Item::End { is_checked }))
+        Ok(self.ready()?.first().copied())
     }
 
     /// What a module keeps beside the keys: told apart into numbers and strings, and skipped.

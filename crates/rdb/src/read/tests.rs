@@ -188,6 +188,31 @@ fn versions_are_known_or_refused() {
 }
 
 #[test]
+fn a_flipped_bit_of_the_version_does_not_do_without_the_checksum() {
+    let mut bytes = file_of("REDIS0012", &[0, 1, b'k', 1, b'v']);
+    assert!(read_all(&bytes).is_ok());
+    bytes[7] ^= 1;
+    let error = read_all(&bytes).unwrap_err();
+    assert!(matches!(error, ReadError::Behind { offset: 15, version: 2 }), "{error}");
+    bytes.truncate(15);
+    assert!(read_all(&bytes).is_ok(), "a file of that version ends so");
+}
+
+#[test]
+fn a_flipped_bit_that_makes_an_end_without_a_checksum_is_found() {
+    // A database's number that fills eight bytes with zeros, behind what may become the mark of an end.
+    let items = [&[0xfe, 0, 0, 0, 0, 0, 0, 0, 0][..], b"\x00\x01k\x01v"].concat();
+    let mut bytes = file_of("REDIS0010", &items);
+    bytes[9] ^= 1;
+    let error = read_all(&bytes).unwrap_err();
+    assert!(matches!(error, ReadError::Behind { offset: 18, version: 10 }), "{error}");
+    for log in [&b"*1\r\n$4\r\nPING\r\n"[..], b"#TS:1\r\n", b""] {
+        let bytes = [b"REDIS0010\xff\0\0\0\0\0\0\0\0", log].concat();
+        assert_eq!(read_all(&bytes).unwrap(), [Item::End { is_checked: false }]);
+    }
+}
+
+#[test]
 fn fields_that_end_are_what_the_writer_means_by_them() {
     let end = 4_000_000_000_000_u64.to_le_bytes();
     let valkey = [&[22, 1, b'h', 1, 1, b'f', 1, b'v'][..], &end].concat();
