@@ -54,6 +54,15 @@ use crate::vfs::Vfs;
 /// Under everysec, for how long what was written may wait until its sync begins: a second, less the time that a sync takes as a rule.
 const SYNC_PERIOD: Duration = Duration::from_millis(800);
 
+/// Before a sync that takes so long it is worth waiting for others who want one.
+const SLOW_SYNC: Duration = Duration::from_millis(3);
+
+/// For how long they are waited for at most.
+const GATHER_MAX: Duration = Duration::from_millis(5);
+
+/// How many syncs begin at once after one for which nobody else came.
+const ALONE: u32 = 16;
+
 /// How often it is looked for what nobody waits for.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -91,6 +100,15 @@ struct Files {
     current: Option<Part>,
     /// What is written after the next moment.
     next: Option<(Part, Increment)>,
+}
+
+/// What whoever syncs knows of those who wait for it.
+#[derive(Debug, Default)]
+struct Company {
+    /// How long the last sync took.
+    took: Duration,
+    /// How many more begin without waiting for others.
+    alone: u32,
 }
 
 /// The append-only file of one server.
@@ -221,13 +239,17 @@ impl Log {
     }
 
     fn serve(&self) {
+        let mut company = Company::default();
         loop {
             self.is_called.store(false, Ordering::SeqCst);
             let policy = self.policy();
             self.settle(policy);
             self.rest(policy);
+            if policy == Policy::Always {
+                self.gather(&mut company);
+            }
             self.write(&mut self.tail.lock());
-            self.sync_if_due(policy);
+            company.took = self.sync_if_due(policy).unwrap_or(company.took);
             let mut desk = self.desk.lock();
             if let Some(error) = desk.failure.take() {
                 drop(desk);
@@ -257,6 +279,23 @@ impl Log {
         }
     }
 
+    /// Waits for others who want a slow sync, too, as long as somebody comes. Those whom one sync has let go come back one by one; if the
+    /// next began with the first of them, the others would always wait for a second one.
+    fn gather(&self, company: &mut Company) {
+        let end = self.state.journal.end();
+        if company.took < SLOW_SYNC || end <= self.state.aof.written() {
+            return;
+        }
+        if company.alone > 0 {
+            company.alone -= 1;
+            return;
+        }
+        std::thread::park_timeout((company.took / 4).min(GATHER_MAX));
+        if self.state.journal.end() == end {
+            company.alone = ALONE;
+        }
+    }
+
     /// Does nothing for a while, as a test has asked.
     fn rest(&self, policy: Policy) {
         let time = Duration::from_micros(self.state.aof.sleep_us.load(Ordering::Relaxed));
@@ -277,10 +316,11 @@ impl Log {
         });
     }
 
-    fn sync_if_due(&self, policy: Policy) {
+    /// Answers how long that took, if it was due.
+    fn sync_if_due(&self, policy: Policy) -> Option<Duration> {
         let unsynced = {
             let tail = self.tail.lock();
-            let Some(tail) = tail.as_ref() else { return };
+            let tail = tail.as_ref()?;
             let is_due = match policy {
                 Policy::Always => true,
                 Policy::EverySecond => {
@@ -297,17 +337,26 @@ impl Log {
         let began = Instant::now();
         match unsynced.as_ref().map(tail::Unsynced::sync) {
             Some(Ok(())) => {}
-            Some(Err(error)) => return self.break_tail(error),
-            None if policy == Policy::Never => return,
-            None => return self.seal_if_idle(),
+            Some(Err(error)) => {
+                self.break_tail(error);
+                return None;
+            }
+            None => {
+                if policy != Policy::Never {
+                    self.seal_if_idle();
+                }
+                return None;
+            }
         }
-        if began.elapsed() > SYNC_PERIOD {
+        let took = began.elapsed();
+        if took > SYNC_PERIOD {
             self.state.aof.delayed.fetch_add(1, Ordering::Relaxed);
         }
         if let (Some(tail), Some(unsynced)) = (self.tail.lock().as_mut(), &unsynced) {
             tail.has_synced(unsynced);
             self.acknowledge(unsynced.at);
         }
+        Some(took)
     }
 
     /// Everything up to a position is on the disk, if its base is: behind one that is still to be written nothing is safe.
