@@ -7,8 +7,8 @@
 //! ```
 //!
 //! **Writing.** Threads that serve clients write, the first that has replies to send for all ([`Log::push`]); a thread of its own
-//! ([`Log::run`]) syncs, and under `appendfsync always` writes too: all that came in while it synced is the next block. Replies wait for
-//! it in [`russet_dispatch::aof::Aof`].
+//! ([`Log::run`]) syncs, and under `appendfsync always` writes too: all that came in while it synced is the next block, and where a sync
+//! is slow, what comes in soon after. Replies wait for it in [`russet_dispatch::aof::Aof`].
 //!
 //! **A new base** is written by the thread that saves ([`rewrite`]): the next increment is made and named in the manifest; at the base's
 //! moment, under the locks of all shards, the journal is cut; right after it the old increment is written to the cut, synced, and left.
