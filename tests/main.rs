@@ -60,6 +60,7 @@ mod durability {
     pub(crate) mod interop;
     mod parcel;
     mod replay;
+    mod room;
     pub(crate) mod snapshot;
     mod switching;
 }

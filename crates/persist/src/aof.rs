@@ -159,6 +159,7 @@ impl Log {
         Style {
             with_header: config.bool(const { id("aof-checksum") }),
             now_s: with_time.then(|| self.state.clock.now() / 1000),
+            with_room: false,
         }
     }
 
@@ -185,7 +186,8 @@ impl Log {
     /// Writes everything there is. If that fails, there is no tail any more.
     fn write<'t>(&self, tail: &'t mut Option<Tail>) -> Option<&'t mut Tail> {
         let aof = &self.state.aof;
-        match tail.as_mut()?.write(self.style()) {
+        let with_room = aof.awaited() == Awaited::Sync;
+        match tail.as_mut()?.write(Style { with_room, ..self.style() }) {
             Ok(0) => {}
             Ok(bytes) => drop(aof.bytes.fetch_add(bytes, Ordering::Relaxed)),
             Err(error) => {
@@ -415,7 +417,7 @@ impl Log {
         let style = self.style();
         let written = it.write(style).and_then(|_| it.sync()).and_then(|lsn| {
             self.state.aof.has_synced(lsn);
-            it.seal(style)
+            it.end(style)
         });
         if let Err(error) = written {
             tracing::error!(%error, "the end of the append-only file may not be on the disk");
@@ -444,15 +446,20 @@ impl Log {
         }
     }
 
-    /// Sums up what all parts take.
-    fn count_bytes(&self, place: &Place, manifest: &Manifest, is_base: bool) {
+    /// Sums up what all parts take, but for the room behind the one that is being written.
+    fn count_bytes(&self, place: &Place, files: &Files, is_base: bool) {
+        let written = self.tail.lock().as_ref().map(Tail::len);
         let len = |part: &Part| {
+            if let Some(written) = written.filter(|_| files.current.as_ref() == Some(part)) {
+                return written;
+            }
             length(self.vfs.as_ref(), &place.file(part)).unwrap_or_else(|error| {
                 tracing::warn!(%error, "INFO tells less than the append-only file takes");
                 0
             })
         };
-        let bytes = manifest.base.iter().chain(&manifest.increments).map(len).sum();
+        let Manifest { base, increments, .. } = &files.manifest;
+        let bytes = base.iter().chain(increments).map(len).sum();
         let aof = &self.state.aof;
         aof.bytes.store(bytes, Ordering::Relaxed);
         if is_base {

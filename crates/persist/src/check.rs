@@ -70,6 +70,8 @@ pub struct FoundLog {
     pub blocks: u64,
     /// Bytes that are whole.
     pub bytes: u64,
+    /// Bytes of room behind them for blocks that were still to come.
+    pub room: u64,
 }
 
 impl fmt::Display for FoundLog {
@@ -78,7 +80,11 @@ impl fmt::Display for FoundLog {
         let names: Vec<String> =
             self.commands.iter().map(|(name, count)| format!("{count} {name}")).collect();
         writeln!(f, "{all} commands in {} bytes ({})", self.bytes, names.join(", "))?;
-        writeln!(f, "blocks with a checksum, all right: {}", self.blocks)
+        writeln!(f, "blocks with a checksum, all right: {}", self.blocks)?;
+        match self.room {
+            0 => Ok(()),
+            room => writeln!(f, "room for further blocks: {room} bytes"),
+        }
     }
 }
 
@@ -188,5 +194,6 @@ fn read_log(vfs: &dyn Vfs, path: &Path, from: u64, found: &mut FoundLog) -> Resu
         },
     );
     found.blocks = reader.blocks;
+    found.room = reader.room;
     result.map(drop)
 }

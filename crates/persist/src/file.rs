@@ -1,9 +1,9 @@
 //! The real file system.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +44,13 @@ impl Vfs for Files {
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
+        Ok(Box::new(Open(file)))
+    }
+
+    fn resume(&self, path: &Path, at: u64) -> io::Result<Box<dyn VfsFile>> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(false).mode(MODE).open(path)?;
+        file.seek(SeekFrom::Start(at))?;
         Ok(Box::new(Open(file)))
     }
 
@@ -126,6 +133,16 @@ impl VfsFile for Open {
             }
         }
         Ok(())
+    }
+
+    fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let at = self.0.stream_position()?;
+        self.0.write_all_at(bytes, at)
+    }
+
+    fn trim(&mut self) -> io::Result<()> {
+        let len = self.0.stream_position()?;
+        self.0.set_len(len)
     }
 
     fn sync(&mut self) -> io::Result<()> {

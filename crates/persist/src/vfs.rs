@@ -19,6 +19,9 @@ pub trait Vfs: Debug + Send + Sync {
     /// Opens a file to add to its end, and makes it if it is not there.
     fn append(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
 
+    /// Opens a file, and makes it if it is not there, to go on behind its first `at` bytes, over what follows them.
+    fn resume(&self, path: &Path, at: u64) -> io::Result<Box<dyn VfsFile>>;
+
     /// Makes a new, empty file, over an old one.
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
 
@@ -63,15 +66,21 @@ pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file that is being written.
+/// A file that is being written: from its end, or from where it was [resumed](Vfs::resume), on.
 pub trait VfsFile: Debug + Send {
-    /// Writes all bytes at the end. After an error some of them may have been written.
+    /// Writes all bytes. After an error some of them may have been written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Writes all bytes of all pieces at the end, as one write where the system can.
+    /// Writes all bytes of all pieces, as one write where the system can.
     fn write_all_of(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
         self.write_all(&pieces.concat())
     }
+
+    /// Writes bytes that what is written next will stand over. After an error some of them may have been written.
+    fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts off what stands behind what has been written.
+    fn trim(&mut self) -> io::Result<()>;
 
     /// Makes durable what has been written.
     fn sync(&mut self) -> io::Result<()>;

@@ -70,15 +70,21 @@ struct Inode {
 }
 
 impl Inode {
-    fn write(&mut self, bytes: &[u8]) {
-        self.unsynced.push(Write { at: self.now.len(), bytes: bytes.to_vec() });
-        self.now.extend_from_slice(bytes);
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.unsynced.push(Write { at, bytes: bytes.to_vec() });
+        put(&mut self.now, at, bytes);
+    }
+
+    /// Cuts it for those who read; for the disk that is so after the next sync.
+    fn trim(&mut self, len: usize) {
+        self.now.truncate(len);
     }
 
     fn sync(&mut self) {
         for write in std::mem::take(&mut self.unsynced) {
             put(&mut self.durable, write.at, &write.bytes);
         }
+        self.durable.truncate(self.now.len());
     }
 
     fn truncate(&mut self, len: usize) {
@@ -323,21 +329,29 @@ impl Vfs for Disk {
         let mut world = self.world();
         world.call(Call::Read)?;
         let inode = world.inode(path)?;
-        Ok(Box::new(Open { disk: self.clone(), inode, at: 0 }))
+        Ok(Box::new(Reading { disk: self.clone(), inode, at: 0 }))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         let mut world = self.world();
         world.call(Call::Create)?;
         let inode = world.inode(path).unwrap_or_else(|_| world.new_inode(path));
-        Ok(Box::new(Open { disk: self.clone(), inode, at: 0 }))
+        let at = world.inodes[inode].now.len();
+        Ok(Box::new(Writing { disk: self.clone(), inode, at }))
+    }
+
+    fn resume(&self, path: &Path, at: u64) -> io::Result<Box<dyn VfsFile>> {
+        let mut world = self.world();
+        world.call(Call::Create)?;
+        let inode = world.inode(path).unwrap_or_else(|_| world.new_inode(path));
+        Ok(Box::new(Writing { disk: self.clone(), inode, at: at as usize }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
         let mut world = self.world();
         world.call(Call::Create)?;
         let inode = world.new_inode(path);
-        Ok(Box::new(Open { disk: self.clone(), inode, at: 0 }))
+        Ok(Box::new(Writing { disk: self.clone(), inode, at: 0 }))
     }
 
     fn truncate(&self, path: &Path, len: u64) -> io::Result<()> {
@@ -398,21 +412,49 @@ impl Vfs for Disk {
     }
 }
 
-/// An open file: the inode, whatever its name is by now.
+/// A file that is being read: the inode, whatever its name is by now.
 #[derive(Debug)]
-struct Open {
+struct Reading {
     disk: Disk,
     inode: usize,
     at: usize,
 }
 
-impl VfsFile for Open {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+/// A file that is being written.
+#[derive(Debug)]
+struct Writing {
+    disk: Disk,
+    inode: usize,
+    at: usize,
+}
+
+impl Writing {
+    /// Answers how much was written, too.
+    fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
         let mut world = self.disk.world();
         let result = world.call(Call::Write);
-        let written = if result.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        world.inodes[self.inode].write(written);
+        let len = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        world.inodes[self.inode].write(self.at, &bytes[..len]);
+        (len, result)
+    }
+}
+
+impl VfsFile for Writing {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (len, result) = self.write(bytes);
+        self.at += len;
         result
+    }
+
+    fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes).1
+    }
+
+    fn trim(&mut self) -> io::Result<()> {
+        let mut world = self.disk.world();
+        world.call(Call::Truncate)?;
+        world.inodes[self.inode].trim(self.at);
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -428,7 +470,7 @@ impl VfsFile for Open {
     }
 }
 
-impl io::Read for Open {
+impl io::Read for Reading {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.disk.world();
         world.call(Call::Read)?;
@@ -441,7 +483,7 @@ impl io::Read for Open {
     }
 }
 
-impl VfsRead for Open {
+impl VfsRead for Reading {
     fn len(&self) -> io::Result<u64> {
         Ok(self.disk.world().inodes[self.inode].now.len() as u64)
     }

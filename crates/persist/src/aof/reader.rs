@@ -6,6 +6,8 @@
 //!
 //! * Behind a block that is whole, all that follows is torn, unless a later line says that it was on the disk: see [`super::block`].
 //! * Behind a plain command, as others write them, a file that just ends is torn, and so is one that goes on with nothing but zeros.
+//!
+//! Behind a block there may be room for further ones (see [`super::tail`]): as a rule it is the end, but others may have gone on behind it.
 
 use std::io;
 use std::ops::Range;
@@ -25,6 +27,9 @@ const LINE_MAX: usize = 1 << 12;
 
 /// More words than this have no command.
 const WORDS_MAX: u64 = 1 << 24;
+
+/// There is no more room than this behind a block.
+const ROOM_MAX: u64 = 1 << 20;
 
 /// Why a log is not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +108,8 @@ pub(crate) struct LogReader<'a> {
     block: Block,
     /// Blocks that were right.
     pub(crate) blocks: u64,
+    /// Bytes of room behind the last of them.
+    pub(crate) room: u64,
     /// The words of the unit, counted from its beginning.
     spans: Vec<Span>,
     commands: Vec<Range<usize>>,
@@ -127,6 +134,7 @@ impl<'a> LogReader<'a> {
             whole: from,
             block: Block::default(),
             blocks: 0,
+            room: 0,
             spans: Vec::new(),
             commands: Vec::new(),
         })
@@ -173,7 +181,7 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// Reads a unit; `false` at the end of the file.
+    /// Reads a unit; `false` at the end of the log.
     fn unit(&mut self) -> Result<bool, Bad> {
         self.spans.clear();
         self.commands.clear();
@@ -203,7 +211,7 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// Reads over lines that begin with `#`, and checks blocks that they tell of; `false` at the end of the file.
+    /// Reads over lines that begin with `#`, and checks blocks that they tell of; `false` at the end of the log.
     fn skip_notes(&mut self, is_open: bool) -> Result<bool, Bad> {
         while self.offset() < self.len {
             self.need(1)?;
@@ -212,6 +220,17 @@ impl<'a> LogReader<'a> {
             }
             let begin = self.offset();
             let is_behind_block = begin == self.block.end;
+            if is_behind_block && let room @ 1.. = self.room()? {
+                if begin + room as u64 == self.len {
+                    self.room = room as u64;
+                    return Ok(false);
+                }
+                self.at += room;
+                if !is_open {
+                    self.whole = self.offset();
+                }
+                continue;
+            }
             let line = self.line()?;
             let text = &self.buffer[line];
             let header = Header::parse(text);
@@ -233,6 +252,22 @@ impl<'a> LogReader<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// How many bytes of room follow behind a block.
+    fn room(&mut self) -> Result<usize, Bad> {
+        let left = (self.len - self.offset()).min(ROOM_MAX) as usize;
+        if self.blocks == 0 || left < 2 {
+            return Ok(0);
+        }
+        self.need(2)?;
+        if !matches!(self.buffer[self.at + 1], b'#' | b'\r') {
+            return Ok(0);
+        }
+        self.need(left)?;
+        let next = &self.buffer[self.at..][..left];
+        let marks = next.iter().take_while(|byte| **byte == b'#').count();
+        Ok(if next[marks..].starts_with(b"\r\n") { marks + 2 } else { 0 })
     }
 
     /// One command: its words' spans are added.

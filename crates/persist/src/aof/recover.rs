@@ -77,6 +77,14 @@ pub enum RecoverError {
     Cancelled,
 }
 
+/// What a log has.
+struct Extent {
+    /// Bytes that say something.
+    bytes: u64,
+    /// Bytes of room behind them.
+    room: u64,
+}
+
 /// Puts the path to an error.
 fn of(path: &Path) -> impl FnOnce(io::Error) -> RecoverError + '_ {
     move |error| RecoverError::Io { path: path.to_owned(), error }
@@ -89,8 +97,8 @@ impl Log {
         self.upgrade(&place)?;
         match self.find(&place)? {
             Some(manifest) => {
-                self.load(&place, &manifest)?;
-                self.resume(&place, manifest)
+                let room = self.load(&place, &manifest)?;
+                self.resume(&place, manifest, room)
             }
             None => {
                 if exists(&self.vfs, snapshot).map_err(of(snapshot))? {
@@ -121,7 +129,7 @@ impl Log {
 
     /// Reads all files again, into shards that are empty. The caller keeps everybody away.
     pub(crate) fn load_again(&self, manifest: &Manifest) -> Result<(), RecoverError> {
-        self.load(&Place::new(self.state), manifest)
+        self.load(&Place::new(self.state), manifest).map(drop)
     }
 
     /// The manifest of the log that is there, if one is.
@@ -168,8 +176,8 @@ impl Log {
         moved.map_err(of(&former))
     }
 
-    /// Reads all files of a manifest.
-    fn load(&self, place: &Place, manifest: &Manifest) -> Result<(), RecoverError> {
+    /// Reads all files of a manifest. Answers how much room there is behind the last one.
+    fn load(&self, place: &Place, manifest: &Manifest) -> Result<u64, RecoverError> {
         let began = Instant::now();
         let loading = &self.state.persistence.loading;
         let mut total = 0;
@@ -178,14 +186,16 @@ impl Log {
             total += length(self.vfs.as_ref(), &path).map_err(of(&path))?;
         }
         loading.begin(self.state.clock.now(), total);
-        let mut done = 0;
+        let (mut done, mut room) = (0, 0);
         if let Some(base) = &manifest.base {
             done = self.load_base(place, manifest, base)?;
             loading.total_bytes.store(total, Ordering::Relaxed);
         }
         for (nth, part) in manifest.increments.iter().enumerate() {
             let later = &manifest.increments[nth + 1..];
-            done += self.replay(place, part, 0, later, done)?;
+            let read = self.replay(place, part, 0, later, done)?;
+            done += read.bytes;
+            room = read.room;
         }
         // What was done again is no change.
         let changes = self.state.stats.changes();
@@ -194,7 +204,7 @@ impl Log {
             "DB loaded from append only file: {:.3} seconds",
             began.elapsed().as_secs_f64()
         );
-        Ok(())
+        Ok(room)
     }
 
     /// A snapshot, commands, or, as servers before Redis 7 wrote it, a snapshot with commands behind it. Answers its bytes.
@@ -217,12 +227,12 @@ impl Log {
             from = loaded.map_err(fail)?.end;
         }
         if from < length(self.vfs.as_ref(), &path).map_err(of(&path))? {
-            return self.replay(place, base, from, &manifest.increments, 0);
+            return Ok(self.replay(place, base, from, &manifest.increments, 0)?.bytes);
         }
         Ok(from)
     }
 
-    /// Does again what a file says from a position on; `later` are those that come after it. Answers how many bytes it has.
+    /// Does again what a file says from a position on; `later` are those that come after it.
     fn replay(
         &self,
         place: &Place,
@@ -230,7 +240,7 @@ impl Log {
         from: u64,
         later: &[Part],
         done: u64,
-    ) -> Result<u64, RecoverError> {
+    ) -> Result<Extent, RecoverError> {
         let path = place.file(part);
         let mut reader = LogReader::open(self.vfs.as_ref(), &path, from)?;
         let loading = &self.state.persistence.loading;
@@ -255,19 +265,19 @@ impl Log {
         // Whatever stopped the reader came later in the file.
         let refused = refused.map(|it| reader.refused(&it.unit, it.error.to_string()));
         match refused.map_or(read, Err) {
-            Ok(len) => Ok(len),
+            Ok(bytes) => Ok(Extent { bytes, room: reader.room }),
             Err(LogError::Torn { path, whole }) if self.are_empty(place, later)? => {
                 if !self.state.config.load().bool(const { id("aof-load-truncated") }) {
                     return Err(RecoverError::Truncated { path, whole });
                 }
                 cut(self.vfs.as_ref(), &path, whole).map_err(of(&path))?;
-                Ok(whole)
+                Ok(Extent { bytes: whole, room: 0 })
             }
             Err(LogError::Damaged { path, whole, .. })
                 if self.may_cut(&path, whole) && self.are_empty(place, later)? =>
             {
                 cut(self.vfs.as_ref(), &path, whole).map_err(of(&path))?;
-                Ok(whole)
+                Ok(Extent { bytes: whole, room: 0 })
             }
             Err(error) => Err(error.into()),
         }
@@ -304,15 +314,15 @@ impl Log {
         Ok(true)
     }
 
-    /// Goes on behind the last increment. What a crash has left lying around is removed.
-    fn resume(&self, place: &Place, manifest: Manifest) -> Result<(), RecoverError> {
+    /// Goes on behind the last increment, which has so much room. What a crash has left lying around is removed.
+    fn resume(&self, place: &Place, manifest: Manifest, room: u64) -> Result<(), RecoverError> {
         let mut files = self.files.lock();
         files.manifest = manifest;
         let (vfs, style) = (self.vfs.as_ref(), self.style());
         let (part, increment) = match files.manifest.increments.last().cloned() {
             Some(part) => {
                 let path = place.file(&part);
-                let len = length(vfs, &path).map_err(of(&path))?;
+                let len = length(vfs, &path).map_err(of(&path))?.saturating_sub(room);
                 (part, Increment::resume(vfs, &path, len, style).map_err(of(&path))?)
             }
             None => {
@@ -327,7 +337,7 @@ impl Log {
             }
         };
         files.current = Some(part);
-        self.count_bytes(place, &files.manifest, true);
+        self.count_bytes(place, &files, true);
         self.forget_history(place, &mut files);
         drop(files);
         self.remove_temporary(place);

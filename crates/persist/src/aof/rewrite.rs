@@ -177,7 +177,7 @@ impl Log {
         let style = self.style();
         tail.write(style)?;
         let lsn = tail.sync()?;
-        tail.seal(style)?;
+        tail.end(style)?;
         self.state.aof.has_synced(lsn);
         tail.go_on(next);
         Ok(())
@@ -209,7 +209,7 @@ impl Log {
         }
         files.manifest = next;
         self.forget_history(place, &mut files);
-        self.count_bytes(place, &files.manifest, true);
+        self.count_bytes(place, &files, true);
         drop(files);
         if goes_on {
             // Whoever finds the tail broken takes it away and then has writes refused: not before this, unless it is seen here.

@@ -2,6 +2,11 @@
 //!
 //! Whoever holds the tail writes for all: everything that the journal has becomes the next block. A second handle of the same file syncs,
 //! so that nobody waits for a sync who only writes.
+//!
+//! **Room.** Where every block is synced before the next, the file is longer than what is written to it: behind that stands a note of
+//! nothing but `#`, and blocks are written over its beginning. A sync that has no new length to record is one write of the disk instead
+//! of two or three. At any moment there is either no room or a whole note of it, so that others find a file that they can read and add
+//! to.
 
 use std::io;
 use std::path::Path;
@@ -16,6 +21,20 @@ use russet_rdb::primitives::Checksum;
 use super::block::Header;
 use crate::vfs::{Vfs, VfsFile};
 
+/// Room is made for so many bytes at once.
+const ROOM_BYTES: usize = 256 << 10;
+
+/// The least that stands for room.
+const ROOM_MIN: u64 = b"#\r\n".len() as u64;
+
+/// What stands where nothing has been written yet.
+static ROOM: [u8; ROOM_BYTES] = {
+    let mut room = [b'#'; ROOM_BYTES];
+    room[ROOM_BYTES - 2] = b'\r';
+    room[ROOM_BYTES - 1] = b'\n';
+    room
+};
+
 /// A block has about so many bytes at most, unless a single unit has more.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -26,6 +45,8 @@ pub(crate) struct Style {
     pub(crate) with_header: bool,
     /// With the time, in seconds since 1970, when it is another second.
     pub(crate) now_s: Option<u64>,
+    /// With room behind it for the next ones.
+    pub(crate) with_room: bool,
 }
 
 /// A file that an increment is written to.
@@ -33,8 +54,12 @@ pub(crate) struct Style {
 pub(crate) struct Increment {
     file: Box<dyn VfsFile>,
     syncer: Arc<Syncer>,
-    /// Its bytes.
+    /// Its bytes, but for room.
     len: u64,
+    /// Where the room behind them ends, if there is any.
+    room: u64,
+    /// Whether none could be made: the disk may be full.
+    is_tight: bool,
     /// How many of them are known to be on the disk.
     durable: u64,
     /// What its last line says of that.
@@ -73,13 +98,16 @@ impl Increment {
         Self::resume(vfs, path, 0, style)
     }
 
-    /// A file that is there, of so many bytes.
+    /// A file that is there, behind its first `len` bytes. What stands there goes.
     pub(crate) fn resume(vfs: &dyn Vfs, path: &Path, len: u64, style: Style) -> io::Result<Self> {
-        let (file, syncer) = (vfs.append(path)?, Syncer(Mutex::new(Ok(vfs.append(path)?))));
+        let mut file = vfs.resume(path, len)?;
+        file.trim()?;
         let mut increment = Self {
             file,
-            syncer: Arc::new(syncer),
+            syncer: Arc::new(Syncer(Mutex::new(Ok(vfs.resume(path, len)?)))),
             len,
+            room: 0,
+            is_tight: false,
             durable: 0,
             sealed: 0,
             unsynced_since: None,
@@ -92,18 +120,44 @@ impl Increment {
         Ok(increment)
     }
 
-    fn write(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+    fn write(&mut self, pieces: &[&[u8]], with_room: bool) -> io::Result<()> {
+        let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.prepare(bytes, with_room)?;
         self.file.write_all_of(pieces)?;
-        self.len += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        self.len += bytes;
         self.written = Instant::now();
         self.unsynced_since.get_or_insert(self.written);
         Ok(())
     }
 
+    /// Sees to it that so many bytes leave some of the room, or find none.
+    fn prepare(&mut self, bytes: u64, with_room: bool) -> io::Result<()> {
+        let is_left = |end: u64| bytes + ROOM_MIN <= end.saturating_sub(self.len);
+        if is_left(self.room) {
+            return Ok(());
+        }
+        let widened = self.len + ROOM_BYTES as u64;
+        if with_room && !self.is_tight && is_left(widened) {
+            // Whether this succeeds is no matter: it is done to be quick.
+            self.is_tight = self.file.write_ahead(&ROOM).is_err();
+            self.room = widened;
+        }
+        if self.room > self.len && (self.is_tight || !is_left(self.room)) {
+            self.trim()?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what room there is.
+    fn trim(&mut self) -> io::Result<()> {
+        self.room = 0;
+        self.file.trim()
+    }
+
     /// Writes that all before is on the disk, as far as that is known.
     pub(super) fn seal(&mut self, style: Style) -> io::Result<()> {
         if style.with_header {
-            self.write(&[Header::seal(self.durable).line().as_bytes()])?;
+            self.write(&[Header::seal(self.durable).line().as_bytes()], false)?;
         }
         self.sealed = self.len;
         Ok(())
@@ -133,7 +187,7 @@ impl Increment {
         let head = [line.as_bytes(), note.as_bytes()];
         let all: Vec<&[u8]> =
             head.into_iter().chain(pieces.iter().map(|piece| &piece[..])).collect();
-        self.write(&all)?;
+        self.write(&all, style.with_room && style.with_header)?;
         Ok(self.len - before)
     }
 
@@ -251,6 +305,17 @@ impl Tail {
         Ok(())
     }
 
+    /// Ends the file: gives back the room that it has, and seals it.
+    pub(crate) fn end(&mut self, style: Style) -> io::Result<()> {
+        self.increment.trim()?;
+        self.seal(style)
+    }
+
+    /// Bytes of the file that is written, but for room.
+    pub(crate) const fn len(&self) -> u64 {
+        self.increment.len
+    }
+
     /// Goes on in another file behind where it was told to stop.
     pub(crate) fn go_on(&mut self, next: Increment) {
         self.increment = next;
@@ -270,6 +335,14 @@ mod tests {
 
     impl VfsFile for Forgetful {
         fn write_all(&mut self, _bytes: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_ahead(&mut self, _bytes: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn trim(&mut self) -> io::Result<()> {
             Ok(())
         }
 

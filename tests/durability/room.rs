@@ -1,0 +1,146 @@
+//! Room behind the append-only file under `always`: whatever is written, what is there is a file that anybody can read and add to.
+
+use std::path::{Path, PathBuf};
+
+use russet_persist::check::check_all;
+use russet_persist::vfs::Vfs;
+use russet_testkit::disk::{Call, Disk};
+use russet_testkit::{Client, Random};
+
+use crate::durability::aof::{await_rewritten, on};
+use crate::durability::snapshot::{ok, run, until};
+
+/// More than a room has.
+const LONG: usize = 300 << 10;
+
+const ENOSPC: i32 = 28;
+
+/// The increment that is written, and what it has.
+fn increment(disk: &Disk) -> Vec<u8> {
+    let names = disk.list(Path::new("/data/appendonlydir")).expect("a directory");
+    let last =
+        names.into_iter().filter(|name| name.extension().is_some_and(|it| it == "aof")).max();
+    disk.read(&Path::new("/data/appendonlydir").join(last.expect("an increment"))).expect("a file")
+}
+
+/// Bytes of the note that a file ends with if it is one of nothing but `#`. Fails if there is half of one.
+fn room(bytes: &[u8]) -> usize {
+    let end = bytes.iter().rposition(|byte| !b"#\r\n".contains(byte)).expect("a file") + 1;
+    let behind = &bytes[end..];
+    assert!(behind.starts_with(b"\r\n"), "the last block has an end");
+    let note = &behind[2..];
+    assert!(note.is_empty() || note.strip_suffix(b"\r\n").is_some_and(is_marks), "{note:?}");
+    note.len()
+}
+
+fn is_marks(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| *byte == b'#')
+}
+
+fn set(client: &mut Client, len: usize) {
+    assert_eq!(client.cmd(&["SET", "k", &"v".repeat(len)]).to_string(), "OK");
+}
+
+fn check(disk: &Disk) -> String {
+    let (mut said, path) = (String::new(), PathBuf::from("/data/appendonlydir"));
+    check_all(disk, &path, false, &mut |_, what| said += &what.to_string()).expect("it is whole");
+    said
+}
+
+#[test]
+fn room_or_none_is_behind_whatever_is_written() {
+    let disk = Disk::new();
+    let (handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let mut random = Random::new(1);
+    let mut rooms = Vec::new();
+    for _ in 0..400 {
+        let len = match random.below(8) {
+            0 => LONG,
+            // About as much as is left, so that every way to fill it is met.
+            1 | 2 => rooms
+                .last()
+                .map_or(1, |room: &usize| room.saturating_sub(200) + random.below(200) as usize),
+            _ => random.below(2000) as usize,
+        };
+        set(&mut client, len);
+        rooms.push(room(&increment(&disk)));
+    }
+    assert!(rooms.contains(&0) && rooms.iter().any(|room| *room > 0), "{rooms:?}");
+    assert!(rooms.iter().any(|room| (3..60).contains(room)), "it was never nearly full: {rooms:?}");
+    set(&mut client, 1);
+    assert!(check(&disk.kill()).contains("room for further blocks: "));
+    // Whoever goes on behind it has none left over, and an end in order leaves none.
+    let (other, mut client) = on(&disk.kill(), &["--appendfsync", "everysec"]);
+    assert_eq!(run(&mut client, "GET k"), "v");
+    drop((client, other));
+    handle.stop();
+    assert_eq!(room(&increment(&disk)), 0);
+    assert!(!check(&disk).contains("room"));
+}
+
+#[test]
+fn a_policy_that_needs_no_room_uses_up_what_there_is() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    set(&mut client, 10);
+    let before = room(&increment(&disk));
+    ok(&mut client, "CONFIG SET appendfsync everysec");
+    until("the policy is another", || {
+        set(&mut client, 1000);
+        room(&increment(&disk)) < before
+    });
+    for _ in 0..=before / 1000 {
+        set(&mut client, 1000);
+    }
+    assert_eq!(room(&increment(&disk)), 0);
+    assert!(!check(&disk).contains("room"));
+}
+
+#[test]
+fn a_file_that_a_rewrite_leaves_has_no_room() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    ok(&mut client, "CONFIG SET aof-disable-auto-gc yes");
+    set(&mut client, 10);
+    run(&mut client, "BGREWRITEAOF");
+    await_rewritten(&mut client);
+    let first = Path::new("/data/appendonlydir/appendonly.aof.1.incr.aof");
+    assert_eq!(room(&disk.read(first).expect("it is kept")), 0);
+    set(&mut client, 10);
+    let told: usize = run(&mut client, "INFO persistence")
+        .lines()
+        .find_map(|line| line.strip_prefix("aof_current_size:")?.trim().parse().ok())
+        .expect("a figure");
+    assert!(told < 2000, "room is told as if it were data: {told}");
+}
+
+#[test]
+fn a_disk_too_full_for_room_takes_what_fits() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    // The first thing that is written is room.
+    disk.fail(Call::Write, 0, ENOSPC, false);
+    for _ in 0..3 {
+        set(&mut client, 10);
+        assert_eq!(room(&increment(&disk)), 0);
+    }
+    assert!(check(&disk.kill()).contains("3 set"));
+}
+
+/// What others wrote behind the room was cut off with it, or their first command was read as its end.
+#[test]
+fn commands_of_others_behind_room_are_read() {
+    let disk = Disk::new();
+    let (handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    set(&mut client, 10);
+    let left = disk.kill();
+    handle.stop();
+    let path = Path::new("/data/appendonlydir/appendonly.aof.1.incr.aof");
+    let theirs = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$2\r\nby\r\n$4\r\nthem\r\n";
+    left.append(path).and_then(|mut file| file.write_all(theirs)).expect("it is written");
+    let (_other, mut client) = on(&left, &["--appendfsync", "always"]);
+    assert_eq!(run(&mut client, "MGET k by"), "[vvvvvvvvvv, them]");
+    ok(&mut client, "SET by us");
+    let (_last, mut client) = on(&left.kill(), &[]);
+    assert_eq!(run(&mut client, "MGET k by"), "[vvvvvvvvvv, us]");
+}
