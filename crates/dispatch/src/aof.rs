@@ -48,6 +48,8 @@ pub struct Aof {
     synced: AtomicU64,
     /// What is in doubt lies behind `synced` and not behind this.
     doubted: AtomicU64,
+    /// How many connections came to wait so far, each time anew.
+    came: AtomicU64,
     /// Whoever waits, once for each thread.
     waiting: Mutex<Vec<(Lsn, Waker)>>,
     /// Who waits for the disk, whatever replies wait for.
@@ -92,6 +94,7 @@ impl Default for Aof {
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             doubted: AtomicU64::new(0),
+            came: AtomicU64::new(0),
             waiting: Mutex::default(),
             waiting_for_disk: Mutex::default(),
             failure: Mutex::default(),
@@ -139,6 +142,16 @@ impl Aof {
     /// Whether nobody knows if the disk has everything up to `stamp`.
     pub fn is_in_doubt(&self, stamp: Lsn) -> bool {
         self.awaited() == Awaited::Sync && self.judge(stamp) == Leave::Never
+    }
+
+    /// A connection may have to wait.
+    pub fn come(&self) {
+        self.came.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections came to wait so far, each time anew.
+    pub fn came(&self) -> u64 {
+        self.came.load(Ordering::Relaxed)
     }
 
     /// Wakes when a reply may leave, or never will; `false` if that is so already. A waker that waits already does not wait longer.

@@ -8,7 +8,7 @@
 //!
 //! **Writing.** Threads that serve clients write, the first that has replies to send for all ([`Log::push`]); a thread of its own
 //! ([`Log::run`]) syncs, and under `appendfsync always` writes too: all that came in while it synced is the next block, and where a sync
-//! is slow, what comes in soon after. Replies wait for it in [`russet_dispatch::aof::Aof`].
+//! is slow, what comes in soon after ([`company`]). Replies wait for it in [`russet_dispatch::aof::Aof`].
 //!
 //! **A new base** is written by the thread that saves ([`rewrite`]): the next increment is made and named in the manifest; at the base's
 //! moment, under the locks of all shards, the journal is cut; right after it the old increment is written to the cut, synced, and left.
@@ -21,6 +21,7 @@
 //! together with a shard. `desk` is held for moments, also under the locks of shards.
 
 pub(crate) mod block;
+mod company;
 pub mod manifest;
 mod place;
 mod plain;
@@ -30,6 +31,7 @@ mod rewrite;
 mod tail;
 
 use std::io;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,11 +44,13 @@ use russet_dispatch::State;
 use russet_dispatch::aof::Awaited;
 use russet_dispatch::state::rule;
 use russet_journal::{Lsn, Reader, Stop};
+use rustix::thread::set_current_timer_slack;
 
 pub use self::place::Place;
 pub use self::reader::LogError;
 pub use self::recover::RecoverError;
 
+use self::company::Company;
 use self::manifest::{Manifest, Part};
 use self::tail::{Increment, Style, Tail};
 use crate::vfs::Vfs;
@@ -54,14 +58,8 @@ use crate::vfs::Vfs;
 /// Under everysec, for how long what was written may wait until its sync begins: a second, less the time that a sync takes as a rule.
 const SYNC_PERIOD: Duration = Duration::from_millis(800);
 
-/// Before a sync that takes so long it is worth waiting for others who want one.
-const SLOW_SYNC: Duration = Duration::from_millis(3);
-
-/// For how long they are waited for at most.
-const GATHER_MAX: Duration = Duration::from_millis(5);
-
-/// How many syncs begin at once after one for which nobody else came.
-const ALONE: u32 = 16;
+/// By how much a step of waiting for others may be longer.
+const TIMER_SLACK_NS: Option<NonZeroU64> = NonZeroU64::new(1000);
 
 /// How often it is looked for what nobody waits for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -100,15 +98,6 @@ struct Files {
     current: Option<Part>,
     /// What is written after the next moment.
     next: Option<(Part, Increment)>,
-}
-
-/// What whoever syncs knows of those who wait for it.
-#[derive(Debug, Default)]
-struct Company {
-    /// How long the last sync took.
-    took: Duration,
-    /// How many more begin without waiting for others.
-    alone: u32,
 }
 
 /// The append-only file of one server.
@@ -235,6 +224,8 @@ impl Log {
 
     /// Writes and syncs until [`Log::end`]. A panic is one more way to fail.
     pub fn run(&self) {
+        // Where the system knows no such precision, the steps of `gather` are a little longer.
+        set_current_timer_slack(TIMER_SLACK_NS).ok();
         while catch_unwind(AssertUnwindSafe(|| self.serve())).is_err() {
             self.break_tail(io::Error::other("whoever writes it panicked"));
         }
@@ -250,8 +241,11 @@ impl Log {
             if policy == Policy::Always {
                 self.gather(&mut company);
             }
+            let came = self.state.aof.came();
             self.write(&mut self.tail.lock());
-            company.took = self.sync_if_due(policy).unwrap_or(company.took);
+            if let Some(took) = self.sync_if_due(policy) {
+                company.note(took, came, self.state.aof.came());
+            }
             let mut desk = self.desk.lock();
             if let Some(error) = desk.failure.take() {
                 drop(desk);
@@ -281,20 +275,11 @@ impl Log {
         }
     }
 
-    /// Waits for others who want a slow sync, too, as long as somebody comes. Those whom one sync has let go come back one by one; if the
-    /// next began with the first of them, the others would always wait for a second one.
+    /// Waits for those who are about to want a sync, too, if there is something to sync.
     fn gather(&self, company: &mut Company) {
-        let end = self.state.journal.end();
-        if company.took < SLOW_SYNC || end <= self.state.aof.written() {
-            return;
-        }
-        if company.alone > 0 {
-            company.alone -= 1;
-            return;
-        }
-        std::thread::park_timeout((company.took / 4).min(GATHER_MAX));
-        if self.state.journal.end() == end {
-            company.alone = ALONE;
+        let aof = &self.state.aof;
+        if self.state.journal.end() > aof.written() {
+            company.gather(|| aof.came(), std::thread::park_timeout);
         }
     }
 
