@@ -79,6 +79,36 @@ fn room_or_none_is_behind_whatever_is_written() {
 }
 
 #[test]
+fn no_half_of_a_note_is_left_where_a_block_fills_the_room() {
+    const LEN: usize = 9000;
+    for left in 0..6 {
+        let disk = Disk::new();
+        let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+        // From here on all positions have as many digits, and so have all lines of blocks.
+        (0..12).for_each(|_| set(&mut client, LEN));
+        let before = room(&increment(&disk));
+        set(&mut client, LEN);
+        let more = before - room(&increment(&disk)) - LEN;
+        let mut now = room(&increment(&disk));
+        while now > 2 * LEN {
+            set(&mut client, LEN);
+            now = room(&increment(&disk));
+        }
+        let mut last = now - more - left;
+        if last > 9900 {
+            set(&mut client, 8000);
+            last -= 8000 + more;
+        }
+        set(&mut client, last);
+        let now = room(&increment(&disk));
+        assert!(now == left || now > LEN, "{now} are left of {left}");
+        assert!(now != left || left > 2, "a note has three bytes");
+        set(&mut client, 1);
+        check(&disk.kill());
+    }
+}
+
+#[test]
 fn a_policy_that_needs_no_room_uses_up_what_there_is() {
     let disk = Disk::new();
     let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
