@@ -1,7 +1,8 @@
 //! Reading logs: whatever the bytes, a log is read to its end or refused at a place; what is cut off is kept, and what is left is whole.
 //!
 //! The first byte says whether the bytes are a file, or the blocks of one: then each gets a line with a right checksum, which no other
-//! input would come by. The second one says how many bytes of that are flipped afterwards.
+//! input would come by, there may be room behind them, and commands without a block behind that. The second one says how many bytes of that
+//! are flipped afterwards.
 
 #![no_main]
 
@@ -54,6 +55,13 @@ fn blocks(how: u8, flips: u8, bytes: &[u8]) -> Vec<u8> {
         write!(line, "{head:08x}\r\n").expect("a string takes all");
         file.extend_from_slice(line.as_bytes());
         file.extend_from_slice(block);
+    }
+    if how & 4 != 0 {
+        file.resize(file.len() + 1 + usize::from(flips % 32), b'#');
+        file.extend_from_slice(b"\r\n");
+    }
+    if how & 8 != 0 {
+        file.extend(bytes.rsplit(|byte| *byte == b'~').next().unwrap_or_default());
     }
     for nth in 0..usize::from(flips >> 5) {
         let at = (usize::from(flips) * 31 + nth * 97) % file.len();
