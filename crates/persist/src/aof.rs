@@ -402,7 +402,7 @@ impl Log {
         let style = self.style();
         let written = it.write(style).and_then(|_| it.sync()).and_then(|lsn| {
             self.state.aof.has_synced(lsn);
-            it.end(style)
+            it.seal(style)
         });
         if let Err(error) = written {
             tracing::error!(%error, "the end of the append-only file may not be on the disk");

@@ -177,7 +177,7 @@ impl Log {
         let style = self.style();
         tail.write(style)?;
         let lsn = tail.sync()?;
-        tail.end(style)?;
+        tail.seal(style)?;
         self.state.aof.has_synced(lsn);
         tail.go_on(next);
         Ok(())

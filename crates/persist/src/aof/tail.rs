@@ -3,10 +3,10 @@
 //! Whoever holds the tail writes for all: everything that the journal has becomes the next block. A second handle of the same file syncs,
 //! so that nobody waits for a sync who only writes.
 //!
-//! **Room.** Where every block is synced before the next, the file is longer than what is written to it: behind that stands a note of
-//! nothing but `#`, and blocks are written over its beginning. A sync that has no new length to record is one write of the disk instead
-//! of two or three. At any moment there is either no room or a whole note of it, so that others find a file that they can read and add
-//! to.
+//! **Room.** Where every block is synced before the next, and they follow each other closely, the file is longer than what is written to
+//! it: behind that stands a note of nothing but `#`, and blocks are written over its beginning. A sync that has no new length to record is
+//! one write of the disk instead of two or three. At any moment there is either no room or a whole note of it, so that others find a file
+//! that they can read and add to.
 
 use std::io;
 use std::path::Path;
@@ -23,6 +23,9 @@ use crate::vfs::{Vfs, VfsFile};
 
 /// Room is made for so many bytes at once.
 const ROOM_BYTES: usize = 256 << 10;
+
+/// Room is made where the write before is no older than this.
+const BRISK: Duration = Duration::from_millis(100);
 
 /// The least that stands for room.
 const ROOM_MIN: u64 = b"#\r\n".len() as u64;
@@ -137,7 +140,8 @@ impl Increment {
             return Ok(());
         }
         let widened = self.len + ROOM_BYTES as u64;
-        if with_room && !self.is_tight && is_left(widened) {
+        let wants_room = with_room && !self.is_tight && self.written.elapsed() < BRISK;
+        if wants_room && is_left(widened) {
             // Whether this succeeds is no matter: it is done to be quick.
             self.is_tight = self.file.write_ahead(&ROOM).is_err();
             self.room = widened;
@@ -295,20 +299,15 @@ impl Tail {
         Ok(self.position())
     }
 
-    /// Says at the end of the file that all of it is on the disk, if that is so and it does not say so yet.
+    /// Says at the end of the file that all of it is on the disk, if that is so and it does not say so yet. There is no room then.
     pub(crate) fn seal(&mut self, style: Style) -> io::Result<()> {
         let it = &mut self.increment;
         if it.durable == it.len && it.sealed < it.len {
+            it.trim()?;
             it.seal(style)?;
             it.sync()?;
         }
         Ok(())
-    }
-
-    /// Ends the file: gives back the room that it has, and seals it.
-    pub(crate) fn end(&mut self, style: Style) -> io::Result<()> {
-        self.increment.trim()?;
-        self.seal(style)
     }
 
     /// Bytes of the file that is written, but for room.
