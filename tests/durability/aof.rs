@@ -394,7 +394,7 @@ fn dur_9_a_cut_at_any_byte_of_the_last_block_leaves_whole_units_and_later_writes
     for words in ["MULTI", "SET a 1", "SET b 1"] {
         run(&mut client, words);
     }
-    // Where the block of the transaction begins: in room, which only those have who write one thing soon after the other.
+    // Where the block of the transaction begins: in room, which only those have who write much at a time.
     let mut begin = 0;
     let mut other = server.client().unwrap();
     until("there is room", || {

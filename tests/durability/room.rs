@@ -45,7 +45,7 @@ fn set(client: &mut Client, len: usize) {
     assert_eq!(client.cmd(&["SET", "k", &"v".repeat(len)]).to_string(), "OK");
 }
 
-/// Writes until there is room, which only those have who write one thing soon after the other. Answers how much.
+/// Writes until there is room, which only those have who write much at a time. Answers how much.
 fn hurry(client: &mut Client, disk: &Disk) -> usize {
     until("there is room", || {
         set(client, 10);
@@ -191,6 +191,9 @@ fn a_disk_too_full_for_room_takes_what_fits() {
     until("it is quick enough", || {
         let disk = Disk::new();
         let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+        for _ in 0..20 {
+            set(&mut client, 10);
+        }
         // There is no room behind what is longer. So the first thing that is written next is room.
         set(&mut client, LONG);
         disk.fail(Call::Write, 0, ENOSPC, false);
@@ -202,7 +205,7 @@ fn a_disk_too_full_for_room_takes_what_fits() {
             set(&mut client, 10);
             assert_eq!(room(&increment(&disk)), 0);
         }
-        assert!(check(&disk.kill()).contains("5 set"));
+        assert!(check(&disk.kill()).contains("25 set"));
         true
     });
 }

@@ -24,7 +24,8 @@ use crate::vfs::{Vfs, VfsFile};
 /// Room is made for so many bytes at once.
 const ROOM_BYTES: usize = 256 << 10;
 
-/// Room is made where the write before is no older than this.
+/// Room is made where so many writes have followed each other, each within that time: a few are not worth it.
+const BRISK_WRITES: u32 = 16;
 const BRISK: Duration = Duration::from_millis(100);
 
 /// The least that stands for room.
@@ -71,6 +72,8 @@ pub(crate) struct Increment {
     unsynced_since: Option<Instant>,
     /// When it was written to last.
     written: Instant,
+    /// How many writes before that have followed each other closely.
+    brisk: u32,
     /// The second that was noted last.
     noted_s: u64,
 }
@@ -115,6 +118,7 @@ impl Increment {
             sealed: 0,
             unsynced_since: None,
             written: Instant::now(),
+            brisk: 0,
             noted_s: 0,
         };
         increment.sync()?;
@@ -128,7 +132,9 @@ impl Increment {
         self.prepare(bytes, with_room)?;
         self.file.write_all_of(pieces)?;
         self.len += bytes;
-        self.written = Instant::now();
+        let before = std::mem::replace(&mut self.written, Instant::now());
+        let is_close = self.written - before < BRISK;
+        self.brisk = if is_close { self.brisk.saturating_add(1) } else { 0 };
         self.unsynced_since.get_or_insert(self.written);
         Ok(())
     }
@@ -140,7 +146,7 @@ impl Increment {
             return Ok(());
         }
         let widened = self.len + ROOM_BYTES as u64;
-        let wants_room = with_room && !self.is_tight && self.written.elapsed() < BRISK;
+        let wants_room = with_room && !self.is_tight && self.brisk >= BRISK_WRITES;
         if wants_room && is_left(widened) {
             // Whether this succeeds is no matter: it is done to be quick.
             self.is_tight = self.file.write_ahead(&ROOM).is_err();
