@@ -22,6 +22,7 @@ use russet_testkit::disk::{Call, Disk};
 use russet_testkit::{Client, Process, Random};
 
 use crate::commands::dump::fill;
+use crate::durability::room::room;
 use crate::durability::snapshot::{LIBRARY, figure, ok, process, run, times, until};
 
 /// Where the parts are, within the directory of a server.
@@ -382,8 +383,7 @@ fn increment(directory: &Path) -> PathBuf {
 
 /// How many bytes of an increment have been written: all but the room behind them.
 fn written(bytes: &[u8]) -> usize {
-    let note = bytes.strip_suffix(b"#\r\n").unwrap_or(bytes);
-    note.iter().rposition(|byte| *byte != b'#').map_or(0, |last| last + 1)
+    bytes.len() - room(bytes)
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use russet_persist::check::check_all;
 use russet_persist::vfs::Vfs;
+use russet_server::Handle;
 use russet_testkit::disk::{Call, Disk};
 use russet_testkit::{Client, Random};
 
 use crate::durability::aof::{await_rewritten, on};
-use crate::durability::snapshot::{ok, run, until};
+use crate::durability::snapshot::{figure, ok, run, until};
 
 /// More than a room has.
 const LONG: usize = 300 << 10;
@@ -18,6 +19,16 @@ const ENOSPC: i32 = 28;
 
 /// Room is there for a second after the last write, so within this it is.
 const QUICK: Duration = Duration::from_millis(500);
+
+/// The first one.
+const FIRST: &str = "/data/appendonlydir/appendonly.aof.1.incr.aof";
+
+/// A server that syncs always, and its disk.
+fn always() -> (Disk, Handle, Client) {
+    let disk = Disk::new();
+    let (handle, client) = on(&disk, &["--appendfsync", "always"]);
+    (disk, handle, client)
+}
 
 /// The increment that is written, and what it has.
 fn increment(disk: &Disk) -> Vec<u8> {
@@ -28,7 +39,7 @@ fn increment(disk: &Disk) -> Vec<u8> {
 }
 
 /// Bytes of the note that a file ends with if it is one of nothing but `#`. Fails if there is half of one.
-fn room(bytes: &[u8]) -> usize {
+pub(super) fn room(bytes: &[u8]) -> usize {
     let end = bytes.iter().rposition(|byte| !b"#\r\n".contains(byte)).expect("a file") + 1;
     let behind = &bytes[end..];
     assert!(behind.starts_with(b"\r\n"), "the last block has an end");
@@ -62,8 +73,7 @@ fn check(disk: &Disk) -> String {
 
 #[test]
 fn room_or_none_is_behind_whatever_is_written() {
-    let disk = Disk::new();
-    let (handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let (disk, handle, mut client) = always();
     let mut random = Random::new(1);
     let mut rooms = Vec::new();
     for _ in 0..400 {
@@ -120,8 +130,7 @@ fn fill(client: &mut Client, disk: &Disk, left: usize) -> Option<usize> {
 fn no_half_of_a_note_is_left_where_a_block_fills_the_room() {
     for left in 0..6 {
         until("it is quick enough", || {
-            let disk = Disk::new();
-            let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+            let (disk, _handle, mut client) = always();
             let began = Instant::now();
             let now = fill(&mut client, &disk, left);
             if began.elapsed() > QUICK {
@@ -139,8 +148,7 @@ fn no_half_of_a_note_is_left_where_a_block_fills_the_room() {
 
 #[test]
 fn what_nobody_writes_to_has_no_room() {
-    let disk = Disk::new();
-    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let (disk, _handle, mut client) = always();
     hurry(&mut client, &disk);
     until("it is given back", || room(&increment(&disk)) == 0);
     // Who writes now and then has none either.
@@ -153,8 +161,7 @@ fn what_nobody_writes_to_has_no_room() {
 
 #[test]
 fn a_policy_that_needs_no_room_uses_up_what_there_is() {
-    let disk = Disk::new();
-    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let (disk, _handle, mut client) = always();
     let before = hurry(&mut client, &disk);
     ok(&mut client, "CONFIG SET appendfsync everysec");
     until("the policy is another", || {
@@ -170,27 +177,21 @@ fn a_policy_that_needs_no_room_uses_up_what_there_is() {
 
 #[test]
 fn a_file_that_a_rewrite_leaves_has_no_room() {
-    let disk = Disk::new();
-    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let (disk, _handle, mut client) = always();
     ok(&mut client, "CONFIG SET aof-disable-auto-gc yes");
     hurry(&mut client, &disk);
     run(&mut client, "BGREWRITEAOF");
     await_rewritten(&mut client);
-    let first = Path::new("/data/appendonlydir/appendonly.aof.1.incr.aof");
-    assert_eq!(room(&disk.read(first).expect("it is kept")), 0);
+    assert_eq!(room(&disk.read(Path::new(FIRST)).expect("it is kept")), 0);
     hurry(&mut client, &disk);
-    let told: usize = run(&mut client, "INFO persistence")
-        .lines()
-        .find_map(|line| line.strip_prefix("aof_current_size:")?.trim().parse().ok())
-        .expect("a figure");
+    let told: usize = figure(&mut client, "aof_current_size").parse().expect("a number");
     assert!(told < 100_000, "room is told as if it were data: {told}");
 }
 
 #[test]
 fn a_disk_too_full_for_room_takes_what_fits() {
     until("it is quick enough", || {
-        let disk = Disk::new();
-        let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+        let (disk, _handle, mut client) = always();
         for _ in 0..20 {
             set(&mut client, 10);
         }
@@ -213,14 +214,14 @@ fn a_disk_too_full_for_room_takes_what_fits() {
 /// What others wrote behind the room was cut off with it, or their first command was read as its end.
 #[test]
 fn commands_of_others_behind_room_are_read() {
-    let disk = Disk::new();
-    let (handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let (disk, handle, mut client) = always();
     hurry(&mut client, &disk);
     let left = disk.kill();
     handle.stop();
-    let path = Path::new("/data/appendonlydir/appendonly.aof.1.incr.aof");
     let theirs = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$2\r\nby\r\n$4\r\nthem\r\n";
-    left.append(path).and_then(|mut file| file.write_all(theirs)).expect("it is written");
+    left.append(Path::new(FIRST))
+        .and_then(|mut file| file.write_all(theirs))
+        .expect("it is written");
     let (_other, mut client) = on(&left, &["--appendfsync", "always"]);
     assert_eq!(run(&mut client, "MGET k by"), "[vvvvvvvvvv, them]");
     ok(&mut client, "SET by us");

@@ -48,7 +48,7 @@ pub struct Aof {
     synced: AtomicU64,
     /// What is in doubt lies behind `synced` and not behind this.
     doubted: AtomicU64,
-    /// How many connections came to wait so far, each time anew.
+    /// How many connections came to wait for the disk so far, each time anew.
     came: AtomicU64,
     /// Whoever waits, once for each thread.
     waiting: Mutex<Vec<(Lsn, Waker)>>,
@@ -144,12 +144,12 @@ impl Aof {
         self.awaited() == Awaited::Sync && self.judge(stamp) == Leave::Never
     }
 
-    /// A connection may have to wait.
+    /// A connection has come to wait for the disk.
     pub fn come(&self) {
         self.came.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many connections came to wait so far, each time anew.
+    /// How many connections came to wait for the disk so far, each time anew.
     pub fn came(&self) -> u64 {
         self.came.load(Ordering::Relaxed)
     }

@@ -156,6 +156,8 @@ impl Log {
     /// unless somebody else is at it, who then does it.
     pub fn push(&self) {
         if self.state.aof.awaited() == Awaited::Sync {
+            // First: whoever is called looks at how many have come.
+            self.state.aof.come();
             return self.call();
         }
         loop {
@@ -431,8 +433,8 @@ impl Log {
         }
     }
 
-    /// Sums up what all parts take, but for the room behind the one that is being written.
-    fn count_bytes(&self, place: &Place, files: &Files, is_base: bool) {
+    /// Sums up what all parts take right after a base, but for the room behind the one that is being written.
+    fn count_bytes(&self, place: &Place, files: &Files) {
         let written = self.tail.lock().as_ref().map(Tail::len);
         let len = |part: &Part| {
             if let Some(written) = written.filter(|_| files.current.as_ref() == Some(part)) {
@@ -447,9 +449,7 @@ impl Log {
         let bytes = base.iter().chain(increments).map(len).sum();
         let aof = &self.state.aof;
         aof.bytes.store(bytes, Ordering::Relaxed);
-        if is_base {
-            aof.base_bytes.store(bytes, Ordering::Relaxed);
-        }
+        aof.base_bytes.store(bytes, Ordering::Relaxed);
     }
 }
 

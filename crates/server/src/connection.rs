@@ -224,7 +224,6 @@ impl Connection {
         if stamp == 0 || aof.judge(stamp) == Leave::Now {
             return true;
         }
-        aof.come();
         io.shell.log.push();
         match aof.judge(stamp) {
             Leave::Now => true,

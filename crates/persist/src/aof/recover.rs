@@ -337,7 +337,7 @@ impl Log {
             }
         };
         files.current = Some(part);
-        self.count_bytes(place, &files, true);
+        self.count_bytes(place, &files);
         self.forget_history(place, &mut files);
         drop(files);
         self.remove_temporary(place);

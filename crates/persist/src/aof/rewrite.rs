@@ -209,7 +209,7 @@ impl Log {
         }
         files.manifest = next;
         self.forget_history(place, &mut files);
-        self.count_bytes(place, &files, true);
+        self.count_bytes(place, &files);
         drop(files);
         if goes_on {
             // Whoever finds the tail broken takes it away and then has writes refused: not before this, unless it is seen here.
