@@ -182,6 +182,21 @@ fn read_along(state: &'static State, is_over: &AtomicBool) {
     }
 }
 
+/// A waiter that closed while a shard was held for long goes when the next one leaves: one comes to every list, and leaves.
+fn pass_every_list(state: &'static State) {
+    let mut client = Local::new(state);
+    let lists: Vec<_> = (0..12).map(|l| format!("l{l}")).collect();
+    for db in ["0", "1"] {
+        client.ask(&["SELECT", db]);
+        client.ask(&["FLUSHDB"]);
+        let words: Vec<_> =
+            ["BLPOP"].into_iter().chain(lists.iter().map(String::as_str)).chain(["0"]).collect();
+        let wait = blocked(&mut client, &words);
+        assert!(wait.claim(), "there is nothing to serve it with");
+        client.time_out(&wait);
+    }
+}
+
 #[test]
 fn stress_all_that_threads_do_to_each_other() {
     let state = state(16);
@@ -207,6 +222,7 @@ fn stress_all_that_threads_do_to_each_other() {
     }
     is_over.store(true, Ordering::Relaxed);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    pass_every_list(state);
     let waiting: usize = (0..16)
         .filter_map(|shard| state.keyspace.hold_patiently(shard).interest().map(|i| i.waiting().1))
         .sum();
