@@ -10,17 +10,23 @@
 //! starts anew from a snapshot. For a reader that may lose nothing ([`Journal::follow_all`]) everything is kept until it has read it; when
 //! that becomes too much, [`Journal::is_full`] says so, and those who append are to wait before they lock anything.
 //!
+//! **What an append touches** is one line of memory, that of the lock, and the bytes it adds: two threads that write at the same time pass
+//! both from core to core, and each further line would cost as much again. All else is looked at when the end has come to a mark, `look_at`.
+//!
 //! Invariants:
 //! * `end - start` is the number of bytes kept, and `start` the position of the first.
 //! * Records are kept whole.
+//! * `look_at` is no further than the next position at which there is something to do: whoever changes what it depends on sets it anew.
 
 use std::collections::VecDeque;
+use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
+use std::thread::yield_now;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::record::{Record, select};
 
@@ -42,6 +48,10 @@ const LINE_BYTES: usize = 64;
 /// Behind so many lines the processor sees by itself where this goes.
 const LINES_AHEAD: usize = 8;
 
+/// Who finds the log held looks again so often, which is many times as long as a record takes to be copied, and then leaves the core to
+/// others, of whom the holder may be one. Nobody is put to sleep: to wake somebody costs as much as ten records.
+const LOOKS: u32 = 200;
+
 /// Bytes that do not change any more.
 #[derive(Debug)]
 struct Segment {
@@ -51,14 +61,24 @@ struct Segment {
     ends: Vec<u32>,
 }
 
+/// What is appended to.
 #[derive(Debug)]
 struct Log {
-    start: Lsn,
-    end: Lsn,
-    kept: VecDeque<Segment>,
     tail: Vec<u8>,
-    tail_ends: Vec<u32>,
+    /// Behind this position there is something to do besides appending.
+    look_at: Lsn,
     selected: Option<u32>,
+    kept: Box<Kept>,
+}
+
+/// What is not looked at for each record.
+#[derive(Debug)]
+struct Kept {
+    /// Position of the first byte that is kept.
+    start: Lsn,
+    segments: VecDeque<Segment>,
+    /// Where the records of the tail end.
+    tail_ends: Vec<u32>,
     wakers: Vec<Waker>,
     /// Readers that are told when they have fallen behind. Where records end is noted for them alone.
     lossy: usize,
@@ -66,18 +86,30 @@ struct Log {
     anchors: Vec<Arc<AtomicU64>>,
     /// The least of those, or [`Lsn::MAX`].
     slowest: Lsn,
+    /// So much that a reader who may lose nothing has not read is too much.
+    unread_max: u64,
+    /// About so much is kept for readers that are behind.
+    bytes_max: usize,
 }
 
 /// The log of one server.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Journal {
-    log: Mutex<Log>,
-    end: AtomicU64,
+    hot: Hot,
     readers: AtomicUsize,
     is_full: AtomicBool,
-    unread_max: AtomicU64,
-    bytes_max: usize,
 }
+
+/// One line: the lock, what it protects, and the position behind the last record, which is changed under it.
+#[derive(Debug)]
+#[repr(C, align(128))]
+struct Hot {
+    log: SpinMutex<Log>,
+    end: AtomicU64,
+}
+
+const _: () = assert!(std::mem::offset_of!(Hot, end) + size_of::<Lsn>() <= LINE_BYTES);
 
 /// A reader wanted what is not kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,24 +124,42 @@ pub struct Lagged {
 impl Journal {
     /// An empty log that keeps about `bytes_max` bytes for readers that are behind.
     pub fn new(bytes_max: usize) -> Self {
+        let kept = Kept {
+            start: 0,
+            segments: VecDeque::new(),
+            tail_ends: Vec::new(),
+            wakers: Vec::new(),
+            lossy: 0,
+            anchors: Vec::new(),
+            slowest: Lsn::MAX,
+            unread_max: UNREAD_BYTES_MAX,
+            bytes_max,
+        };
+        let log = Log { tail: Vec::new(), look_at: 0, selected: None, kept: Box::new(kept) };
         Self {
-            log: Mutex::new(Log {
-                start: 0,
-                end: 0,
-                kept: VecDeque::new(),
-                tail: Vec::new(),
-                tail_ends: Vec::new(),
-                selected: None,
-                wakers: Vec::new(),
-                lossy: 0,
-                anchors: Vec::new(),
-                slowest: Lsn::MAX,
-            }),
-            end: AtomicU64::new(0),
+            hot: Hot { log: SpinMutex::new(log), end: AtomicU64::new(0) },
             readers: AtomicUsize::new(0),
             is_full: AtomicBool::new(false),
-            unread_max: AtomicU64::new(UNREAD_BYTES_MAX),
-            bytes_max,
+        }
+    }
+
+    #[inline]
+    fn hold(&self) -> SpinMutexGuard<'_, Log> {
+        self.hot.log.try_lock().unwrap_or_else(|| self.hold_slow())
+    }
+
+    #[cold]
+    fn hold_slow(&self) -> SpinMutexGuard<'_, Log> {
+        loop {
+            for _ in 0..LOOKS {
+                if !self.hot.log.is_locked()
+                    && let Some(log) = self.hot.log.try_lock()
+                {
+                    return log;
+                }
+                spin_loop();
+            }
+            yield_now();
         }
     }
 
@@ -127,17 +177,19 @@ impl Journal {
 
     /// Says how much a reader that may lose nothing may have to read before that is too much.
     pub fn bound_unread(&self, bytes: u64) {
-        self.unread_max.store(bytes, Ordering::Relaxed);
+        let mut log = self.hold();
+        log.kept.unread_max = bytes;
+        log.mark();
     }
 
     /// Bytes that a reader that may lose nothing has yet to read.
     pub fn unread(&self) -> u64 {
-        self.log.lock().unread()
+        self.hold().unread()
     }
 
     /// Position behind the last record.
     pub fn end(&self) -> Lsn {
-        self.end.load(Ordering::Acquire)
+        self.hot.end.load(Ordering::Acquire)
     }
 
     /// Appends one unit's effects and answers the position behind them; the record is empty then. The caller holds the locks of every
@@ -170,45 +222,53 @@ impl Journal {
     }
 
     fn put(&self, record: Closed<'_>, prefetch: impl Fn(*const u8)) -> Lsn {
-        let mut log = self.log.lock();
-        let is_selected = log.selected.replace(record.last) == Some(record.first);
         let bytes = record.bytes.len();
-        log.add(is_selected, record, SEGMENT_BYTES.min(self.bytes_max));
+        let mut log = self.hold();
+        let end = self.hot.end.load(Ordering::Relaxed) + log.add(record);
+        self.hot.end.store(end, Ordering::Release);
         log.ahead(bytes).for_each(prefetch);
-        if log.start + (self.bytes_max as u64) < log.end {
-            log.forget(self.bytes_max);
+        if end >= log.look_at {
+            self.look(log);
         }
-        self.end.store(log.end, Ordering::Release);
-        if log.unread() > self.unread_max.load(Ordering::Relaxed) {
+        end
+    }
+
+    /// What there is to do besides appending, now and then.
+    #[cold]
+    fn look(&self, mut log: SpinMutexGuard<'_, Log>) {
+        log.note_end();
+        if log.tail.len() >= log.kept.segment_bytes() {
+            log.freeze();
+        }
+        log.forget();
+        if log.unread() > log.kept.unread_max {
             self.is_full.store(true, Ordering::Relaxed);
         }
-        let end = log.end;
-        if log.wakers.is_empty() {
-            return end;
-        }
-        let wakers = std::mem::take(&mut log.wakers);
+        let wakers = std::mem::take(&mut log.kept.wakers);
+        log.mark();
         drop(log);
         wakers.into_iter().for_each(Waker::wake);
-        end
     }
 
     /// Starts to follow from the end of the log. Called while no unit is under way (all shards locked), so that none is half recorded.
     pub fn follow(self: &Arc<Self>) -> Reader {
         self.readers.fetch_add(1, Ordering::SeqCst);
-        let mut log = self.log.lock();
-        log.lossy += 1;
+        let mut log = self.hold();
+        log.kept.lossy += 1;
         // From here on it is noted where records end.
         log.freeze();
+        log.mark();
         self.reader(&mut log, None)
     }
 
     /// As [`Journal::follow`], for a reader that may lose nothing.
     pub fn follow_all(self: &Arc<Self>) -> Reader {
         self.readers.fetch_add(1, Ordering::SeqCst);
-        let mut log = self.log.lock();
-        let anchor = Arc::new(AtomicU64::new(log.end));
-        log.anchors.push(Arc::clone(&anchor));
+        let mut log = self.hold();
+        let anchor = Arc::new(AtomicU64::new(log.end()));
+        log.kept.anchors.push(Arc::clone(&anchor));
         log.find_slowest();
+        log.mark();
         self.reader(&mut log, Some(anchor))
     }
 
@@ -216,17 +276,18 @@ impl Journal {
         // The first follower knows nothing of what was selected before.
         log.selected = None;
         let stop = Arc::new(AtomicU64::new(Lsn::MAX));
-        Reader { journal: Arc::clone(self), at: log.end, stop, anchor }
+        Reader { journal: Arc::clone(self), at: log.end(), stop, anchor }
     }
 
     /// What comes from here on belongs to another file of a reader: it stops here until [`Reader::go_on`], and the stream says anew which
     /// database is selected. Called while no unit is under way.
     pub fn cut(&self, stop: &Stop) -> Lsn {
-        let mut log = self.log.lock();
+        let mut log = self.hold();
         log.freeze();
+        log.mark();
         log.selected = None;
-        stop.0.store(log.end, Ordering::Release);
-        log.end
+        stop.0.store(log.end(), Ordering::Release);
+        log.end()
     }
 }
 
@@ -235,9 +296,10 @@ impl Journal {
 pub struct Stop(Arc<AtomicU64>);
 
 impl Log {
-    /// Adds a record, with a SELECT where it wants one.
+    /// Adds a record, with a SELECT where it wants one. Answers how many bytes that made.
     #[inline]
-    fn add(&mut self, is_selected: bool, record: Closed<'_>, segment_bytes: usize) {
+    fn add(&mut self, record: Closed<'_>) -> u64 {
+        let is_selected = self.selected.replace(record.last) == Some(record.first);
         let mut rest = match record.bytes {
             Run::Copied(bytes) => bytes,
             Run::Linked(bytes) if is_selected => return self.link(bytes),
@@ -250,21 +312,17 @@ impl Log {
             select(record.first, &mut self.tail);
         }
         self.tail.extend_from_slice(rest);
-        if self.lossy > 0 {
-            self.tail_ends.push(self.tail.len() as u32);
-        }
-        self.end += (self.tail.len() - before) as u64;
-        if self.tail.len() >= segment_bytes {
-            self.freeze();
-        }
+        (self.tail.len() - before) as u64
     }
 
     /// Adds a record as a segment of its own.
     #[cold]
-    fn link(&mut self, bytes: Bytes) {
+    fn link(&mut self, bytes: Bytes) -> u64 {
         self.freeze();
-        let ends = vec![u32::try_from(bytes.len()).unwrap_or(u32::MAX)];
-        self.push(bytes, ends);
+        let len = bytes.len();
+        self.kept.push(bytes, vec![u32::try_from(len).unwrap_or(u32::MAX)]);
+        self.look_at = 0;
+        len as u64
     }
 
     /// The lines of memory that the next `bytes` bytes are going to reach, behind the one in which the tail ends.
@@ -276,48 +334,86 @@ impl Log {
             .map(move |nth| next.wrapping_add(nth * LINE_BYTES))
     }
 
+    /// Position behind the last record.
+    fn end(&self) -> Lsn {
+        self.kept.end() + self.tail.len() as u64
+    }
+
+    /// Notes where the last record of the tail ends, if anybody reads record by record.
+    fn note_end(&mut self) {
+        if self.kept.lossy > 0 && !self.tail.is_empty() {
+            self.kept.tail_ends.push(self.tail.len() as u32);
+        }
+    }
+
+    /// Sets the mark where there is something to do next: at each record where somebody wants to know of each; or when the tail is large,
+    /// the log is to forget, or too much has not been read.
+    fn mark(&mut self) {
+        let kept = &self.kept;
+        self.look_at = if kept.lossy > 0 || !kept.wakers.is_empty() {
+            0
+        } else {
+            let large = kept.end() + kept.segment_bytes() as u64;
+            let full = kept.slowest.saturating_add(kept.unread_max);
+            large.min(full).min(kept.start + kept.bytes_max as u64)
+        };
+    }
+
     /// Makes a segment of the tail.
     fn freeze(&mut self) {
         if !self.tail.is_empty() {
             let room = self.tail.len().next_power_of_two().min(SEGMENT_BYTES + COPIED_BYTES_MAX);
             let bytes = std::mem::replace(&mut self.tail, Vec::with_capacity(room));
             // As many records as a rule make up the next one.
-            let room = Vec::with_capacity(self.tail_ends.len());
-            let ends = std::mem::replace(&mut self.tail_ends, room);
-            self.push(bytes.into(), ends);
+            let room = Vec::with_capacity(self.kept.tail_ends.len());
+            let ends = std::mem::replace(&mut self.kept.tail_ends, room);
+            self.kept.push(bytes.into(), ends);
         }
     }
 
-    fn push(&mut self, bytes: Bytes, ends: Vec<u32>) {
-        let start = self.kept.back().map_or(self.start, Segment::end);
-        self.kept.push_back(Segment { start, bytes, ends });
-        self.end = self.kept.back().map_or(start, Segment::end);
-    }
-
     /// Bytes that somebody who may lose nothing has not read.
-    const fn unread(&self) -> u64 {
-        self.end.saturating_sub(self.slowest)
+    fn unread(&self) -> u64 {
+        self.end().saturating_sub(self.kept.slowest)
     }
 
     /// After each change of who follows and may lose nothing, or of where they are.
     fn find_slowest(&mut self) {
-        let anchors = self.anchors.iter().map(|anchor| anchor.load(Ordering::Relaxed));
-        self.slowest = anchors.min().unwrap_or(Lsn::MAX);
+        let anchors = self.kept.anchors.iter().map(|anchor| anchor.load(Ordering::Relaxed));
+        self.kept.slowest = anchors.min().unwrap_or(Lsn::MAX);
     }
 
     /// Forgets what nobody needs: all but `bytes_max` bytes for readers that may fall behind, and what others have not read.
-    fn forget(&mut self, bytes_max: usize) {
-        let kept = if self.lossy > 0 { bytes_max as u64 } else { 0 };
-        let needed = (self.end.saturating_sub(kept)).min(self.end - self.unread());
-        while self.kept.front().is_some_and(|first| first.end() <= needed) {
-            self.start = self.kept.pop_front().map_or(self.start, |first| first.end());
+    fn forget(&mut self) {
+        let (end, unread, kept) = (self.end(), self.unread(), &mut self.kept);
+        let room = if kept.lossy > 0 { kept.bytes_max as u64 } else { 0 };
+        let needed = end.saturating_sub(room).min(end - unread);
+        while kept.segments.front().is_some_and(|first| first.end() <= needed) {
+            kept.start = kept.segments.pop_front().map_or(kept.start, |first| first.end());
         }
     }
 
     /// The segment in which a position lies, and where in it.
     fn find(&self, at: Lsn) -> Option<(&Segment, usize)> {
-        let nth = self.kept.partition_point(|segment| segment.end() <= at);
-        self.kept.get(nth).map(|segment| (segment, (at - segment.start) as usize))
+        let segments = &self.kept.segments;
+        let nth = segments.partition_point(|segment| segment.end() <= at);
+        segments.get(nth).map(|segment| (segment, (at - segment.start) as usize))
+    }
+}
+
+impl Kept {
+    /// Position behind the last segment.
+    fn end(&self) -> Lsn {
+        self.segments.back().map_or(self.start, Segment::end)
+    }
+
+    /// Larger tails are frozen.
+    fn segment_bytes(&self) -> usize {
+        SEGMENT_BYTES.min(self.bytes_max)
+    }
+
+    fn push(&mut self, bytes: Bytes, ends: Vec<u32>) {
+        let start = self.end();
+        self.segments.push_back(Segment { start, bytes, ends });
     }
 }
 
@@ -408,14 +504,14 @@ impl Reader {
     }
 
     fn take(&mut self, until: impl Fn(&Segment, usize) -> usize) -> Result<Option<Bytes>, Lagged> {
-        let mut log = self.journal.log.lock();
-        if self.at < log.start {
-            return Err(Lagged { wanted: self.at, start: log.start });
+        let mut log = self.journal.hold();
+        if self.at < log.kept.start {
+            return Err(Lagged { wanted: self.at, start: log.kept.start });
         }
-        if self.at == log.end || self.at == self.stop.load(Ordering::Acquire) {
+        if self.at == log.end() || self.at == self.stop.load(Ordering::Acquire) {
             return Ok(None);
         }
-        if log.kept.back().is_none_or(|last| last.end() <= self.at) {
+        if log.kept.end() <= self.at {
             log.freeze();
         }
         let Some((segment, from)) = log.find(self.at) else { return Ok(None) };
@@ -424,11 +520,12 @@ impl Reader {
         if let Some(anchor) = &self.anchor {
             anchor.store(self.at, Ordering::Relaxed);
             log.find_slowest();
-            log.forget(self.journal.bytes_max);
-            if log.unread() <= self.journal.unread_max.load(Ordering::Relaxed) / 2 {
+            log.forget();
+            if log.unread() <= log.kept.unread_max / 2 {
                 self.journal.is_full.store(false, Ordering::Relaxed);
             }
         }
+        log.mark();
         Ok(Some(bytes))
     }
 
@@ -449,19 +546,22 @@ impl Reader {
 
     /// Calls a waker when something is appended.
     pub fn wake_on_append(&self, waker: Waker) {
-        self.journal.log.lock().wakers.push(waker);
+        let mut log = self.journal.hold();
+        log.kept.wakers.push(waker);
+        log.mark();
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut log = self.journal.log.lock();
+        let mut log = self.journal.hold();
         match &self.anchor {
-            None => log.lossy -= 1,
-            Some(own) => log.anchors.retain(|anchor| !Arc::ptr_eq(anchor, own)),
+            None => log.kept.lossy -= 1,
+            Some(own) => log.kept.anchors.retain(|anchor| !Arc::ptr_eq(anchor, own)),
         }
         log.find_slowest();
-        if log.anchors.is_empty() {
+        log.mark();
+        if log.kept.anchors.is_empty() {
             self.journal.is_full.store(false, Ordering::Relaxed);
         }
         drop(log);
@@ -547,8 +647,8 @@ mod tests {
         }
         assert_eq!((all.len() as u64, reader.position()), (journal.end(), journal.end()));
         assert_eq!(all.windows(3).filter(|w| w == b"SET").count(), 100);
-        let log = journal.log.lock();
-        assert_eq!((log.start, log.kept.len()), (log.end, 0), "nobody needs it any more");
+        let log = journal.hold();
+        assert_eq!((log.kept.start, log.kept.segments.len()), (log.end(), 0), "nobody needs it");
     }
 
     #[test]
