@@ -22,7 +22,6 @@ use std::collections::VecDeque;
 use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::Waker;
 use std::thread::yield_now;
 
 use bytes::Bytes;
@@ -79,7 +78,6 @@ struct Kept {
     segments: VecDeque<Segment>,
     /// Where the records of the tail end.
     tail_ends: Vec<u32>,
-    wakers: Vec<Waker>,
     /// Readers that are told when they have fallen behind. Where records end is noted for them alone.
     lossy: usize,
     /// Where those are that may lose nothing.
@@ -94,7 +92,6 @@ struct Kept {
 
 /// The log of one server.
 #[derive(Debug)]
-#[repr(C)]
 pub struct Journal {
     hot: Hot,
     readers: AtomicUsize,
@@ -128,7 +125,6 @@ impl Journal {
             start: 0,
             segments: VecDeque::new(),
             tail_ends: Vec::new(),
-            wakers: Vec::new(),
             lossy: 0,
             anchors: Vec::new(),
             slowest: Lsn::MAX,
@@ -244,10 +240,7 @@ impl Journal {
         if log.unread() > log.kept.unread_max {
             self.is_full.store(true, Ordering::Relaxed);
         }
-        let wakers = std::mem::take(&mut log.kept.wakers);
         log.mark();
-        drop(log);
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Starts to follow from the end of the log. Called while no unit is under way (all shards locked), so that none is half recorded.
@@ -346,16 +339,16 @@ impl Log {
         }
     }
 
-    /// Sets the mark where there is something to do next: at each record where somebody wants to know of each; or when the tail is large,
-    /// the log is to forget, or too much has not been read.
+    /// Sets the mark where there is something to do next: at each record where it is noted where they end; otherwise when the tail is large or
+    /// too much has not been read.
     fn mark(&mut self) {
         let kept = &self.kept;
-        self.look_at = if kept.lossy > 0 || !kept.wakers.is_empty() {
+        self.look_at = if kept.lossy > 0 {
             0
         } else {
             let large = kept.end() + kept.segment_bytes() as u64;
             let full = kept.slowest.saturating_add(kept.unread_max);
-            large.min(full).min(kept.start + kept.bytes_max as u64)
+            large.min(full)
         };
     }
 
@@ -543,13 +536,6 @@ impl Reader {
     pub fn go_on(&mut self) {
         self.stop.store(Lsn::MAX, Ordering::Release);
     }
-
-    /// Calls a waker when something is appended.
-    pub fn wake_on_append(&self, waker: Waker) {
-        let mut log = self.journal.hold();
-        log.kept.wakers.push(waker);
-        log.mark();
-    }
 }
 
 impl Drop for Reader {
@@ -671,6 +657,54 @@ mod tests {
             assert_eq!(streams[0], streams[1]);
             assert_eq!(streams[1].len(), 3, "records are read one by one");
         }
+    }
+
+    #[test]
+    fn many_small_records_are_frozen_together_and_fill_the_log_too() {
+        let journal = Arc::new(Journal::new(16 << 20));
+        let mut reader = journal.follow_all();
+        journal.bound_unread(200_000);
+        for _ in (0..10_000).take_while(|_| !journal.is_full()) {
+            append(&journal, &mut record(&[(0, &["SET", "key", "v"])]));
+        }
+        let unread = journal.unread();
+        assert!((200_001..200_064).contains(&unread), "full with {unread} bytes");
+        let first = reader.read_some().unwrap().expect("much");
+        assert!((0..64).contains(&(first.len() - SEGMENT_BYTES)), "{} bytes", first.len());
+    }
+
+    #[test]
+    fn what_threads_append_at_once_stands_whole_and_in_the_order_of_each() {
+        let (journal, each) = (Arc::new(Journal::new(1 << 20)), 5_000);
+        let mut reader = journal.follow_all();
+        let append = |thread: usize| {
+            for nth in 0..each {
+                journal.append_wire(0, format!("{thread}:{nth}\n").as_bytes(), |_| {});
+            }
+        };
+        let mut all = Vec::new();
+        std::thread::scope(|scope| {
+            let append = &append;
+            let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || append(thread)));
+            let mut is_over = false;
+            while !is_over {
+                is_over = threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
+                while let Some(bytes) = reader.read_some().unwrap() {
+                    all.extend_from_slice(&bytes);
+                }
+            }
+        });
+        assert_eq!(all.len() as u64, journal.end());
+        let all = String::from_utf8(all).unwrap();
+        let records = all.strip_prefix("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n").expect("a SELECT");
+        let mut next = [0; 4];
+        for record in records.lines() {
+            let (thread, nth) = record.split_once(':').unwrap();
+            let next = &mut next[thread.parse::<usize>().unwrap()];
+            assert_eq!(nth.parse(), Ok(*next));
+            *next += 1;
+        }
+        assert_eq!(next, [each; 4]);
     }
 
     #[test]
