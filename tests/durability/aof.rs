@@ -129,6 +129,22 @@ fn the_manifest_is_as_redis_writes_it() {
         manifest(),
         "file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n"
     );
+    ok(&mut client, "CONFIG SET aof-disable-auto-gc yes");
+    for _ in 0..2 {
+        run(&mut client, "BGREWRITEAOF");
+        await_rewritten(&mut client);
+    }
+    assert_eq!(
+        manifest(),
+        "file appendonly.aof.4.base.rdb seq 4 type b\n\
+         file appendonly.aof.3.incr.aof seq 3 type h\n\
+         file appendonly.aof.3.base.rdb seq 3 type h\n\
+         file appendonly.aof.2.incr.aof seq 2 type h\n\
+         file appendonly.aof.2.base.rdb seq 2 type h\n\
+         file appendonly.aof.4.incr.aof seq 4 type i\n"
+    );
+    ok(&mut client, "CONFIG SET aof-disable-auto-gc no");
+    assert_eq!(manifest().lines().count(), 2, "what is not needed has gone");
 }
 
 #[test]

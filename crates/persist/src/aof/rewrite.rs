@@ -193,7 +193,10 @@ impl Log {
         }
         let current = if goes_on { files.current.clone() } else { None };
         let is_needed = |part: &Part| Some(part) == current.as_ref() || part.name == base.name;
-        let others = files.manifest.files().filter(|part| !is_needed(part));
+        let before = &files.manifest;
+        // Who went last stands first, as Redis writes it.
+        let others = before.increments.iter().chain(&before.base).chain(&before.history);
+        let others = others.filter(|part| !is_needed(part));
         let history = others.map(|part| Part { role: Role::History, ..part.clone() }).collect();
         let increments = current.clone().into_iter().collect();
         let next = Manifest { base: Some(base.clone()), increments, history };
