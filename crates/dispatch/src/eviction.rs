@@ -22,11 +22,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use russet_config::{Config, id};
 use russet_engine::access::Access;
-use russet_engine::eviction::queue::Nominee;
-use russet_engine::eviction::{Candidate, Pool, Weights, Wish};
-use russet_engine::policy::{NEWEST, Source};
+use russet_engine::eviction::{Candidate, Pool, Sight, Weights, Wish};
+use russet_engine::policy::{NEWEST, Plan, Source};
 use russet_engine::shard::Database;
-use russet_engine::{Entry, Guard, Name, Patience, Shard, Spot, prefetch};
+use russet_engine::{Entry, Guard, Name, Patience, Shard, Spot};
 use russet_journal::Record;
 use smallvec::SmallVec;
 
@@ -58,12 +57,18 @@ const PER_LOOK: u64 = 16;
 const BATCH: usize = 8;
 const SMALL_BYTES: i64 = 128;
 
-/// So many of them are looked for in one shard, among neighbours: to come to another shard, its table and a bucket of that costs as much as
-/// several entries do.
-const PER_SHARD: usize = 4;
+/// Entries that are glanced at for each that `maxmemory-samples` asks for, where a policy takes its time; a bucket shows five for the price
+/// of one.
+const GLANCES: usize = 2;
+const PER_BUCKET: usize = 5;
 
-/// Entries that are looked at for them, with the usual `maxmemory-samples`.
-const FOUND: usize = 8 * BATCH;
+/// So many entries are looked at in one shard where that is small, among neighbours: to come to another shard, its table and a bucket of
+/// that costs as much as several buckets do. Where it is large, this part of it.
+const PER_SHARD: usize = 4;
+const SHARE: usize = 4;
+
+/// And this part of a shard may have its turn at once.
+const SHARE_OF_TURNS: usize = 64;
 
 /// How often a victim is looked for before shards are counted anew.
 const ATTEMPTS: usize = 16;
@@ -563,27 +568,44 @@ impl<'a> Evictor<'a> {
 
     fn attempt(&mut self, left: i64) -> Option<i64> {
         let wanted = (left / SMALL_BYTES).clamp(1, BATCH as i64) as usize;
-        let source = self.wish.policy.kind().plan().source;
-        let has_hand = source == Source::Hand && !self.takes_newest;
+        let plan = self.wish.policy.kind().plan();
+        let has_hand = plan.source == Source::Hand && !self.takes_newest;
         if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
         }
+        if !plan.is_patient {
+            self.pool.clear(BATCH);
+        }
         let knows = self.nominate_some(wanted);
         if !(knows && has_hand) {
-            self.sample_enough(source, wanted);
+            self.sample_enough(plan, wanted);
         }
         self.remove_best(wanted, left)
     }
 
-    /// Offers the pool entries enough for so many victims.
-    fn sample_enough(&mut self, source: Source, wanted: usize) {
-        let samples = if source == Source::Anybody { 1 } else { self.samples.max(1) };
-        // Who ends first is one a shard.
-        let per_shard = if source == Source::Soonest { 1 } else { PER_SHARD };
-        let mut left = wanted * samples;
-        for _ in 0..samples * per_shard {
-            let shards = left.div_ceil(samples * per_shard);
-            left = left.saturating_sub(self.sample(shards, left.div_ceil(shards)));
+    /// How many entries a shard holds that may go, in the mean.
+    fn mean(&self) -> usize {
+        let total = self.state.ceiling.weights.load().total();
+        (total / u64::from(self.state.keyspace.shards())) as usize
+    }
+
+    /// Offers the pool entries enough for so many victims: of few shards if they hold much, since neighbours cost least.
+    fn sample_enough(&mut self, plan: Plan, wanted: usize) {
+        let samples = match plan.source {
+            Source::Anybody => 1,
+            Source::Samples | Source::Hand if plan.is_patient => GLANCES * self.samples,
+            Source::Samples | Source::Hand | Source::Soonest => self.samples,
+        };
+        let share = match plan.source {
+            // Who ends first is one a shard.
+            Source::Soonest => 1,
+            _ if self.wish.only_volatile => PER_SHARD,
+            _ => (self.mean() / SHARE).max(PER_SHARD),
+        };
+        let mut left = (wanted * samples).max(samples + samples / 2);
+        for _ in 0..left {
+            let shards = left.div_ceil(share).min(BATCH);
+            left = left.saturating_sub(self.sample(shards, left.div_ceil(shards).min(share)));
             if left == 0 {
                 break;
             }
@@ -592,40 +614,44 @@ impl<'a> Evictor<'a> {
 
     /// Removes the best candidates: up to `wanted`, until `left` bytes are free. Answers how many are; nothing if nobody was removed.
     fn remove_best(&mut self, wanted: usize, left: i64) -> Option<i64> {
-        let keyspace = &self.state.keyspace;
-        for Candidate { shard, hash, .. } in self.pool.best(wanted) {
-            keyspace.prefetch_lock(*shard);
-            keyspace.prefetch_bucket(Spot { shard: *shard, hash: *hash });
+        let mut victims: SmallVec<[Candidate; BATCH]> =
+            std::iter::from_fn(|| self.pool.pop()).take(wanted).collect();
+        victims.sort_unstable_by_key(|victim| victim.shard);
+        for Candidate { shard, sight, .. } in &victims {
+            sight.prefetch();
+            self.state.keyspace.prefetch_lock(*shard);
+            self.state.keyspace.prefetch_bucket(Spot { shard: *shard, hash: sight.place });
         }
         let (mut freed, before) = (0, self.evicted);
-        while freed < left
-            && self.evicted - before < wanted as u64
-            && let Some(candidate) = self.pool.pop()
-        {
-            if let Some(bytes) = self.remove(candidate) {
-                freed += bytes;
-                self.evicted += 1;
+        for of_shard in victims.chunk_by(|one, other| one.shard == other.shard) {
+            let held = self.state.keyspace.hold_one(of_shard[0].shard, Patience::SHORT);
+            let Ok(mut shard) = held else { continue };
+            for victim in of_shard {
+                if freed >= left {
+                    self.pool.offer(*victim);
+                } else if let Some(bytes) = self.remove(&mut shard, victim) {
+                    freed += bytes;
+                    self.evicted += 1;
+                }
             }
         }
         (self.evicted > before).then_some(freed)
     }
 
-    /// Asks the queues of so many shards whose turn it is, where the policy keeps queues. Says whether there is one that knows.
+    /// Asks the queues of some shards whose turn it is, where the policy keeps queues. Says whether there is one that knows.
     fn nominate_some(&mut self, wanted: usize) -> bool {
         if !self.wish.policy.kind().plan().has_queue() {
             return false;
         }
+        let turns = (self.mean() / SHARE_OF_TURNS).clamp(1, wanted);
         let mut held: SmallVec<[_; BATCH]> = SmallVec::new();
-        for (shard, _) in self.hold_some(&self.pick(wanted)) {
+        for (shard, _) in self.hold_some(&self.pick(wanted.div_ceil(turns))) {
             if let Some(db) = self.some_database(&shard) {
-                let place = shard.prefetch_turn(db);
-                held.push((shard, db, place));
+                shard.prefetch_turns(db, turns);
+                held.push((shard, db));
             }
         }
-        for (shard, _, place) in &held {
-            place.iter().for_each(|place| shard.prefetch_entry(*place));
-        }
-        held.iter_mut().fold(false, |knows, (shard, db, _)| self.nominate(shard, *db) | knows)
+        held.iter_mut().fold(false, |knows, (shard, db)| self.nominate(shard, *db, turns) | knows)
     }
 
     /// Takes some shards, with a place in each. Nobody is waited for while several are held.
@@ -650,13 +676,16 @@ impl<'a> Evictor<'a> {
         spots
     }
 
-    /// Asks the queue of a shard whose turn it is. Says whether there is one that knows.
-    fn nominate(&mut self, shard: &mut Guard<'_, Shard>, db: u32) -> bool {
+    /// Asks the queue of a shard whose turn it is, so many times if one goes at a time. Says whether there is one that knows.
+    fn nominate(&mut self, shard: &mut Guard<'_, Shard>, db: u32, turns: usize) -> bool {
         let (wish, index, pool) = (self.wish, shard.index(), &mut *self.pool);
-        let knows = shard.nominate(db, &wish, |nominee| {
-            let Nominee { rank, hash, bits } = nominee;
-            pool.offer(Candidate { rank, db, shard: index, hash, bits });
-        });
+        let has_hand = wish.policy.kind().plan().source == Source::Hand;
+        let mut knows = false;
+        for _ in 0..if has_hand { turns } else { 1 } {
+            knows = shard.nominate(db, &wish, |rank, sight| {
+                pool.offer(Candidate { rank, db, shard: index, sight });
+            });
+        }
         self.thread.keep_books(shard);
         knows
     }
@@ -677,68 +706,62 @@ impl<'a> Evictor<'a> {
         self.eligible(shard).find(is_here).map(|(db, _)| db)
     }
 
-    /// Offers the pool entries of some shards, about `each` of one. Answers how many. The memory of all is asked for before any is looked
+    /// Offers the pool entries of some shards, about `each` of one. Answers how many. The lines of all are asked for before any is looked
     /// at: waiting for one after the other is what this would cost.
     fn sample(&mut self, shards: usize, each: usize) -> usize {
         let spots = self.pick(shards);
-        spots.iter().for_each(|spot| self.state.keyspace.prefetch_bucket(*spot));
+        let buckets = each.div_ceil(PER_BUCKET) as u64;
+        for Spot { shard, hash } in spots.iter().copied() {
+            let at = |next| Spot { shard, hash: hash.wrapping_add(next) };
+            (0..buckets).for_each(|next| self.state.keyspace.prefetch_bucket(at(next)));
+        }
         let held = self.hold_some(&spots);
-        let mut found: SmallVec<[(u32, u32, &Entry); FOUND]> = SmallVec::new();
-        for (shard, hash) in &held {
-            self.look(shard, *hash, each, |db, entry| {
-                prefetch(entry.address());
-                found.push((shard.index(), db, entry));
-            });
-        }
-        for (shard, db, entry) in &found {
-            self.offer(*shard, *db, entry);
-        }
-        found.len()
+        held.iter().map(|(shard, hash)| self.look(shard, *hash, each)).sum()
     }
 
-    /// Shows some entries of a shard.
-    fn look<'s>(
-        &self,
-        shard: &'s Shard,
-        hash: u64,
-        wanted: usize,
-        mut show: impl FnMut(u32, &'s Entry),
-    ) {
-        let Some(db) = self.some_database(shard) else { return };
-        let Some(database) = shard.database(db) else { return };
-        if self.wish.policy.kind().plan().source == Source::Soonest {
-            database.first_to_end().into_iter().for_each(|entry| show(db, entry));
-            return;
+    /// Offers the pool some entries of a shard. Answers how many.
+    fn look(&mut self, shard: &Guard<'_, Shard>, hash: u64, wanted: usize) -> usize {
+        let Some(db) = self.some_database(shard) else { return 0 };
+        let Some(database) = shard.database(db) else { return 0 };
+        let (thread, seed, wish) = (self.thread, self.state.keyspace.seed(), self.wish);
+        let mut found = 0;
+        let mut offer = |place, entry: &Entry| {
+            found += 1;
+            self.offer(shard.index(), db, place, entry);
+        };
+        let mut offer_by_key = |entry: &Entry| offer(seed.hash(entry.key()), entry);
+        if wish.policy.kind().plan().source == Source::Soonest {
+            database.first_to_end().into_iter().for_each(offer_by_key);
+        } else if wish.only_volatile {
+            let dice = &mut || thread.random();
+            let sample = |_| database.sample(true, dice);
+            (0..wanted).filter_map(sample).for_each(&mut offer_by_key);
+        } else {
+            database.table().neighbours(hash, wanted, offer);
         }
-        let (only_volatile, dice) = (self.wish.only_volatile, &mut || self.thread.random());
-        database.sample_some(only_volatile, hash, wanted, dice, |entry| show(db, entry));
+        found
     }
 
-    fn offer(&mut self, shard: u32, db: u32, entry: &Entry) {
-        if !self.takes_newest && self.is_newest(entry) {
-            return;
-        }
+    #[inline]
+    fn offer(&mut self, shard: u32, db: u32, place: u64, entry: &Entry) {
         let rank = self.wish.rank(entry);
-        if self.pool.wants(rank) {
-            let (hash, bits) = (self.state.keyspace.seed().hash(entry.key()), entry.access());
-            self.pool.offer(Candidate { rank, db, shard, hash, bits });
+        if self.pool.wants(rank) && (self.takes_newest || !self.is_newest(entry)) {
+            self.pool.offer(Candidate { rank, db, shard, sight: Sight::of(place, entry) });
         }
     }
 
-    /// Removes a candidate, if it is still what it was. Answers how many bytes that freed.
-    fn remove(&self, candidate: Candidate) -> Option<i64> {
-        let Candidate { shard, db, hash, .. } = candidate;
+    /// Removes a candidate from its shard, if it is still what it was. Answers how many bytes that freed.
+    fn remove(&self, shard: &mut Shard, victim: &Candidate) -> Option<i64> {
+        let (state, db) = (self.state, victim.db);
+        let entry = shard.database(db)?.seen(&victim.sight)?;
+        if !self.may_go(entry, victim) {
+            return None;
+        }
+        let hash = state.keyspace.seed().hash(entry.key());
         if self.spared == Some(hash) && !self.takes_newest {
             return None;
         }
-        let (state, seed) = (self.state, self.state.keyspace.seed());
-        let mut shard = state.keyspace.hold_one(shard, Patience::SHORT).ok()?;
-        let is_it = |entry: &Entry| seed.hash(entry.key()) == hash;
-        let entry = shard.database(db)?.table().by_hash(hash, is_it)?;
-        if !self.may_go(entry, candidate) {
-            return None;
-        }
-        let memory = self.wish.policy.memory(entry.access());
+        let memory = self.wish.policy.memory(entry.glance());
         let key: SmallVec<[u8; 64]> = entry.key().into();
         let name = Name { db, key: &key, hash };
         if shard.is_guarded() && shard.is_closed(name) {
@@ -749,10 +772,9 @@ impl<'a> Evictor<'a> {
         let started = state.watch();
         shard.remove(name);
         shard.remember(db, hash, memory);
-        self.tell(&mut shard, db, &key);
-        self.thread.keep_books(&mut shard);
+        self.tell(shard, db, &key);
+        self.thread.keep_books(shard);
         shard.finish();
-        drop(shard);
         self.thread.counters.evicted.add(1);
         if let Some(started) = started {
             let took = state.clock.ticks().saturating_sub(started);
@@ -763,16 +785,13 @@ impl<'a> Evictor<'a> {
 
     /// Whether it came so lately that it is spared, as the value of a command is that has not been answered yet.
     fn is_newest(&self, entry: &Entry) -> bool {
-        self.wish.policy.kind().plan().has_queue() && entry.access() & NEWEST != 0
+        self.wish.policy.kind().plan().has_queue() && entry.glance() & NEWEST != 0
     }
 
     /// Whether nothing has become of an entry that would keep it.
-    fn may_go(&self, entry: &Entry, candidate: Candidate) -> bool {
-        let is_as_before = match self.wish.policy.kind().plan().source {
-            Source::Samples | Source::Hand => entry.access() == candidate.bits,
-            Source::Soonest => self.wish.rank(entry) == candidate.rank,
-            Source::Anybody => true,
-        };
+    fn may_go(&self, entry: &Entry, candidate: &Candidate) -> bool {
+        let is_by_end = self.wish.policy.kind().plan().source == Source::Soonest;
+        let is_as_before = !is_by_end || self.wish.rank(entry) == candidate.rank;
         is_as_before && self.wish.takes(entry)
     }
 

@@ -69,6 +69,7 @@ macro_rules! policies {
             }
 
             /// Whoever has the highest goes first.
+            #[inline]
             pub fn rank(self, entry: &Entry) -> u64 {
                 match self { $(Self::$policy(policy) => policy.rank(entry),)+ }
             }

@@ -1,10 +1,10 @@
 //! One key and its value in one allocation, to the byte.
 //!
 //! ```text
-//!  0       3      4       5         6        8
-//!  +-------+------+-------+---------+--------+
-//!  | access| kind | flags | short_len| key_len|     the header, 8 bytes
-//!  +-------+------+-------+---------+--------+
+//!  0       1      3      4       5         6        8
+//!  +-------+------+------+-------+---------+--------+
+//!  | access| free | kind | flags | short_len| key_len|     the header, 8 bytes
+//!  +-------+------+------+-------+---------+--------+
 //!  [ expiry: u64 ]   when flags say so: milliseconds since 1970
 //!  [ long key_len: u32, long value_len: u32 ]   when flags say so
 //!  [ slot: u64 ]     a number, or the pointer to a large value
@@ -15,9 +15,13 @@
 //! A 16-byte key with a 64-byte value takes 88 bytes, 96 with an expiry; both are served from the allocator's class of 96, so an
 //! expiry costs nothing there. An integer takes 32. Strings up to [`INLINE_MAX`] stand inline, larger ones are [`Chunks`].
 //!
+//! Of the 24 bits of access the lower 20 stand in the pointer, where an address has none: sixteen above it, and four below, as entries are
+//! aligned to 16 bytes. So whoever has a bucket of the table sees how its entries are used without waiting for their memory, which is what
+//! eviction would cost.
+//!
 //! Invariants:
-//! * `self.0` points to an allocation of `usable(size())` bytes, aligned to 8, owned by this `Entry` alone. It is always allocated
-//!   at the full size of its class, so a value may change length within the class without another layout.
+//! * The address in `self.0` is that of an allocation of `room()` bytes, aligned to 16, owned by this `Entry` alone. It is always
+//!   allocated at the full size of its class, so a value may change length within the class without another layout.
 //! * `kind` says what the slot holds: `INT` an `i64`, `CHUNKS` a `Box<Chunks>`, `LIST` a `Box<List>` and so on; `SHORT` has no slot.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -45,6 +49,18 @@ const EMBEDDED_MAX: usize = 44;
 
 const HEADER: usize = 8;
 
+/// What entries are aligned to, and take at least.
+const ALIGN: usize = 16;
+
+/// The bits of a pointer that are an address: user space ends below 2^48 wherever nobody asks for more. The others are those of a glance, all
+/// but so many of them above.
+const ADDRESS: usize = 0x0000_ffff_ffff_fff0;
+const GLANCE_BELOW: u32 = ALIGN.ilog2();
+const ADDRESS_BITS: u32 = 48;
+
+/// As many of the bits of access stand in the pointer.
+pub const GLANCE_BITS: u32 = GLANCE_BELOW + usize::BITS - ADDRESS_BITS;
+
 /// Memory is brought towards the cache in lines of so many bytes, of one entry so many behind the first: then the processor sees by itself
 /// where this goes.
 const LINE_BYTES: usize = 64;
@@ -68,7 +84,9 @@ const MARK: u8 = 0x80;
 /// The first eight bytes of an entry.
 #[repr(C, align(8))]
 struct Header {
-    access: [u8; 3],
+    /// What of the bits of access a glance does not show.
+    access: u8,
+    free: [u8; 2],
     kind: u8,
     flags: u8,
     short_len: u8,
@@ -130,8 +148,14 @@ impl Shape {
         self.value_at() + self.value_len
     }
 
+    /// What it takes from the allocator.
+    #[inline]
+    fn room(self) -> usize {
+        usable(self.size().max(ALIGN))
+    }
+
     fn layout(self) -> Layout {
-        Layout::from_size_align(usable(self.size()), 8).expect("an entry is far below isize::MAX")
+        Layout::from_size_align(self.room(), ALIGN).expect("an entry is far below isize::MAX")
     }
 }
 
@@ -162,18 +186,23 @@ impl Entry {
         let raw = unsafe { alloc(layout) };
         #[expect(
             clippy::cast_ptr_alignment,
-            reason = "the layout asks for alignment 8, a header's"
+            reason = "the layout asks for more than a header's alignment"
         )]
         let Some(at) = NonNull::new(raw.cast::<Header>()) else { handle_alloc_error(layout) };
+        assert!(
+            at.addr().get() & !ADDRESS == 0,
+            "the address of an entry leaves room for a glance"
+        );
         let long = shape.flags & IS_LONG != 0;
         let header = Header {
-            access: [0; 3],
+            access: 0,
+            free: [0; 2],
             kind: shape.kind,
             flags: shape.flags,
             short_len: if long { 0 } else { shape.value_len as u8 },
             key_len: if long { 0 } else { shape.key_len as u16 },
         };
-        // SAFETY: freshly allocated, aligned to eight, large enough for a header.
+        // SAFETY: freshly allocated, aligned, large enough for a header.
         unsafe { at.write(header) };
         let mut entry = Self(at);
         if long {
@@ -183,16 +212,24 @@ impl Entry {
         entry
     }
 
+    /// The pointer without the glance.
+    #[inline]
+    fn at(&self) -> NonNull<Header> {
+        let address = self.0.as_ptr().map_addr(|word| word & ADDRESS);
+        // SAFETY: see the invariants: there is an allocation at that address.
+        unsafe { NonNull::new_unchecked(address) }
+    }
+
     #[inline]
     fn header(&self) -> &Header {
         // SAFETY: see the invariants: the pointer is valid for a header while self lives.
-        unsafe { self.0.as_ref() }
+        unsafe { self.at().as_ref() }
     }
 
     #[inline]
     fn header_mut(&mut self) -> &mut Header {
         // SAFETY: as above, and `&mut self` is the only way in.
-        unsafe { self.0.as_mut() }
+        unsafe { self.at().as_mut() }
     }
 
     #[inline]
@@ -215,7 +252,7 @@ impl Entry {
     #[inline]
     fn word(&self, at: usize) -> u64 {
         // SAFETY: callers pass offsets that the shape gave: inside the allocation, multiples of eight.
-        let place = unsafe { self.0.cast::<u8>().add(at) };
+        let place = unsafe { self.at().cast::<u8>().add(at) };
         // SAFETY: as above; every word was written by `new`.
         unsafe { place.cast::<u64>().read() }
     }
@@ -223,7 +260,7 @@ impl Entry {
     #[inline]
     fn write_word(&mut self, at: usize, word: u64) {
         // SAFETY: callers pass offsets that the shape gave: inside the allocation, multiples of eight.
-        let place = unsafe { self.0.cast::<u8>().add(at) };
+        let place = unsafe { self.at().cast::<u8>().add(at) };
         // SAFETY: as above.
         unsafe { place.cast::<u64>().write(word) };
     }
@@ -231,7 +268,7 @@ impl Entry {
     #[inline]
     fn bytes(&self, at: usize, len: usize) -> &[u8] {
         // SAFETY: callers pass a range that the shape gave: inside the allocation.
-        let place = unsafe { self.0.cast::<u8>().add(at) };
+        let place = unsafe { self.at().cast::<u8>().add(at) };
         // SAFETY: as above; the bytes were written by `new` or `write_value`.
         unsafe { std::slice::from_raw_parts(place.as_ptr(), len) }
     }
@@ -239,7 +276,7 @@ impl Entry {
     #[inline]
     fn bytes_mut(&mut self, at: usize, len: usize) -> &mut [u8] {
         // SAFETY: callers pass a range that the shape gave: inside the allocation.
-        let place = unsafe { self.0.cast::<u8>().add(at) };
+        let place = unsafe { self.at().cast::<u8>().add(at) };
         // SAFETY: as above, and `&mut self` is the only way in. Plain bytes need no initialisation to be overwritten, and callers
         // overwrite all of them before anything reads them.
         unsafe { std::slice::from_raw_parts_mut(place.as_ptr(), len) }
@@ -377,7 +414,7 @@ impl Entry {
             next.write_expiry(self.expiry());
             next.key_bytes_mut().copy_from_slice(self.key());
             next.bytes_mut(new.value_at(), kept).copy_from_slice(self.bytes(old.value_at(), kept));
-            next.header_mut().access = self.header().access;
+            next.set_access(self.access());
             *self = next;
         }
         let value = self.bytes_mut(new.value_at(), len);
@@ -442,9 +479,9 @@ impl Entry {
 
     fn replace_slow(&mut self, value: Value<'_>, expiry: Option<u64>) -> Option<Large> {
         let large = self.take_large();
-        let (access, mark) = (self.header().access, self.header().flags & MARK);
+        let mark = self.header().flags & MARK;
         let mut next = Self::new(self.key(), value, expiry);
-        next.header_mut().access = access;
+        next.set_access(self.access());
         next.header_mut().flags |= mark;
         *self = next;
         large
@@ -460,7 +497,7 @@ impl Entry {
         let mut next = Self::allocate(new);
         let tail = old.size() - old.slot_at();
         next.bytes_mut(new.slot_at(), tail).copy_from_slice(self.bytes(old.slot_at(), tail));
-        next.header_mut().access = self.header().access;
+        next.set_access(self.access());
         next.header_mut().flags |= old.flags & IS_RAW;
         next.write_expiry(expiry);
         // What the slot owns now belongs to `next`: turn the old entry into a number so that dropping it frees its bytes only.
@@ -497,9 +534,10 @@ impl Entry {
 
     fn relocate_own(&mut self, mover: &mut Mover) {
         let shape = self.shape();
-        if mover.wants(self.address(), shape.size()) {
+        if mover.wants(self.address(), shape.room()) {
             let mut next = Self::allocate(shape);
             next.bytes_mut(0, shape.size()).copy_from_slice(self.bytes(0, shape.size()));
+            next.set_access(self.access());
             // What the slot owns now belongs to `next`.
             self.disown();
             *self = next;
@@ -557,7 +595,7 @@ impl Entry {
                 }
             },
         };
-        next.header_mut().access = self.header().access;
+        next.set_access(self.access());
         next.header_mut().flags |= raw;
         next
     }
@@ -572,7 +610,7 @@ impl Entry {
             View::Object(object) => Value::Object(object.cloned()),
         };
         let mut copy = Self::new(key, value, self.expiry());
-        copy.header_mut().access = self.header().access;
+        copy.set_access(self.access());
         copy.header_mut().flags |= self.header().flags & IS_RAW;
         copy
     }
@@ -618,18 +656,36 @@ impl Entry {
         *flags = if mark { *flags | MARK } else { *flags & !MARK };
     }
 
-    /// The 24 bits of the access clock.
+    /// The 24 bits of access.
     #[inline]
     pub fn access(&self) -> u32 {
-        let [a, b, c] = self.header().access;
-        u32::from_le_bytes([a, b, c, 0])
+        u32::from(self.header().access) << GLANCE_BITS | self.glance()
     }
 
-    /// Sets the 24 bits of the access clock.
+    /// Sets the 24 bits of access.
     #[inline]
     pub fn set_access(&mut self, access: u32) {
-        let [a, b, c, _] = access.to_le_bytes();
-        self.header_mut().access = [a, b, c];
+        let above = (access >> GLANCE_BITS) as u8;
+        if self.header().access != above {
+            self.header_mut().access = above;
+        }
+        self.set_glance(access);
+    }
+
+    /// The lower [`GLANCE_BITS`] of the bits of access. The entry itself is not looked at.
+    #[inline]
+    pub fn glance(&self) -> u32 {
+        let word = self.0.addr().get();
+        ((word >> ADDRESS_BITS) << GLANCE_BELOW | word & (ALIGN - 1)) as u32
+    }
+
+    /// Sets the lower [`GLANCE_BITS`] of the bits of access, and leaves the others as they are.
+    #[inline]
+    pub fn set_glance(&mut self, glance: u32) {
+        let (below, above) = (glance as usize & (ALIGN - 1), glance as usize >> GLANCE_BELOW);
+        let word = |address| address & ADDRESS | above << ADDRESS_BITS | below;
+        // SAFETY: the address is not null, and stays as it is.
+        self.0 = unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(word)) };
     }
 
     /// Bytes that the entry and its value take from the allocator.
@@ -642,7 +698,7 @@ impl Entry {
     #[inline]
     pub(crate) fn measure(&self) -> Measure {
         let shape = self.shape();
-        let own = usable(shape.size());
+        let own = shape.room();
         match shape.kind {
             SHORT => Measure::of(Type::String, shape.value_len, own),
             INT => Measure::of(Type::String, digits(self.word(shape.slot_at()) as i64), own),
@@ -664,10 +720,10 @@ impl Entry {
         (1..=lines).for_each(|nth| prefetch(self.address().wrapping_add(nth * LINE_BYTES)));
     }
 
-    /// The address of the entry's first byte, for prefetching only.
+    /// The address of the entry's first byte, for prefetching only, and to tell entries apart.
     #[inline]
     pub fn address(&self) -> *const u8 {
-        self.0.as_ptr().cast()
+        self.at().as_ptr().cast()
     }
 }
 
@@ -749,7 +805,7 @@ impl Drop for Entry {
         let layout = self.shape().layout();
         drop(self.take_large());
         // SAFETY: allocated by `allocate` with the layout of the same size class; see the invariants.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        unsafe { dealloc(self.at().as_ptr().cast(), layout) };
     }
 }
 
@@ -795,6 +851,19 @@ mod tests {
         assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), None).weight(), 96);
         assert_eq!(Entry::new(&key, Value::Short(&[b'v'; 64]), Some(1)).weight(), 96);
         assert_eq!(Entry::new(&key, Value::Int(7), None).weight(), 32);
+    }
+
+    #[test]
+    fn a_glance_shows_the_lower_bits_of_access() {
+        let mut entry = Entry::new(b"", string_value(b""), None);
+        let address = entry.address();
+        entry.set_access(0x00ff_ffff);
+        assert_eq!((entry.access(), entry.glance()), (0x00ff_ffff, 0x000f_ffff));
+        entry.set_glance(0x0001_2345);
+        assert_eq!((entry.access(), entry.glance()), (0x00f1_2345, 0x0001_2345));
+        entry.set_access(7);
+        assert_eq!((entry.access(), entry.address()), (7, address));
+        assert_eq!((entry.key(), entry.weight()), (&b""[..], ALIGN));
     }
 
     #[test]

@@ -4,12 +4,13 @@
 //! Weights ──▶ a shard, the likelier the more it holds ──▶ a few of its entries, ranked ──▶ Pool ──▶ the victim
 //! ```
 //!
-//! As a rule nobody keeps entries in an order: a few are looked at, and the [`Pool`] keeps the best of those that were looked at before and did
-//! not go, so that over time the worst of thousands go. A candidate is known by the hash of its key, not by the key, so that the pool
-//! allocates nothing; whoever takes a victim looks whether it is still what it was.
+//! As a rule nobody keeps entries in an order: some are glanced at, where the table shows how they are used, and the [`Pool`] keeps the best of
+//! them. A candidate is known by where and how it was seen, not by its key, so that the pool allocates nothing and only victims are looked
+//! at; whoever takes one looks whether it is still what it was.
 
 use crate::access::Access;
 use crate::entry::Entry;
+use crate::prefetch::prefetch;
 
 pub mod ghosts;
 pub mod queue;
@@ -45,6 +46,35 @@ impl Wish {
     }
 }
 
+/// Where an entry was seen, and how: enough to find it again without its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// A hash that leads to its bucket of the table.
+    pub place: u64,
+    address: usize,
+    glance: u32,
+}
+
+impl Sight {
+    /// Of an entry that a hash leads to. It is not looked at.
+    #[inline]
+    pub fn of(place: u64, entry: &Entry) -> Self {
+        Self { place, address: entry.address().addr(), glance: entry.glance() }
+    }
+
+    /// Whether this was seen of an entry, and it was not used since.
+    #[inline]
+    pub fn is_of(&self, entry: &Entry) -> bool {
+        (self.address, self.glance) == (entry.address().addr(), entry.glance())
+    }
+
+    /// Asks for the memory of the entry.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(std::ptr::without_provenance(self.address));
+    }
+}
+
 /// An entry that may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -54,54 +84,59 @@ pub struct Candidate {
     pub db: u32,
     /// Its shard.
     pub shard: u32,
-    /// The hash of its key.
-    pub hash: u64,
-    /// What its bits of access were.
-    pub bits: u32,
+    /// Where it was seen.
+    pub sight: Sight,
 }
 
 /// The best candidates, best last.
 #[derive(Debug, Default)]
 pub struct Pool {
     candidates: Vec<Candidate>,
+    most: usize,
     wish: Option<Wish>,
 }
 
-/// How many candidates are kept: half of them and some more stay where several are taken at a time.
+/// How many candidates are kept, where they are kept for long.
 const POOL_MAX: usize = 24;
 
 impl Pool {
     /// Forgets candidates that were ranked by another order.
     pub fn begin(&mut self, wish: &Wish) {
         if self.wish.is_none_or(|old| wish.is_unlike(&old)) {
-            self.candidates.clear();
+            self.clear(POOL_MAX);
         }
         self.wish = Some(*wish);
     }
 
-    /// Keeps a candidate, if it is among the best.
+    /// Forgets all candidates, and keeps up to `most` until another order begins.
+    pub fn clear(&mut self, most: usize) {
+        self.candidates.clear();
+        self.most = most;
+    }
+
+    /// Keeps a candidate, if it is among the best. One may be kept twice.
+    #[inline]
     pub fn offer(&mut self, candidate: Candidate) {
-        let at = self.candidates.partition_point(|other| other.rank <= candidate.rank);
-        let is_full = self.candidates.len() == POOL_MAX;
-        let is_same = |other: &Candidate| (other.hash, other.db) == (candidate.hash, candidate.db);
-        if is_full && at == 0 || self.candidates.iter().any(is_same) {
-            return;
+        if self.wants(candidate.rank) {
+            self.keep(candidate);
         }
-        if is_full {
-            self.candidates.remove(0);
-        }
-        self.candidates.insert(at - usize::from(is_full), candidate);
     }
 
     /// Whether a candidate of this rank would be kept.
     #[inline]
     pub fn wants(&self, rank: u64) -> bool {
-        self.candidates.len() < POOL_MAX || self.candidates[0].rank <= rank
+        self.candidates.len() < self.most || self.candidates[0].rank < rank
     }
 
-    /// The `count` best candidates, which come next.
-    pub fn best(&self, count: usize) -> &[Candidate] {
-        &self.candidates[self.candidates.len().saturating_sub(count)..]
+    #[cold]
+    fn keep(&mut self, candidate: Candidate) {
+        if self.candidates.len() >= self.most {
+            self.candidates.remove(0);
+        }
+        // Among equals the first goes first: it was not used for longer.
+        let better = self.candidates.iter().rev().take_while(|other| other.rank >= candidate.rank);
+        let at = self.candidates.len() - better.count();
+        self.candidates.insert(at, candidate);
     }
 
     /// The best candidate.
@@ -148,8 +183,9 @@ mod tests {
     use crate::random::Random;
     use proptest::prelude::*;
 
-    fn candidate(hash: u64, rank: u64) -> Candidate {
-        Candidate { rank, db: 0, shard: 0, hash, bits: 0 }
+    fn candidate(rank: u64) -> Candidate {
+        let sight = Sight { place: 0, address: 0, glance: 0 };
+        Candidate { rank, db: 0, shard: 0, sight }
     }
 
     #[test]
@@ -171,7 +207,7 @@ mod tests {
         let recency = |ms| wish(Access::recency(ms));
         let mut pool = Pool::default();
         pool.begin(&recency(1_000));
-        pool.offer(candidate(1, 1));
+        pool.offer(candidate(1));
         pool.begin(&recency(90_000));
         assert_eq!(pool.candidates.len(), 1, "the clock goes on, the order stays");
         pool.begin(&wish(Access::deadline(90_000)));
@@ -195,10 +231,8 @@ mod tests {
         #[test]
         fn the_pool_keeps_the_best(ranks in proptest::collection::vec(0u64..50, 0..100)) {
             let mut pool = Pool::default();
-            for (nth, rank) in ranks.iter().enumerate() {
-                pool.offer(candidate(nth as u64, *rank));
-                pool.offer(candidate(nth as u64, *rank));
-            }
+            pool.clear(POOL_MAX);
+            ranks.iter().for_each(|rank| pool.offer(candidate(*rank)));
             let mut twin = ranks;
             twin.sort_unstable_by(|a, b| b.cmp(a));
             twin.truncate(POOL_MAX);

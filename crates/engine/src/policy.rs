@@ -3,7 +3,8 @@
 //! A policy has the 24 bits of access in the header of an entry, and nothing else of it. It is told when an entry comes ([`first`],
 //! [`enter`]), is read ([`hit`]) or changed ([`update`]), and is asked how soon it should go ([`rank`]). Which policy holds is not
 //! written down in entries: when it changes, the bits of entries that are there mean little until these are used again, as in Redis.
-//! So a use costs a store into a line that is in the cache already, whatever the policy, and none where the bits stay as they are.
+//! So a use costs a store into a line that is in the cache already, whatever the policy, and none where the bits stay as they are. All but
+//! four of the bits are seen in the table (see [`Entry::glance`]), and that is what a rank goes by.
 //!
 //! Most orders are found by looking at some entries. A policy that wants to know who came last, or who was evicted lately, says so in
 //! its [`Plan`]; then a [`Queue`] is kept beside the entries of each shard, from when memory is full until the policy changes.
@@ -15,7 +16,7 @@
 //! [`rank`]: Policy::rank
 //! [`Queue`]: crate::eviction::queue::Queue
 
-use crate::entry::Entry;
+use crate::entry::{Entry, GLANCE_BITS};
 
 /// The 24 bits of an entry, and how they change. All of it is arithmetic: no clock, no allocation.
 pub trait Policy: Copy {
@@ -34,7 +35,7 @@ pub trait Policy: Copy {
         self.hit(bits, dice)
     }
 
-    /// Whoever has the highest goes first.
+    /// Whoever has the highest goes first. A glance is all that it may cost, but where who ends first goes.
     fn rank(self, entry: &Entry) -> u64;
 
     /// The bits of a new entry when a queue is kept, and what is remembered of its key. Bits with [`NEWEST`] stand in the queue.
@@ -79,7 +80,12 @@ pub trait Policy: Copy {
 }
 
 /// Among the bits of an entry, for policies with a queue: it is one of the newest, and its turn has not come.
-pub const NEWEST: u32 = 1 << 23;
+pub const NEWEST: u32 = 1 << 19;
+
+/// The bits that a [glance](Entry::glance) shows. Policies with a queue have no others.
+pub const GLANCE_MASK: u32 = (1 << GLANCE_BITS) - 1;
+
+const _: () = assert!(NEWEST <= GLANCE_MASK);
 
 /// What becomes of an entry whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +105,19 @@ pub struct Plan {
     pub newest: Newest,
     /// Whether keys that were evicted are remembered.
     pub remembers: bool,
+    /// Whether candidates are kept until somebody worse has come: who was seen before and was not used since is more likely to be of no use,
+    /// which ranks do not tell where they go by counts.
+    pub is_patient: bool,
 }
 
 impl Plan {
     /// A few entries are looked at; nothing is kept beside them.
-    pub const SAMPLES: Self =
-        Self { source: Source::Samples, newest: Newest::Unknown, remembers: false };
+    pub const SAMPLES: Self = Self {
+        source: Source::Samples,
+        newest: Newest::Unknown,
+        remembers: false,
+        is_patient: false,
+    };
 
     /// Whether something is kept beside the entries.
     pub const fn has_queue(&self) -> bool {

@@ -27,6 +27,7 @@ use std::hash::Hasher;
 
 use crate::access::{Access, Kind};
 use crate::entry::{Entry, Large};
+use crate::eviction::Sight;
 use crate::eviction::queue::Queue;
 use crate::expire::ExpiryIndex;
 use crate::interest::Interest;
@@ -167,21 +168,9 @@ impl Database {
         self.of_pair(self.expiry.sample(dice)?)
     }
 
-    /// About `wanted` entries, each with about the same chance: those around a hash, or some of those that end. With `only_volatile`
-    /// one may come twice.
-    pub fn sample_some<'s>(
-        &'s self,
-        only_volatile: bool,
-        hash: u64,
-        wanted: usize,
-        dice: &mut impl FnMut() -> u64,
-        each: impl FnMut(&'s Entry),
-    ) {
-        if only_volatile {
-            (0..wanted).filter_map(|_| self.sample(true, dice)).for_each(each);
-        } else {
-            self.table.neighbours(hash, wanted, each);
-        }
+    /// The entry that was seen somewhere, if it is still there and was not used meanwhile. It is not looked at.
+    pub fn seen(&self, sight: &Sight) -> Option<&Entry> {
+        self.table.by_hash(sight.place, |entry| sight.is_of(entry))
     }
 
     /// The entry that ends first.

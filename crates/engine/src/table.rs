@@ -32,6 +32,8 @@ use crate::relocate::Mover;
 use crate::same;
 
 const SLOTS: usize = 7;
+/// Where in a hash the tag begins. Below are the bits that lead to a bucket.
+const TAG_AT: u32 = 46;
 const SPILLED: u64 = 1 << 56;
 const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
 
@@ -58,8 +60,13 @@ const _: () = assert!(size_of::<Bucket>() == 64);
 
 #[inline]
 const fn tag_of(hash: u64) -> u64 {
-    let tag = (hash >> 46) & 0xff;
+    let tag = (hash >> TAG_AT) & 0xff;
     if tag == 0 { 1 } else { tag }
+}
+
+/// A hash that leads to a bucket and has a tag.
+const fn place_of(index: usize, tag: u64) -> u64 {
+    index as u64 | tag << TAG_AT
 }
 
 impl Bucket {
@@ -249,14 +256,19 @@ impl Array {
         bucket.iter().chain(spilled.into_iter().flatten())
     }
 
-    /// As [`Array::bucket`], to be changed; keys stay.
-    fn each_in_bucket(&mut self, index: usize, each: &mut impl FnMut(&mut Entry)) {
+    /// As [`Array::bucket`], to be changed, with a hash that leads to each; keys stay.
+    fn each_in_bucket(&mut self, index: usize, each: &mut impl FnMut(u64, &mut Entry)) {
         let bucket = &mut self.buckets[index];
-        let is_spilled = bucket.is_spilled();
-        bucket.slots.iter_mut().flatten().for_each(&mut *each);
+        let (is_spilled, tags) = (bucket.is_spilled(), bucket.tags);
+        for (slot, entry) in bucket.slots.iter_mut().enumerate() {
+            if let Some(entry) = entry {
+                each(place_of(index, (tags >> (slot * 8)) & 0xff), entry);
+            }
+        }
         if is_spilled {
             let of_hash = self.spill.iter_hash_mut(spill_hash(index));
-            of_hash.filter(|it| it.bucket == index).for_each(|it| each(&mut it.entry));
+            let of_bucket = of_hash.filter(|it| it.bucket == index);
+            of_bucket.for_each(|it| each(place_of(index, 0), &mut it.entry));
         }
     }
 
@@ -570,6 +582,11 @@ impl Table {
 
     /// As [`Table::scan`], to change entries; keys stay.
     pub fn scan_mut(&mut self, cursor: u64, mut each: impl FnMut(&mut Entry)) -> u64 {
+        self.scan_places(cursor, |_, entry| each(entry))
+    }
+
+    /// As [`Table::scan_mut`], with a hash that leads to each entry; see [`Table::neighbours`].
+    pub fn scan_places(&mut self, cursor: u64, mut each: impl FnMut(u64, &mut Entry)) -> u64 {
         if self.buckets() == 0 {
             return 0;
         }
@@ -640,10 +657,19 @@ impl Table {
         }
     }
 
-    /// About `wanted` entries that lie side by side, from where this hash would be on: for who wants several, at the price of one line of
-    /// the cache or two. With hashes at random no entry comes much more often than another, since buckets come whole: those behind nearly
-    /// empty buckets about three times as often as the mean. No bucket comes twice. None where the table is nearly empty.
-    pub fn neighbours<'t>(&'t self, hash: u64, wanted: usize, mut each: impl FnMut(&'t Entry)) {
+    /// About `wanted` entries that lie side by side, from where this hash would be on: for who wants several, at the price of a line of
+    /// the cache for five of them. With hashes at random no entry comes much more often than another, since buckets come whole: those behind
+    /// nearly empty buckets about three times as often as the mean. No bucket comes twice. None where the table is nearly empty.
+    ///
+    /// Each comes with a hash by which [`Table::by_hash`] finds it for as long as nothing is moved: that of its key is not known without
+    /// looking at the entry.
+    #[inline]
+    pub fn neighbours<'t>(
+        &'t self,
+        hash: u64,
+        wanted: usize,
+        mut each: impl FnMut(u64, &'t Entry),
+    ) {
         let mut found = 0;
         let leaving = self.leaving.as_ref().map_or(0, |leaving| leaving.array.buckets.len());
         for next in 0..wanted.min(self.buckets().max(leaving)) as u64 {
@@ -651,9 +677,18 @@ impl Table {
                 break;
             }
             let (array, index) = self.home(hash.wrapping_add(next));
-            for entry in array.bucket(index) {
-                found += 1;
-                each(entry);
+            let bucket = &array.buckets[index];
+            for (slot, entry) in bucket.slots.iter().enumerate() {
+                if let Some(entry) = entry {
+                    found += 1;
+                    each(place_of(index, bucket.tag_at(slot)), entry);
+                }
+            }
+            if bucket.is_spilled() {
+                for entry in array.spilled_from(index) {
+                    found += 1;
+                    each(place_of(index, 0), entry);
+                }
             }
         }
     }
@@ -666,10 +701,10 @@ impl Table {
         let (array, index) = self.home(hash);
         let (slot_tag, bucket) = (tag_of(hash), &array.buckets[index]);
         let tagged = (0..SLOTS).filter(|&slot| bucket.tag_at(slot) == slot_tag);
-        tagged
-            .filter_map(|slot| bucket.slots[slot].as_ref())
-            .chain(array.spilled_from(index))
-            .find(|entry| is_it(entry))
+        let here = tagged.filter_map(|slot| bucket.slots[slot].as_ref()).find(|entry| is_it(entry));
+        here.or_else(|| {
+            bucket.is_spilled().then(|| array.spilled_from(index).find(|entry| is_it(entry)))?
+        })
     }
 
     /// As [`Table::by_hash`], to be changed; the key stays.
@@ -913,7 +948,9 @@ mod tests {
         let mut seen = vec![0u32; 1000];
         let mut random = crate::random::Random::new(7);
         for _ in 0..40_000 {
-            table.neighbours(random.next_u64(), 5, |entry| {
+            table.neighbours(random.next_u64(), 5, |place, entry| {
+                let is_it = |other: &Entry| other.address() == entry.address();
+                assert!(table.by_hash(place, is_it).is_some());
                 seen[u32::from_le_bytes(entry.key().try_into().expect("four bytes")) as usize] += 1;
             });
         }
@@ -928,10 +965,10 @@ mod tests {
     #[test]
     fn neighbours_of_few_are_all_and_of_none_nobody() {
         let mut table = Table::new();
-        table.neighbours(3, 5, |_| unreachable!("nobody is there"));
+        table.neighbours(3, 5, |_, _| unreachable!("nobody is there"));
         (0..3u32).for_each(|n| put(&mut table, &n.to_le_bytes(), b"v", &hash_of));
         let mut met = 0;
-        (0..64u64).for_each(|hash| table.neighbours(hash, 5, |_| met += 1));
+        (0..64u64).for_each(|hash| table.neighbours(hash, 5, |_, _| met += 1));
         assert!(met >= 64, "{met}");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use crate::access::{Access, Kind};
 use crate::entry::Entry;
+use crate::eviction::Sight;
 use crate::eviction::ghosts::Ghosts;
 use crate::policy::{NEWEST, Newest, Source, Verdict};
 use crate::relocate::Mover;
@@ -37,17 +38,6 @@ pub struct Queue {
     is_at_newest: bool,
     /// How far entries have been looked through for bits that mean something else under another policy; nothing when all have been.
     unsettled: Option<u64>,
-}
-
-/// Somebody whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nominee {
-    /// How soon it should go.
-    pub rank: u64,
-    /// The hash of its key.
-    pub hash: u64,
-    /// Its bits.
-    pub bits: u32,
 }
 
 /// What a hash is known by among the newest: the bits that lead to a bucket of the table, and those that stand in it.
@@ -108,9 +98,9 @@ impl Queue {
             Newest::Round | Newest::Unknown => table.len() + EXCESS,
         };
         if self.newest.len() >= most
-            && let Some(entry) = self.oldest(table)
+            && let Some((_, entry)) = self.oldest(table)
         {
-            entry.set_access(entry.access() & !NEWEST);
+            entry.set_glance(entry.glance() & !NEWEST);
         }
         self.newest.push_back(short_of(hash));
     }
@@ -123,22 +113,22 @@ impl Queue {
         }
     }
 
-    /// Where in the table the oldest of the newest is looked for.
-    pub fn front(&self) -> Option<u64> {
-        self.newest.front().copied().map(place_of)
+    /// Where in the table so many of the oldest of the newest are looked for.
+    pub fn first(&self, count: usize) -> impl Iterator<Item = u64> {
+        self.newest.iter().take(count).copied().map(place_of)
     }
 
-    /// Takes the oldest of the newest out of their order; nothing if it is not there any more.
-    fn oldest<'t>(&mut self, table: &'t mut Table) -> Option<&'t mut Entry> {
-        let short = self.newest.pop_front()?;
-        table.by_hash_mut(place_of(short), |entry| entry.access() & NEWEST != 0)
+    /// Takes the oldest of the newest out of their order, with where it is; nothing if it is not there any more.
+    fn oldest<'t>(&mut self, table: &'t mut Table) -> Option<(u64, &'t mut Entry)> {
+        let place = place_of(self.newest.pop_front()?);
+        Some((place, table.by_hash_mut(place, |entry| entry.glance() & NEWEST != 0)?))
     }
 
     /// Goes on to look for entries that only seem to be new. Who really is may be among them: then its turn has come early.
     fn settle(&mut self, table: &mut Table) {
         let Some(mut cursor) = self.unsettled else { return };
         for _ in 0..SETTLED {
-            cursor = table.scan_mut(cursor, |entry| entry.set_access(entry.access() & !NEWEST));
+            cursor = table.scan_mut(cursor, |entry| entry.set_glance(entry.glance() & !NEWEST));
             if cursor == 0 {
                 self.unsettled = None;
                 return;
@@ -147,22 +137,21 @@ impl Queue {
         self.unsettled = Some(cursor);
     }
 
-    /// Hands to `found` whoever's turn it is. `may_go` says who may go at all, `hash_of` tells the hash of a key.
+    /// Hands to `found` whoever's turn it is, and how soon it should go. `may_go` says who may go at all.
     pub fn nominate(
         &mut self,
         access: Access,
         table: &mut Table,
         may_go: impl Fn(&Entry) -> bool,
-        hash_of: impl Fn(&[u8]) -> u64,
-        mut found: impl FnMut(Nominee),
+        mut found: impl FnMut(u64, Sight),
     ) {
         self.settle(table);
-        let mut judge = |entry: &mut Entry, verdict: Verdict| match verdict {
-            Verdict::Stay(bits) => entry.set_access(bits),
+        let mut judge = |place: u64, entry: &mut Entry, verdict: Verdict| match verdict {
+            Verdict::Stay(bits) => entry.set_glance(bits),
             Verdict::Go(bits, rank) => {
-                entry.set_access(bits);
+                entry.set_glance(bits);
                 if may_go(entry) {
-                    found(Nominee { rank, hash: hash_of(entry.key()), bits });
+                    found(rank, Sight::of(place, entry));
                 }
             }
         };
@@ -180,7 +169,7 @@ impl Queue {
         &mut self,
         access: Access,
         table: &mut Table,
-        judge: &mut impl FnMut(&mut Entry, Verdict),
+        judge: &mut impl FnMut(u64, &mut Entry, Verdict),
     ) -> bool {
         let plan = self.kind.plan();
         let most = self.newest_max(table);
@@ -192,9 +181,9 @@ impl Queue {
                 self.is_at_newest = false;
                 break;
             }
-            let Some(entry) = self.oldest(table) else { continue };
-            let verdict = access.leave(entry.access());
-            judge(entry, verdict);
+            let Some((place, entry)) = self.oldest(table) else { continue };
+            let verdict = access.leave(entry.glance());
+            judge(place, entry, verdict);
             // Where a hand goes round, whoever leaves goes before all others.
             if plan.source == Source::Hand && matches!(verdict, Verdict::Go(..)) {
                 return true;
@@ -208,19 +197,19 @@ impl Queue {
         &mut self,
         access: Access,
         table: &mut Table,
-        judge: &mut impl FnMut(&mut Entry, Verdict),
+        judge: &mut impl FnMut(u64, &mut Entry, Verdict),
     ) -> bool {
         if self.is_at_newest {
             return false;
         }
         for _ in 0..STEPS {
             let mut is_met = false;
-            self.cursor = table.scan_mut(self.cursor, |entry| {
-                let bits = entry.access();
+            self.cursor = table.scan_places(self.cursor, |place, entry| {
+                let bits = entry.glance();
                 if bits & NEWEST == 0 {
                     let verdict = access.pass(bits);
                     is_met |= matches!(verdict, Verdict::Go(..));
-                    judge(entry, verdict);
+                    judge(place, entry, verdict);
                 }
             });
             let is_round = self.cursor == 0;

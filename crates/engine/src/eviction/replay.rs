@@ -6,10 +6,9 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
-use super::{Candidate, Pool, Wish};
+use super::{Candidate, Pool, Sight, Wish};
 use crate::access::{Access, Kind};
 use crate::entry::string_value;
-use crate::eviction::queue::Nominee;
 use crate::policy::s3fifo::S3Fifo;
 use crate::policy::sieve::Sieve;
 use crate::policy::tinylfu::TinyLfu;
@@ -64,7 +63,7 @@ fn zipf(exponent: f64, scans: u64) -> Vec<u64> {
 struct Here {
     shards: Vec<Shard>,
     policy: fn(u64, u8) -> Access,
-    samples: usize,
+    glances: usize,
     pool: Pool,
     random: Random,
     asked: u64,
@@ -85,7 +84,8 @@ impl Here {
         });
         let shards = (0..SHARDS as u32).map(|nth| Shard::new(nth, Arc::clone(&common))).collect();
         let (pool, random) = (Pool::default(), Random::new(3));
-        Self { shards, policy, samples: 5, pool, random, asked: 0, evicted: 0, epoch: 0 }
+        let glances = if kind.plan().is_patient { 10 } else { 5 };
+        Self { shards, policy, glances, pool, random, asked: 0, evicted: 0, epoch: 0 }
     }
 
     fn policy(&self) -> Access {
@@ -96,21 +96,20 @@ impl Here {
         self.shards.iter().filter_map(|shard| Some(shard.database(0)?.table().len())).sum()
     }
 
-    fn offer(&mut self, at: usize, nominee: Nominee) {
-        let Nominee { rank, hash, bits } = nominee;
-        self.pool.offer(Candidate { rank, db: 0, shard: at as u32, hash, bits });
-    }
-
     fn evict(&mut self) {
         let wish = Wish { only_volatile: false, policy: self.policy() };
         self.pool.begin(&wish);
         loop {
             let at = self.random.below(SHARDS as u64) as usize;
-            let mut found = Vec::new();
-            self.shards[at].nominate(0, &wish, |nominee| found.push(nominee));
-            found.into_iter().for_each(|nominee| self.offer(at, nominee));
-            if wish.policy.kind().plan().source == Source::Samples {
-                (0..self.samples).for_each(|_| self.sample(&wish));
+            let (plan, pool) = (wish.policy.kind().plan(), &mut self.pool);
+            if !plan.is_patient {
+                pool.clear(1);
+            }
+            self.shards[at].nominate(0, &wish, |rank, sight| {
+                pool.offer(Candidate { rank, db: 0, shard: at as u32, sight });
+            });
+            if plan.source == Source::Samples {
+                self.sample(&wish);
             }
             while let Some(candidate) = self.pool.pop() {
                 if self.remove(candidate, &wish) {
@@ -122,25 +121,24 @@ impl Here {
 
     fn sample(&mut self, wish: &Wish) {
         let at = self.random.below(SHARDS as u64) as usize;
-        let random = &mut self.random;
         let database = self.shards[at].database(0).expect("the first is always there");
-        let Some(entry) = database.sample(false, &mut || random.next_u64()) else { return };
-        if wish.policy.kind().plan().has_queue() && entry.access() & NEWEST != 0 {
-            return;
-        }
-        let hash = Seed(1, 2).hash(entry.key());
-        let nominee = Nominee { rank: wish.rank(entry), hash, bits: entry.access() };
-        self.offer(at, nominee);
+        let (has_queue, pool) = (wish.policy.kind().plan().has_queue(), &mut self.pool);
+        database.table().neighbours(self.random.next_u64(), self.glances, |place, entry| {
+            if !has_queue || entry.glance() & NEWEST == 0 {
+                let (rank, sight) = (wish.rank(entry), Sight::of(place, entry));
+                pool.offer(Candidate { rank, db: 0, shard: at as u32, sight });
+            }
+        });
     }
 
     fn remove(&mut self, candidate: Candidate, wish: &Wish) -> bool {
         let shard = &mut self.shards[candidate.shard as usize];
         let database = shard.database(0).expect("the first is always there");
-        let is_it = |entry: &crate::Entry| entry.access() == candidate.bits;
-        let Some(entry) = database.table().by_hash(candidate.hash, is_it) else { return false };
-        let (key, memory) = (entry.key().to_vec(), wish.policy.memory(entry.access()));
-        shard.remove(Name { db: 0, key: &key, hash: candidate.hash });
-        shard.remember(0, candidate.hash, memory);
+        let Some(entry) = database.seen(&candidate.sight) else { return false };
+        let (key, memory) = (entry.key().to_vec(), wish.policy.memory(entry.glance()));
+        let hash = Seed(1, 2).hash(&key);
+        shard.remove(Name { db: 0, key: &key, hash });
+        shard.remember(0, hash, memory);
         self.evicted += 1;
         if self.evicted.is_multiple_of(24 * CAPACITY) {
             self.epoch = self.epoch.wrapping_add(1);

@@ -27,6 +27,7 @@ impl Policy for Change {
         self.0.first()
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
         self.0.rank(entry)
     }

@@ -5,10 +5,11 @@
 //! ```
 //!
 //! The count is Morris': the higher it is, the less likely one more use raises it, so that eight bits reach from one use to a million.
-//! While an entry is not used, its count falls by one every so many minutes; that is worked out when the entry is looked at.
+//! While an entry is not used, its count falls by one every so many minutes; that is worked out when the entry is looked at. A glance shows
+//! the lower 12 bits of the minutes, 68 hours: who was not used for longer looks for a while as if its count had hardly fallen.
 
 use crate::entry::Entry;
-use crate::policy::Policy;
+use crate::policy::{GLANCE_MASK, Plan, Policy};
 
 /// The bits of the minutes that an entry has room for.
 const MINUTES_MASK: u32 = 0xffff;
@@ -44,8 +45,13 @@ impl Frequency {
 
     /// What is left of a count after the minutes in which the entry was not used.
     const fn left(self, bits: u32) -> u32 {
+        self.left_within(bits, MINUTES_MASK)
+    }
+
+    /// The same, where only these bits of the minutes are known.
+    const fn left_within(self, bits: u32, mask: u32) -> u32 {
         let (since, count) = (bits >> 8, bits & COUNT_MAX);
-        let elapsed = self.minutes.wrapping_sub(since) & MINUTES_MASK;
+        let elapsed = self.minutes.wrapping_sub(since) & mask;
         match elapsed.checked_div(self.decay_minutes) {
             Some(steps) => count.saturating_sub(steps),
             None => count,
@@ -54,6 +60,8 @@ impl Frequency {
 }
 
 impl Policy for Frequency {
+    const PLAN: Plan = Plan { is_patient: true, ..Plan::SAMPLES };
+
     fn first(self) -> u32 {
         self.bits(COUNT_FIRST)
     }
@@ -68,8 +76,9 @@ impl Policy for Frequency {
         self.bits((count + u32::from(is_raised)).min(COUNT_MAX))
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
-        u64::from(COUNT_MAX - self.left(entry.access()))
+        u64::from(COUNT_MAX - self.left_within(entry.glance(), GLANCE_MASK >> 8))
     }
 
     fn counted(self, count: u8) -> Option<u32> {

@@ -3,9 +3,12 @@
 //! ```text
 //! | seconds since 1970: 24 bits |
 //! ```
+//!
+//! A glance shows the lower 20 of them: twelve days. Who was not used for longer may look as if it were new, for as long as it would take
+//! to be among the oldest once more.
 
 use crate::entry::Entry;
-use crate::policy::Policy;
+use crate::policy::{GLANCE_MASK, Policy};
 
 /// The bits of the clock that an entry has room for.
 pub(super) const CLOCK_MASK: u32 = 0x00ff_ffff;
@@ -39,8 +42,9 @@ impl Policy for Recency {
         self.0
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
-        u64::from(self.idle(entry.access()))
+        u64::from(self.idle(entry.glance()) & GLANCE_MASK)
     }
 
     fn idle_for(self, seconds: u64) -> Option<u32> {

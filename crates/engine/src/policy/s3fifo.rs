@@ -1,7 +1,7 @@
 //! S3-FIFO (Yang and others, SOSP 2023): a small queue for what is new, a large one for what was asked for again.
 //!
 //! ```text
-//! | newest: 1 bit | left: 1 bit | nothing: 20 bits | uses: 2 bits |
+//! | nothing: 4 bits | newest: 1 bit | left: 1 bit | nothing: 16 bits | uses: 2 bits |
 //! ```
 //!
 //! A tenth of the keys are the newest. Who leaves them without two uses goes, and is remembered; who had them, or comes back while it is
@@ -12,7 +12,7 @@ use crate::entry::Entry;
 use crate::policy::{NEWEST, Newest, Plan, Policy, Source, Verdict};
 
 /// Left the newest and may go; if it does, it is remembered.
-const LEFT: u32 = 1 << 22;
+const LEFT: u32 = 1 << 18;
 
 /// Of the uses.
 const USES: u32 = 3;
@@ -22,7 +22,12 @@ const USES: u32 = 3;
 pub struct S3Fifo;
 
 impl Policy for S3Fifo {
-    const PLAN: Plan = Plan { source: Source::Hand, newest: Newest::Percent(10), remembers: true };
+    const PLAN: Plan = Plan {
+        source: Source::Hand,
+        newest: Newest::Percent(10),
+        remembers: true,
+        is_patient: true,
+    };
 
     fn first(self) -> u32 {
         0
@@ -33,8 +38,9 @@ impl Policy for S3Fifo {
         if bits & USES == USES { bits } else { bits + 1 }
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
-        match entry.access() {
+        match entry.glance() {
             bits if bits & NEWEST != 0 => 0,
             bits => u64::from(1 + USES - (bits & USES)),
         }

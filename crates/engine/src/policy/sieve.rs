@@ -1,7 +1,7 @@
 //! SIEVE (Zhang and others, NSDI 2024): one queue, and a hand that takes whoever was not used since it came by.
 //!
 //! ```text
-//! | newest: 1 bit | nothing: 22 bits | used: 1 bit |
+//! | nothing: 4 bits | newest: 1 bit | nothing: 18 bits | used: 1 bit |
 //! ```
 //!
 //! The hand goes from the oldest to the newest and then begins anew; who stays keeps its place, so that what is new is soon looked at.
@@ -19,7 +19,8 @@ const USED: u32 = 1;
 pub struct Sieve;
 
 impl Policy for Sieve {
-    const PLAN: Plan = Plan { source: Source::Hand, newest: Newest::Round, remembers: false };
+    const PLAN: Plan =
+        Plan { source: Source::Hand, newest: Newest::Round, remembers: false, is_patient: true };
 
     fn first(self) -> u32 {
         0
@@ -30,8 +31,9 @@ impl Policy for Sieve {
         bits | USED
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
-        match entry.access() {
+        match entry.glance() {
             bits if bits & NEWEST != 0 => 0,
             bits => u64::from(1 + USED - (bits & USED)),
         }

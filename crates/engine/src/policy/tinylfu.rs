@@ -1,7 +1,7 @@
 //! TinyLFU (Einziger, Friedman and Manes, 2017): whoever is asked for least goes first, and what was evicted is remembered.
 //!
 //! ```text
-//! | newest: 1 bit | nothing: 1 bit | epoch: 8 bits | nothing: 6 bits | uses: 8 bits |
+//! | nothing: 4 bits | newest: 1 bit | nothing: 3 bits | epoch: 8 bits | uses: 8 bits |
 //! ```
 //!
 //! The original counts every request in a sketch. Here the uses of a key that is there are counted in its entry, where that costs
@@ -22,7 +22,7 @@ const USES_MAX: u32 = 63;
 /// Uses that are remembered, of four bits.
 const REMEMBERED_MAX: u32 = 15;
 
-const EPOCH_SHIFT: u32 = 14;
+const EPOCH_SHIFT: u32 = 8;
 const EPOCH_MASK: u32 = 0xff;
 
 /// By the count of uses: in which epoch.
@@ -49,8 +49,12 @@ impl TinyLfu {
 }
 
 impl Policy for TinyLfu {
-    const PLAN: Plan =
-        Plan { source: Source::Samples, newest: Newest::Percent(2), remembers: true };
+    const PLAN: Plan = Plan {
+        source: Source::Samples,
+        newest: Newest::Percent(2),
+        remembers: true,
+        is_patient: true,
+    };
 
     fn first(self) -> u32 {
         self.bits(1)
@@ -62,8 +66,9 @@ impl Policy for TinyLfu {
         bits & NEWEST | self.bits(if uses > USES_MAX { USES_MAX } else { uses })
     }
 
+    #[inline]
     fn rank(self, entry: &Entry) -> u64 {
-        match entry.access() {
+        match entry.glance() {
             bits if bits & NEWEST != 0 => 0,
             bits => self.rank_of(bits),
         }

@@ -3,8 +3,8 @@
 use super::{Database, Shard};
 use crate::access::Kind;
 use crate::entry::Entry;
-use crate::eviction::Wish;
-use crate::eviction::queue::{Nominee, Queue};
+use crate::eviction::queue::Queue;
+use crate::eviction::{Sight, Wish};
 
 /// A queue is kept beside so many keys.
 const KEYS_MIN: usize = 16;
@@ -36,28 +36,26 @@ impl Database {
 }
 
 impl Shard {
-    /// Hands to `found` those of a database whose turn it is to go. Says whether a queue is kept that knows.
-    pub fn nominate(&mut self, db: u32, wish: &Wish, found: impl FnMut(Nominee)) -> bool {
-        let seed = self.common.seed;
+    /// Hands to `found` those of a database whose turn it is to go, with their ranks. Says whether a queue is kept that knows.
+    pub fn nominate(&mut self, db: u32, wish: &Wish, found: impl FnMut(u64, Sight)) -> bool {
         let Some(database) = self.databases.get_mut(db) else { return false };
         let before = database.queue_bytes() as isize;
         database.keep_queue(Some(wish.policy.kind()));
         let may_go = |entry: &Entry| wish.takes(entry);
-        let hash_of = |key: &[u8]| seed.hash(key);
         if let Some(queue) = &mut database.queue {
-            queue.nominate(wish.policy, &mut database.table, may_go, hash_of, found);
+            queue.nominate(wish.policy, &mut database.table, may_go, found);
         }
         let knows = database.queue.is_some();
         self.growth += database.queue_bytes() as isize - before;
         knows
     }
 
-    /// Asks for the bucket of whoever leaves the newest next, if a policy keeps them; answers the hash that it is looked for by.
-    pub fn prefetch_turn(&self, db: u32) -> Option<u64> {
-        let database = self.databases.get(db)?;
-        let place = database.queue.as_ref()?.front()?;
-        database.table.prefetch_bucket(place);
-        Some(place)
+    /// Asks for the buckets of those who leave the newest next, if a policy keeps them.
+    pub fn prefetch_turns(&self, db: u32, count: usize) {
+        let Some(database) = self.databases.get(db) else { return };
+        if let Some(queue) = &database.queue {
+            queue.first(count).for_each(|place| database.table.prefetch_bucket(place));
+        }
     }
 
     /// Remembers a key that was evicted, if its policy wants to.
