@@ -19,7 +19,7 @@ use crate::whereabouts::Whereabouts;
 /// How many bytes behind the lock of its shard the database begins that most clients use: with a cache line.
 const DATABASE_AT: usize = Locks::<Shard>::VALUE_AT + Shard::FIRST_DATABASE_AT;
 #[cfg(not(shuttle))]
-const _: () = assert!(DATABASE_AT == 64);
+const _: () = assert!(DATABASE_AT == 64 && Locks::<Shard>::EACH_BYTES == 256);
 
 /// Where a key lies, whatever the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ pub mod double;
 pub mod entry;
 pub mod eviction;
 pub mod expire;
+mod few;
 pub mod glob;
 pub mod interest;
 pub mod keyspace;

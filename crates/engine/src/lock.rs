@@ -164,6 +164,9 @@ impl<T: Protected> Locks<T> {
     /// How many bytes behind its lock a value begins.
     pub(crate) const VALUE_AT: usize = std::mem::offset_of!(Cell<T>, value);
 
+    /// What a lock takes with its value.
+    pub(crate) const EACH_BYTES: usize = size_of::<Cell<T>>();
+
     /// One lock for each value.
     pub fn new(values: impl Iterator<Item = T>) -> Self {
         let cell = |(index, value)| Cell {

@@ -30,8 +30,10 @@ use crate::entry::{Entry, Large};
 use crate::eviction::Sight;
 use crate::eviction::queue::Queue;
 use crate::expire::ExpiryIndex;
+use crate::few::Few;
 use crate::interest::Interest;
 use crate::lock::Protected;
+use crate::size_class::usable;
 use crate::sizes::{Measure, Sizes};
 use crate::snapshot::Epoch;
 use crate::table::Table;
@@ -74,16 +76,32 @@ const IDLE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Database {
-    /// Whether one of the indexes holds anything.
-    has_deadlines: bool,
+    /// What ends when, if anything does.
+    deadlines: Option<Box<Deadlines>>,
     bytes: usize,
     table: Table,
     sizes: Sizes,
     /// Who came last and who went, if the policy wants to know.
     queue: Option<Box<Queue>>,
+}
+
+/// What ends when.
+#[derive(Debug, Default)]
+struct Deadlines {
     expiry: ExpiryIndex,
     /// Which hashes have fields that end, by the first of their ends.
     fields: ExpiryIndex,
+}
+
+impl Deadlines {
+    fn is_empty(&self) -> bool {
+        self.expiry.is_empty() && self.fields.is_empty()
+    }
+
+    /// Bytes of the indexes, and of what holds them.
+    fn heap_bytes(&self) -> usize {
+        usable(size_of::<Self>()) + self.expiry.heap_bytes() + self.fields.heap_bytes()
+    }
 }
 
 impl Database {
@@ -95,7 +113,17 @@ impl Database {
 
     /// How many entries have an expiry.
     pub fn volatile(&self) -> usize {
-        self.expiry.len()
+        self.expiry().map_or(0, ExpiryIndex::len)
+    }
+
+    /// Which entries end when, if any does.
+    fn expiry(&self) -> Option<&ExpiryIndex> {
+        Some(&self.deadlines.as_ref()?.expiry)
+    }
+
+    /// Which hashes have fields that end when, if any does.
+    fn fields(&self) -> Option<&ExpiryIndex> {
+        Some(&self.deadlines.as_ref()?.fields)
     }
 
     /// Keeps count and indexes true when an entry goes from `old` to `new`. Answers by how many bytes all has grown.
@@ -112,10 +140,12 @@ impl Database {
     /// Keeps the indexes true. Answers by how many bytes they have grown.
     #[inline(never)]
     fn move_deadlines(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
-        let grown = move_deadline(&mut self.expiry, hash, old.expiry, new.expiry)
-            + move_deadline(&mut self.fields, hash, old.field_deadline, new.field_deadline);
-        self.has_deadlines = !self.expiry.is_empty() || !self.fields.is_empty();
-        grown
+        let before = self.expiry_bytes() as isize;
+        let Deadlines { expiry, fields } = &mut **self.deadlines.get_or_insert_default();
+        move_deadline(expiry, hash, old.expiry, new.expiry);
+        move_deadline(fields, hash, old.field_deadline, new.field_deadline);
+        self.deadlines.take_if(|deadlines| deadlines.is_empty());
+        self.expiry_bytes() as isize - before
     }
 
     /// How large values are.
@@ -126,13 +156,12 @@ impl Database {
     /// Whether anything in it ends some time: an entry, or a field of a hash.
     #[inline]
     pub fn has_deadlines(&self) -> bool {
-        debug_assert_eq!(self.has_deadlines, !self.expiry.is_empty() || !self.fields.is_empty());
-        self.has_deadlines
+        self.deadlines.is_some()
     }
 
     /// How many hashes have fields that end.
-    pub const fn hashes_with_deadlines(&self) -> usize {
-        self.fields.len()
+    pub fn hashes_with_deadlines(&self) -> usize {
+        self.fields().map_or(0, ExpiryIndex::len)
     }
 
     /// Whether nothing is in it, and nothing of it is so large that freeing it takes long.
@@ -165,7 +194,7 @@ impl Database {
                 }
             }
         }
-        self.of_pair(self.expiry.sample(dice)?)
+        self.of_pair(self.expiry()?.sample(dice)?)
     }
 
     /// The entry that was seen somewhere, if it is still there and was not used meanwhile. It is not looked at.
@@ -175,7 +204,7 @@ impl Database {
 
     /// The entry that ends first.
     pub fn first_to_end(&self) -> Option<&Entry> {
-        self.of_pair(self.expiry.first()?)
+        self.of_pair(self.expiry()?.first()?)
     }
 
     fn of_pair(&self, (deadline, hash): (u64, u64)) -> Option<&Entry> {
@@ -184,12 +213,12 @@ impl Database {
 
     /// Bytes of the indexes of what ends when.
     pub fn expiry_bytes(&self) -> usize {
-        self.expiry.heap_bytes() + self.fields.heap_bytes()
+        self.deadlines.as_ref().map_or(0, |deadlines| deadlines.heap_bytes())
     }
 
     /// The sum of when they end.
-    pub const fn deadlines(&self) -> u128 {
-        self.expiry.deadlines()
+    pub fn deadlines(&self) -> u128 {
+        self.expiry().map_or(0, ExpiryIndex::deadlines)
     }
 }
 
@@ -237,11 +266,11 @@ pub struct Shard {
     growth: isize,
     common: Arc<Common>,
     saving: Option<Box<saving::Saving>>,
+    /// Replies that are made of the names of this shard, in parts.
+    listings: Few<reading::Listing>,
     databases: Databases,
     /// Replies that are made of entries of this shard, in parts.
-    readings: Vec<reading::Reading>,
-    /// Replies that are made of the names of this shard, in parts.
-    listings: Vec<reading::Listing>,
+    readings: Few<reading::Reading>,
 }
 
 /// Who wants to see an entry before it changes.
@@ -277,8 +306,8 @@ impl Shard {
             growth: 0,
             common,
             saving: None,
-            readings: Vec::new(),
-            listings: Vec::new(),
+            readings: Few::default(),
+            listings: Few::default(),
         }
     }
 
@@ -643,7 +672,8 @@ impl Shard {
     /// The key of an entry that has ended at `now`, first due first, if there is one.
     pub fn due(&self, db: u32, now: u64) -> Option<Box<[u8]>> {
         let database = self.database(db)?;
-        let (deadline, hash) = database.expiry.first().filter(|(deadline, _)| *deadline <= now)?;
+        let (deadline, hash) =
+            database.expiry()?.first().filter(|(deadline, _)| *deadline <= now)?;
         database
             .table
             .by_hash(hash, |entry| entry.expiry() == Some(deadline))
@@ -653,7 +683,8 @@ impl Shard {
     /// The key of a hash with a field that has ended at `now`, first due first, if there is one.
     pub fn due_hash(&self, db: u32, now: u64) -> Option<Box<[u8]>> {
         let database = self.database(db)?;
-        let (deadline, hash) = database.fields.first().filter(|(deadline, _)| *deadline <= now)?;
+        let (deadline, hash) =
+            database.fields()?.first().filter(|(deadline, _)| *deadline <= now)?;
         let is_it = |entry: &Entry| entry.field_deadline() == Some(deadline);
         database.table.by_hash(hash, is_it).map(|entry| entry.key().into())
     }
@@ -831,19 +862,17 @@ impl Kept {
     }
 }
 
-/// Keeps an index true when what it knows of an entry goes from `old` to `new`. Answers by how many bytes the index has grown.
-fn move_deadline(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) -> isize {
+/// Keeps an index true when what it knows of an entry goes from `old` to `new`.
+fn move_deadline(index: &mut ExpiryIndex, hash: u64, old: Option<u64>, new: Option<u64>) {
     if old == new {
-        return 0;
+        return;
     }
-    let before = index.heap_bytes();
     if let Some(deadline) = old {
         index.remove(deadline, hash);
     }
     if let Some(deadline) = new {
         index.insert(deadline, hash);
     }
-    index.heap_bytes() as isize - before as isize
 }
 
 /// Frees a large value here and now, for callers that are no I/O thread.

@@ -98,13 +98,17 @@ impl Database {
                 walk.went(cursor, Part::Expiry);
             }
             Part::Expiry => {
-                let next = self.expiry.relocate(mover, walk.at);
+                let deadlines = self.deadlines.as_mut();
+                let next = deadlines.map_or(0, |it| it.expiry.relocate(mover, walk.at));
                 walk.went(next, Part::Fields);
             }
-            Part::Fields => match self.fields.relocate(mover, walk.at) {
-                0 => walk.next_database(),
-                next => walk.at = next,
-            },
+            Part::Fields => {
+                let deadlines = self.deadlines.as_mut();
+                match deadlines.map_or(0, |it| it.fields.relocate(mover, walk.at)) {
+                    0 => walk.next_database(),
+                    next => walk.at = next,
+                }
+            }
         }
     }
 

@@ -114,7 +114,6 @@ impl Shard {
             false
         });
         if self.listings.is_empty() {
-            self.listings = Vec::new();
             self.guards &= !guard::LISTING;
         }
     }
@@ -199,7 +198,6 @@ impl Shard {
     fn forget_readings(&mut self, is_over: impl Fn(&Reading) -> bool) {
         self.readings.retain(|reading| !is_over(reading));
         if self.readings.is_empty() {
-            self.readings = Vec::new();
             self.guards &= !guard::READING;
         }
     }
