@@ -39,6 +39,7 @@ use self::waiting::{
     Part, Timers, Waiting, again, is_due, look_again, on_disk, on_worker, others_turn, pause_over,
     shard_free, timer, walk_through,
 };
+use crate::lobby::{self, Ticket};
 use crate::runtime::IoThread;
 use crate::stream::Stream;
 use crate::tasks::ask;
@@ -88,6 +89,9 @@ pub(crate) struct Connection {
     is_held: bool,
     /// The client has stopped sending while it waits for a reply that is on its way.
     has_hung_up: bool,
+    /// Turns for which this is a newcomer still, and its number in the lobby.
+    newcomer_turns: u8,
+    ticket: Ticket,
 }
 
 impl Connection {
@@ -106,6 +110,8 @@ impl Connection {
             is_listening: false,
             is_held: false,
             has_hung_up: false,
+            newcomer_turns: lobby::TURNS,
+            ticket: None,
         }
     }
 
@@ -186,6 +192,9 @@ impl Connection {
                 let mut input = std::mem::take(&mut self.input);
                 let rest = self.run(io, &mut input);
                 self.keep_rest(io.state, input, rest);
+            } else if self.newcomer_turns > 0 && self.come_in(io, cx).is_pending() {
+                ready!(self.pend(cx));
+                continue;
             } else {
                 match self.read(io, cx) {
                     Poll::Ready(Ok(true)) => {}
@@ -214,6 +223,17 @@ impl Connection {
                 return Poll::Ready(Turn::Yield);
             }
         }
+    }
+
+    /// Waits until the client has something to say, and until it is its turn among those who have come lately.
+    fn come_in(&mut self, io: &IoThread, cx: &mut Context<'_>) -> Poll<()> {
+        // What is wrong with the socket, reading it will tell.
+        let _ = ready!(self.stream.poll_readable(cx));
+        if !io.lobby.enter(&mut self.ticket, cx.waker()) {
+            return Poll::Pending;
+        }
+        self.newcomer_turns -= 1;
+        Poll::Ready(())
     }
 
     /// Whether what is to be sent may leave: not before the append-only file has come as far as it shows. Who first has to wait writes

@@ -31,6 +31,7 @@ mod gauges;
 pub mod host;
 mod limits;
 mod listener;
+mod lobby;
 pub mod log;
 pub mod metrics;
 mod reconfigure;
@@ -372,10 +373,7 @@ fn run_main(
     options: Options,
     ready: &std::sync::mpsc::Sender<Result<(), StartError>>,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(tokio::runtime::LocalOptions::default());
-    let (runtime, crew) = match (runtime, Crew::start(state, shell.clone())) {
+    let (runtime, crew) = match (runtime::local_runtime(), Crew::start(state, shell.clone())) {
         (Ok(runtime), Ok(crew)) => (runtime, Rc::new(crew)),
         (Err(error), _) | (_, Err(error)) => {
             shell.stop();

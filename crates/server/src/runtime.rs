@@ -19,6 +19,7 @@ use crate::clock;
 use crate::connection::{Connection, READ_BYTES};
 use crate::exit::{self, Exit};
 use crate::gate::{self, Gate};
+use crate::lobby::{self, Lobby};
 use crate::stream::Stream;
 use crate::tasks::Shell;
 
@@ -60,6 +61,8 @@ pub(crate) struct IoThread {
     pub(crate) shell: Shell,
     /// Where replies wait for the append-only file.
     pub(crate) gate: Rc<Gate>,
+    /// Where connections wait that have come lately.
+    pub(crate) lobby: Rc<Lobby>,
     /// Where sockets go that are done with.
     pub(crate) exit: Rc<Exit>,
 }
@@ -75,6 +78,7 @@ impl IoThread {
             spare_outputs: RefCell::default(),
             shell,
             gate: Rc::default(),
+            lobby: Rc::default(),
             exit: Rc::default(),
         }
     }
@@ -153,25 +157,27 @@ pub(crate) fn spawn(
     let (sender, receiver) = mpsc::unbounded_channel();
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(tokio::runtime::LocalOptions::default())?;
+    let runtime = local_runtime()?;
     // Also from within another one, where it could not just be dropped.
     runtime.shutdown_background();
     // Known from the start, so that INFO tells of it as soon as the server is ready.
     let own = state.thread(&name(nth));
     let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_io_events_per_tick(READY_AT_A_TIME)
-            .thread_stack_size(STACK_BYTES)
-            .build_local(tokio::runtime::LocalOptions::default())
-            .expect("the same runtime was built a moment ago");
+        let runtime = local_runtime().expect("the same runtime was built a moment ago");
         runtime.block_on(serve_all(state, shell, receiver, connections, own));
     };
     let thread = std::thread::Builder::new().name(name(nth)).stack_size(STACK_BYTES).spawn(work)?;
     let mailbox = Mailbox { sockets: sender, connections: counted, thread: thread.thread().id() };
     Ok((mailbox, thread))
+}
+
+/// A runtime for a thread of the server.
+pub(crate) fn local_runtime() -> std::io::Result<tokio::runtime::LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(READY_AT_A_TIME)
+        .thread_stack_size(STACK_BYTES)
+        .build_local(tokio::runtime::LocalOptions::default())
 }
 
 /// What an I/O thread is called.
@@ -191,6 +197,7 @@ async fn serve_all(
     let home = Arc::<Home>::default();
     tokio::task::spawn_local(answer_bell(Arc::clone(&home)));
     tokio::task::spawn_local(gate::keep(Rc::clone(&io.gate), &state.aof));
+    tokio::task::spawn_local(lobby::keep(Rc::clone(&io.lobby)));
     tokio::task::spawn_local(exit::keep(Rc::clone(&io.exit)));
     tokio::task::spawn_local(russet_scripting::tidy(state));
     loop {
