@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::durability::aof::await_rewritten;
+use russet_testkit::Client;
+use russet_testkit::disk::{Call, Disk};
+
+use crate::durability::aof::{await_rewritten, on};
 use crate::durability::snapshot::{figure, ok, process, run, until};
 
 #[test]
@@ -88,6 +91,34 @@ fn a_rewrite_in_a_transaction_is_scheduled() {
     );
     await_rewritten(&mut client);
     assert_eq!(figure(&mut client, "aof_rewrites"), "1");
+}
+
+#[test]
+fn while_files_are_made_nothing_is_synced_where_the_configuration_says_so() {
+    let disk = Disk::new();
+    let (_handle, mut client) = on(&disk, &["--appendfsync", "always"]);
+    let syncs_of_ten_writes = |client: &mut Client| {
+        ok(client, "SET k v");
+        let before = disk.calls(Call::Sync);
+        (0..10).for_each(|n| ok(client, &format!("SET k {n}")));
+        disk.calls(Call::Sync) - before
+    };
+    for (choice, line, progress) in [
+        ("no", "BGREWRITEAOF", "aof_rewrite_in_progress"),
+        ("yes", "BGREWRITEAOF", "aof_rewrite_in_progress"),
+        ("yes", "BGSAVE", "rdb_bgsave_in_progress"),
+    ] {
+        ok(&mut client, &format!("CONFIG SET no-appendfsync-on-rewrite {choice}"));
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 10000000");
+        until("writes are synced", || syncs_of_ten_writes(&mut client) >= 10);
+        run(&mut client, line);
+        until("it is made", || figure(&mut client, progress) == "1");
+        let syncs = syncs_of_ten_writes(&mut client);
+        assert_eq!(syncs == 0, choice == "yes", "{choice}, {line}: {syncs}");
+        ok(&mut client, "CONFIG SET rdb-key-save-delay 0");
+        until("it is there", || figure(&mut client, progress) == "0");
+    }
+    until("writes are synced again", || syncs_of_ten_writes(&mut client) >= 10);
 }
 
 #[test]
