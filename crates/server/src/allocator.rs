@@ -15,15 +15,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static SETTINGS: &[u8; 43] = b"background_thread:true,dirty_decay_ms:1000\0";
 
-/// Bytes that threads keep at hand after they were freed. The allocator counts them as in use; nobody uses them.
-pub(crate) fn kept_at_hand() -> usize {
+/// Bytes that the allocator counts as in use and has for itself: what threads keep at hand after it was freed, and the lists of that.
+pub(crate) fn own_bytes() -> usize {
     /// 4096 stands for all arenas at once.
-    const NAME: &CStr = c"stats.arenas.4096.tcache_bytes";
-    let (mut bytes, mut len) = (0usize, size_of::<usize>());
-    let place = from_mut(&mut bytes).cast();
-    // SAFETY: the name ends with a zero byte; the call writes at most `len` bytes to `place`, which has room for them, and reads none.
-    let code = unsafe { mallctl(NAME.as_ptr(), place, &raw mut len, null_mut(), 0) };
-    if code == 0 { bytes } else { 0 }
+    const NAMES: [&str; 2] = ["stats.arenas.4096.tcache_bytes", "stats.arenas.4096.internal"];
+    NAMES.into_iter().filter_map(number).map(|bytes| bytes as usize).sum()
 }
 
 /// Gives the pages of all arenas back that nothing is in. Says whether the allocator took it.

@@ -61,10 +61,7 @@ fn measure_allocator(gauges: &Gauges) {
     };
     let allocated = stats::allocated::read();
     set(&gauges.allocated, allocated);
-    set(
-        &gauges.used_memory,
-        allocated.map(|bytes| bytes.saturating_sub(allocator::kept_at_hand())),
-    );
+    set(&gauges.used_memory, allocated.map(|bytes| bytes.saturating_sub(allocator::own_bytes())));
     set(&gauges.active, stats::active::read());
     set(&gauges.resident, stats::resident::read());
     gauges
