@@ -114,7 +114,7 @@ impl Pool {
         self.most = most;
     }
 
-    /// Keeps a candidate, if it is among the best. One may be kept twice.
+    /// Keeps a candidate, if it is among the best.
     #[inline]
     pub fn offer(&mut self, candidate: Candidate) {
         if self.wants(candidate.rank) {
@@ -130,6 +130,14 @@ impl Pool {
 
     #[cold]
     fn keep(&mut self, candidate: Candidate) {
+        let is_same = |other: &Candidate| other.sight.address == candidate.sight.address;
+        if let Some(at) = self.candidates.iter().position(is_same) {
+            if self.candidates[at] == candidate {
+                return;
+            }
+            // It was used since it was seen.
+            self.candidates.remove(at);
+        }
         if self.candidates.len() >= self.most {
             self.candidates.remove(0);
         }
@@ -183,8 +191,8 @@ mod tests {
     use crate::random::Random;
     use proptest::prelude::*;
 
-    fn candidate(rank: u64) -> Candidate {
-        let sight = Sight { place: 0, address: 0, glance: 0 };
+    fn candidate(address: usize, rank: u64) -> Candidate {
+        let sight = Sight { place: 0, address, glance: rank as u32 };
         Candidate { rank, db: 0, shard: 0, sight }
     }
 
@@ -207,7 +215,7 @@ mod tests {
         let recency = |ms| wish(Access::recency(ms));
         let mut pool = Pool::default();
         pool.begin(&recency(1_000));
-        pool.offer(candidate(1));
+        pool.offer(candidate(1, 1));
         pool.begin(&recency(90_000));
         assert_eq!(pool.candidates.len(), 1, "the clock goes on, the order stays");
         pool.begin(&wish(Access::deadline(90_000)));
@@ -232,12 +240,30 @@ mod tests {
         fn the_pool_keeps_the_best(ranks in proptest::collection::vec(0u64..50, 0..100)) {
             let mut pool = Pool::default();
             pool.clear(POOL_MAX);
-            ranks.iter().for_each(|rank| pool.offer(candidate(*rank)));
+            for (nth, rank) in ranks.iter().enumerate() {
+                pool.offer(candidate(nth, *rank));
+                pool.offer(candidate(nth, *rank));
+            }
             let mut twin = ranks;
             twin.sort_unstable_by(|a, b| b.cmp(a));
             twin.truncate(POOL_MAX);
             let popped: Vec<u64> = std::iter::from_fn(|| pool.pop()).map(|c| c.rank).collect();
             prop_assert_eq!(popped, twin);
+        }
+
+        #[test]
+        fn the_pool_knows_of_an_entry_what_was_seen_last(seen in proptest::collection::vec((0usize..12, 0u64..50), 0..100)) {
+            let mut pool = Pool::default();
+            pool.clear(POOL_MAX);
+            let mut twin = std::collections::BTreeMap::new();
+            for (address, rank) in seen {
+                pool.offer(candidate(address, rank));
+                twin.insert(address, rank);
+            }
+            let kept: std::collections::BTreeMap<usize, u64> = std::iter::from_fn(|| pool.pop())
+                .map(|candidate| (candidate.sight.address, candidate.rank))
+                .collect();
+            prop_assert_eq!(kept, twin);
         }
     }
 }

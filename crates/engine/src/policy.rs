@@ -106,7 +106,7 @@ pub struct Plan {
     /// Whether keys that were evicted are remembered.
     pub remembers: bool,
     /// Whether candidates are kept until somebody worse has come: who was seen before and was not used since is more likely to be of no use,
-    /// which ranks do not tell where they go by counts.
+    /// which ranks do not tell where they go by counts. Where they go by ends, who ends soon stays to be the next.
     pub is_patient: bool,
 }
 

@@ -9,7 +9,7 @@ use crate::policy::{Plan, Policy, Source};
 pub struct Deadline(pub Recency);
 
 impl Policy for Deadline {
-    const PLAN: Plan = Plan { source: Source::Soonest, ..Plan::SAMPLES };
+    const PLAN: Plan = Plan { source: Source::Soonest, is_patient: true, ..Plan::SAMPLES };
 
     fn first(self) -> u32 {
         self.0.first()
