@@ -67,8 +67,9 @@ const PER_BUCKET: usize = 5;
 const PER_SHARD: usize = 4;
 const SHARE: usize = 4;
 
-/// And this part of a shard may have its turn at once.
+/// And this part of a shard may have its turn at once. Shards of fewer entries are small.
 const SHARE_OF_TURNS: usize = 64;
+const SMALL_SHARD: usize = 64;
 
 /// How often a victim is looked for before shards are counted anew.
 const ATTEMPTS: usize = 16;
@@ -573,7 +574,7 @@ impl<'a> Evictor<'a> {
         if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
         }
-        if !plan.is_patient {
+        if !self.is_patient() {
             self.pool.clear(BATCH);
         }
         let knows = self.nominate_some(wanted);
@@ -581,6 +582,12 @@ impl<'a> Evictor<'a> {
             self.sample_enough(plan, wanted);
         }
         self.remove_best(wanted, left)
+    }
+
+    /// Whether many are glanced at and candidates kept. So it is also where shards are small: nobody has neighbours there who would go with
+    /// them, so that haste gains nothing.
+    fn is_patient(&self) -> bool {
+        self.wish.policy.kind().plan().is_patient || self.mean() < SMALL_SHARD
     }
 
     /// How many entries a shard holds that may go, in the mean.
@@ -593,7 +600,7 @@ impl<'a> Evictor<'a> {
     fn sample_enough(&mut self, plan: Plan, wanted: usize) {
         let samples = match plan.source {
             Source::Anybody => 1,
-            Source::Samples | Source::Hand if plan.is_patient => GLANCES * self.samples,
+            Source::Samples | Source::Hand if self.is_patient() => GLANCES * self.samples,
             Source::Samples | Source::Hand | Source::Soonest => self.samples,
         };
         let share = match plan.source {
