@@ -609,8 +609,9 @@ impl<'a> Evictor<'a> {
             _ if self.wish.only_volatile => PER_SHARD,
             _ => (self.mean() / SHARE).max(PER_SHARD),
         };
-        let mut left = (wanted * samples).max(samples + samples / 2);
-        for _ in 0..left {
+        let enough = (wanted * samples).max(samples + samples / 2);
+        let mut left = enough;
+        for _ in 0..enough {
             let shards = left.div_ceil(share).min(BATCH);
             left = left.saturating_sub(self.sample(shards, left.div_ceil(shards).min(share)));
             if left == 0 {
