@@ -193,3 +193,35 @@ fn memory_of_deleted_keys_goes_back_while_clients_are_served() {
     assert_eq!(server.ask("CONFIG RESETSTAT"), "OK");
     assert_eq!(server.info("active_defrag_hits"), 0);
 }
+
+#[test]
+fn texts_of_scripts_move_together_where_keys_between_them_have_gone() {
+    const SCRIPTS: usize = 10_000;
+    let mut server = Alone::start(&["--active-defrag-ignore-bytes", "500kb"]);
+    server.ask("CONFIG SET active-defrag-threshold-lower 5 active-defrag-cycle-max 75");
+    let text = |nth: usize| format!("--{}\nreturn {nth}", "x".repeat(400)).into_bytes();
+    let pair = |nth| {
+        let (key, text) = (format!("key:{nth}").into_bytes(), text(nth));
+        [words([b"SCRIPT", b"LOAD", &text]), words([b"SET", &key, &text])]
+    };
+    server.run(&(0..SCRIPTS).flat_map(pair).collect::<Vec<_>>());
+    let gone = |nth: usize| words([b"DEL", format!("key:{nth}").as_bytes()]);
+    server.run(&(0..SCRIPTS).map(gone).collect::<Vec<_>>());
+    let lost_percent = |server: &mut Alone| {
+        let [active, allocated] =
+            ["allocator_active", "allocator_allocated"].map(|field| server.info(field));
+        active * 100 / allocated - 100
+    };
+    let (before, until) = (lost_percent(&mut server), Instant::now() + PATIENCE);
+    assert!(before > 20, "there is nothing to be done: {before} %");
+    assert_eq!(server.ask("CONFIG SET activedefrag yes"), "OK");
+    while lost_percent(&mut server) > before / 2 {
+        assert!(Instant::now() < until, "{} of {before} %", lost_percent(&mut server));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(server.info("active_defrag_hits") > SCRIPTS as u64 / 4);
+    for nth in (0..SCRIPTS).step_by(997) {
+        let sha = server.client.cmd(&[&b"SCRIPT"[..], b"LOAD", &text(nth)]).to_string();
+        assert_eq!(server.ask(&format!("EVALSHA {sha} 0")), nth.to_string());
+    }
+}

@@ -1,15 +1,17 @@
-//! Defragmentation: when, how much of it, and the walk over all shards.
+//! Defragmentation: when, how much of it, and the walk over all shards and the texts of scripts.
 //!
 //! Whether the allocator's pages are filled only in part is known from its own figures. While they are, by more than the configuration
 //! puts up with, somebody walks over the shards with an [`IsSparse`] that the shell gives, a few allocations under each hold of a lock,
 //! and rests in between, so that it takes no more than its share of a core. See `engine/src/relocate.rs` for how something is moved.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use russet_config::{Config, id};
 use russet_engine::Patience;
 use russet_engine::relocate::{IsSparse, Mover, Walk};
 
+use crate::scripting::Source;
 use crate::state::State;
 
 /// Work under one hold of a shard: some tens of microseconds.
@@ -129,6 +131,13 @@ impl Defrag {
         now < self.rests_until_ms.load(Ordering::Relaxed)
     }
 
+    /// Counts what was moved, and what was looked at and stayed.
+    fn note(&self, mover: &Mover) {
+        let (moved, stayed) = mover.counts();
+        self.hits.fetch_add(moved, Ordering::Relaxed);
+        self.misses.fetch_add(stayed, Ordering::Relaxed);
+    }
+
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         let counts = [&self.hits, &self.misses, &self.key_hits, &self.key_misses, &self.total_ms];
@@ -136,12 +145,14 @@ impl Defrag {
     }
 }
 
-/// A walk over all shards.
+/// A walk over all shards, and then over the scripts that are cached.
 #[derive(Debug, Default)]
 pub struct Round {
     shard: u32,
     walk: Walk,
     tries: usize,
+    /// Those that are left, once all shards are done.
+    scripts: Option<Vec<Arc<Source>>>,
 }
 
 /// How one step of a round went.
@@ -156,10 +167,10 @@ pub enum Step {
 }
 
 impl Round {
-    /// Goes on for one short hold of a shard.
+    /// Goes on for one short hold of a shard, or with a few scripts.
     pub fn step(&mut self, state: &State, is_sparse: IsSparse) -> Step {
         if self.shard >= state.keyspace.shards() {
-            return Step::Last;
+            return self.step_scripts(state, is_sparse);
         }
         let Ok(mut shard) = state.keyspace.hold_one(self.shard, Patience::NONE) else {
             self.tries += 1;
@@ -172,13 +183,23 @@ impl Round {
         let is_over = shard.relocate(&mut mover, &mut self.walk);
         drop(shard);
         self.tries = 0;
-        let (moved, stayed) = mover.counts();
-        state.defrag.hits.fetch_add(moved, Ordering::Relaxed);
-        state.defrag.misses.fetch_add(stayed, Ordering::Relaxed);
+        state.defrag.note(&mover);
         if is_over {
             self.next_shard(&state.defrag);
         }
         Step::Done
+    }
+
+    fn step_scripts(&mut self, state: &State, is_sparse: IsSparse) -> Step {
+        let scripts = self.scripts.get_or_insert_with(|| state.scripts.sources());
+        let mut mover = Mover::new(is_sparse, WORK_PER_HOLD);
+        while !mover.is_spent()
+            && let Some(script) = scripts.pop()
+        {
+            script.relocate(&mut mover);
+        }
+        state.defrag.note(&mover);
+        if scripts.is_empty() { Step::Last } else { Step::Done }
     }
 
     fn next_shard(&mut self, counts: &Defrag) {

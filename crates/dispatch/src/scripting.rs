@@ -15,6 +15,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::Mutex;
+use russet_engine::relocate::Mover;
 
 /// The SHA-1 of a script's source.
 pub type Sha = [u8; 20];
@@ -59,8 +60,8 @@ pub struct Manners {
 pub struct Source {
     /// Its hash.
     pub sha: Sha,
-    /// Its text, the shebang included.
-    pub code: Box<[u8]>,
+    /// Its text, the shebang included. Held by who reads or moves it.
+    code: Mutex<Box<[u8]>>,
     /// What its shebang declares; `None` if it has none.
     pub flags: Option<ScriptFlags>,
     /// How it has behaved.
@@ -78,13 +79,23 @@ impl Source {
     pub fn new(sha: Sha, code: &[u8], flags: Option<ScriptFlags>, is_quick: bool) -> Self {
         Self {
             sha,
-            code: code.into(),
+            code: Mutex::new(code.into()),
             flags,
             manners: Manners { is_quick: AtomicBool::new(is_quick), roams: AtomicBool::default() },
             is_loaded: AtomicBool::default(),
             used: AtomicU64::new(u64::MAX),
             is_gone: AtomicBool::default(),
         }
+    }
+
+    /// Its text.
+    pub fn code(&self) -> Box<[u8]> {
+        self.code.lock().clone()
+    }
+
+    /// Moves its text.
+    pub(crate) fn relocate(&self, mover: &mut Mover) {
+        mover.slice(&mut self.code.lock());
     }
 
     /// Whether the cache has let go of it.
@@ -259,6 +270,11 @@ impl Scripts {
         self.flushes.load(Ordering::Acquire)
     }
 
+    /// All scripts of the cache.
+    pub(crate) fn sources(&self) -> Vec<Arc<Source>> {
+        self.sources.iter().map(|source| Arc::clone(&source)).collect()
+    }
+
     /// How many scripts are cached.
     pub fn count(&self) -> usize {
         self.sources.len()
@@ -266,7 +282,10 @@ impl Scripts {
 
     /// Bytes of cached sources.
     pub fn source_bytes(&self) -> u64 {
-        self.sources.iter().map(|source| (source.code.len() + size_of::<Source>()) as u64).sum()
+        self.sources
+            .iter()
+            .map(|source| (source.code.lock().len() + size_of::<Source>()) as u64)
+            .sum()
     }
 
     /// Bytes of libraries and what is known of their functions.

@@ -88,7 +88,7 @@ impl Mover {
     }
 
     /// A slice of what can be copied.
-    pub(crate) fn slice<T: Copy>(&mut self, slice: &mut Box<[T]>) {
+    pub fn slice<T: Copy>(&mut self, slice: &mut Box<[T]>) {
         if self.wants(slice.as_ptr().cast(), size_of_val(&**slice)) {
             *slice = slice.clone();
         }

@@ -127,7 +127,7 @@ fn load(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
 fn show(cx: &mut Context<'_>, args: &mut Args<'_>) -> Outcome {
     let sha = eval::parse_sha(args.next()?);
     let source = sha.and_then(|sha| cx.state.scripts.find(&sha)).ok_or(Error::NoScript)?;
-    cx.reply.bulk(&source.code);
+    cx.reply.bulk(&source.code());
     Ok(())
 }
 

@@ -331,7 +331,7 @@ impl Vm {
             known.function.release(&self.lua)?;
         }
         let Some(source) = self.state.scripts.find(sha) else { return Ok(None) };
-        let function = self.compile(&source.code).map_err(mlua::Error::runtime)?;
+        let function = self.compile(&source.code()).map_err(mlua::Error::runtime)?;
         self.keep(source, function).map(Some)
     }
 
