@@ -111,7 +111,7 @@ impl Connection {
             is_held: false,
             has_hung_up: false,
             newcomer_turns: lobby::TURNS,
-            ticket: None,
+            ticket: Ticket::default(),
         }
     }
 

@@ -30,25 +30,27 @@ pub(crate) struct Lobby {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waker>,
-    /// How many have been called: the number of whoever waits in front.
-    called: u64,
+    /// How many have been called: the number of whoever waits in front. It comes round.
+    called: u32,
     /// How many have come in since others had their turn.
     entered: usize,
 }
 
-/// The number of a connection in the lobby, while it has one.
-pub(crate) type Ticket = Option<u64>;
+/// The number of a connection in the lobby, while it waits there. Every connection has room for one, so it is small.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ticket {
+    is_waiting: bool,
+    number: u32,
+}
 
 impl Lobby {
     /// Whether a newcomer may come in. If not, it is woken when it is called.
     pub(crate) fn enter(&self, ticket: &mut Ticket, waker: &Waker) -> bool {
         let mut queue = self.queue.borrow_mut();
-        if let Some(number) = *ticket {
-            let is_called = number < queue.called;
-            if is_called {
-                *ticket = None;
-            }
-            return is_called;
+        if ticket.is_waiting {
+            let before = ticket.number.wrapping_sub(queue.called) as usize;
+            ticket.is_waiting = before < queue.waiting.len();
+            return !ticket.is_waiting;
         }
         self.bell.notify_one();
         let is_free = queue.waiting.is_empty() && queue.entered < AT_A_TIME;
@@ -56,7 +58,8 @@ impl Lobby {
             queue.entered += 1;
             return true;
         }
-        *ticket = Some(queue.called + queue.waiting.len() as u64);
+        let number = queue.called.wrapping_add(queue.waiting.len() as u32);
+        *ticket = Ticket { is_waiting: true, number };
         queue.waiting.push_back(waker.clone());
         false
     }
@@ -65,9 +68,12 @@ impl Lobby {
     fn call_some(&self) -> bool {
         let mut queue = self.queue.borrow_mut();
         let some = queue.waiting.len().min(AT_A_TIME);
-        queue.called += some as u64;
+        queue.called = queue.called.wrapping_add(some as u32);
         queue.entered = some;
         queue.waiting.drain(..some).for_each(Waker::wake);
+        if queue.waiting.is_empty() {
+            queue.waiting = VecDeque::new();
+        }
         some > 0
     }
 }
@@ -91,7 +97,8 @@ mod tests {
     #[test]
     fn newcomers_come_in_a_few_at_a_time_in_their_order() {
         let lobby = Lobby::default();
-        let mut tickets = [None; 3 * AT_A_TIME];
+        lobby.queue.borrow_mut().called = u32::MAX - 3;
+        let mut tickets = [Ticket::default(); 3 * AT_A_TIME];
         let enter = |tickets: &mut [Ticket]| -> Vec<bool> {
             tickets.iter_mut().map(|ticket| lobby.enter(ticket, Waker::noop())).collect()
         };
@@ -101,11 +108,12 @@ mod tests {
         let waiting = &mut tickets[AT_A_TIME..];
         assert!(!enter(waiting).contains(&true), "who was not called waits on");
         assert!(lobby.call_some());
-        assert!(!lobby.enter(&mut None, Waker::noop()), "who comes later waits behind them");
+        let late = &mut Ticket::default();
+        assert!(!lobby.enter(late, Waker::noop()), "who comes later waits behind them");
         let entered = enter(waiting);
         assert!(!entered[..AT_A_TIME].contains(&false) && !entered[AT_A_TIME..].contains(&true));
         assert!(lobby.call_some() && lobby.call_some() && !lobby.call_some());
         assert!(!enter(&mut waiting[AT_A_TIME..]).contains(&false));
-        assert!(lobby.enter(&mut None, Waker::noop()), "nobody waits any more");
+        assert!(lobby.enter(late, Waker::noop()) && lobby.enter(late, Waker::noop()));
     }
 }
