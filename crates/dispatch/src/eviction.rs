@@ -574,9 +574,7 @@ impl<'a> Evictor<'a> {
         if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
         }
-        if !self.is_patient() {
-            self.pool.clear(BATCH);
-        }
+        self.pool.search((!self.is_patient()).then_some(BATCH));
         let knows = self.nominate_some(wanted);
         if !(knows && has_hand) {
             self.sample_enough(plan, wanted);

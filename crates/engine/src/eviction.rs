@@ -103,15 +103,18 @@ impl Pool {
     /// Forgets candidates that were ranked by another order.
     pub fn begin(&mut self, wish: &Wish) {
         if self.wish.is_none_or(|old| wish.is_unlike(&old)) {
-            self.clear(POOL_MAX);
+            self.candidates.clear();
+            self.most = POOL_MAX;
         }
         self.wish = Some(*wish);
     }
 
-    /// Forgets all candidates, and keeps up to `most` until another order begins.
-    pub fn clear(&mut self, most: usize) {
-        self.candidates.clear();
-        self.most = most;
+    /// Begins a search. Candidates of those before stay, as many as there may be; with `few` they go, and no more than so many are kept.
+    pub fn search(&mut self, few: Option<usize>) {
+        if few.is_some() {
+            self.candidates.clear();
+        }
+        self.most = few.unwrap_or(POOL_MAX);
     }
 
     /// Keeps a candidate, if it is among the best.
@@ -239,7 +242,7 @@ mod tests {
         #[test]
         fn the_pool_keeps_the_best(ranks in proptest::collection::vec(0u64..50, 0..100)) {
             let mut pool = Pool::default();
-            pool.clear(POOL_MAX);
+            pool.search(None);
             for (nth, rank) in ranks.iter().enumerate() {
                 pool.offer(candidate(nth, *rank));
                 pool.offer(candidate(nth, *rank));
@@ -254,7 +257,7 @@ mod tests {
         #[test]
         fn the_pool_knows_of_an_entry_what_was_seen_last(seen in proptest::collection::vec((0usize..12, 0u64..50), 0..100)) {
             let mut pool = Pool::default();
-            pool.clear(POOL_MAX);
+            pool.search(None);
             let mut twin = std::collections::BTreeMap::new();
             for (address, rank) in seen {
                 pool.offer(candidate(address, rank));

@@ -33,7 +33,7 @@ use crate::same;
 
 const SLOTS: usize = 7;
 /// Where in a hash the tag begins. Below are the bits that lead to a bucket.
-const TAG_AT: u32 = 46;
+pub(crate) const TAG_AT: u32 = 46;
 const SPILLED: u64 = 1 << 56;
 const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
 
@@ -65,7 +65,7 @@ const fn tag_of(hash: u64) -> u64 {
 }
 
 /// A hash that leads to a bucket and has a tag.
-const fn place_of(index: usize, tag: u64) -> u64 {
+pub(crate) const fn place_of(index: usize, tag: u64) -> u64 {
     index as u64 | tag << TAG_AT
 }
 

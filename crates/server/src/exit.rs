@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::stream::Stream;
 
 /// Closed before others get their turn.
-const AT_A_TIME: usize = 2;
+const AT_A_TIME: usize = 8;
 
 /// So many may wait. Those beyond are closed at once.
 const WAITING_MAX: usize = 4096;

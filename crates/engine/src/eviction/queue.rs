@@ -12,7 +12,7 @@ use crate::eviction::ghosts::Ghosts;
 use crate::policy::{NEWEST, Newest, Source, Verdict};
 use crate::relocate::Mover;
 use crate::size_class::usable;
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// How many leave the newest, and how many buckets the hand passes, one after the other.
 const STEPS: usize = 8;
@@ -42,12 +42,12 @@ pub struct Queue {
 
 /// What a hash is known by among the newest: the bits that lead to a bucket of the table, and those that stand in it.
 const fn short_of(hash: u64) -> u32 {
-    (hash as u32 & 0x00ff_ffff) | ((hash >> 46) as u32) << 24
+    (hash as u32 & 0x00ff_ffff) | ((hash >> table::TAG_AT) as u32) << 24
 }
 
 /// A hash that leads to the same place.
 const fn place_of(short: u32) -> u64 {
-    (short & 0x00ff_ffff) as u64 | ((short >> 24) as u64) << 46
+    table::place_of((short & 0x00ff_ffff) as usize, (short >> 24) as u64)
 }
 
 impl Queue {

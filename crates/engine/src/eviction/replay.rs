@@ -102,9 +102,7 @@ impl Here {
         loop {
             let at = self.random.below(SHARDS as u64) as usize;
             let (plan, pool) = (wish.policy.kind().plan(), &mut self.pool);
-            if !plan.is_patient {
-                pool.clear(1);
-            }
+            pool.search((!plan.is_patient).then_some(1));
             self.shards[at].nominate(0, &wish, |rank, sight| {
                 pool.offer(Candidate { rank, db: 0, shard: at as u32, sight });
             });
