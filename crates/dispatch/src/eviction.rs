@@ -95,6 +95,8 @@ pub struct Ceiling {
     weights: ArcSwap<Weights>,
     /// What the process was seen to need without data, latest last.
     beside: Mutex<[i64; MEASURES]>,
+    /// What of that data has been brought to leave room for, as far as it can be.
+    shown_beside: AtomicI64,
     /// Since when memory is exceeded, in microseconds since 1970, or 0.
     exceeded_since_us: AtomicU64,
     /// For how long it was, before.
@@ -116,6 +118,7 @@ impl Default for Ceiling {
             budget_ns: AtomicU64::new(500_000),
             weights: ArcSwap::default(),
             beside: Mutex::default(),
+            shown_beside: AtomicI64::new(0),
             exceeded_since_us: AtomicU64::new(0),
             exceeded_us: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
@@ -212,6 +215,13 @@ impl State {
         self.squeeze_data();
         *self.ceiling.beside.lock() = [self.measured_beside(uncounted); MEASURES];
         self.judge_data();
+        self.show_memory();
+    }
+
+    /// From now on [`State::used_memory`] counts what was measured last. For the housekeeping, once it has made room: where the process needs
+    /// more beside data, data gives way first, and nobody sees the limit exceeded meanwhile.
+    pub fn show_memory(&self) {
+        self.ceiling.shown_beside.store(self.usual_beside(), Ordering::Relaxed);
     }
 
     /// Finds out how much data there may be, as things are now. For the housekeeping.
@@ -249,7 +259,8 @@ impl State {
         if self.ceiling.data_max() == NONE {
             return self.gauges.used_memory.load(Ordering::Relaxed);
         }
-        let counted = self.usual_beside() + self.stats.data_bytes();
+        let beside = self.ceiling.shown_beside.load(Ordering::Relaxed);
+        let counted = beside + self.stats.data_bytes();
         counted.max(0) as u64 + self.uncounted_bytes()
     }
 

@@ -70,6 +70,7 @@ async fn make_room(state: &'static State, thread: &Thread) {
         std::thread::sleep(BREATH);
         tokio::task::yield_now().await;
     }
+    state.show_memory();
     thread.call(state);
 }
 
