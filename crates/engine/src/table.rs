@@ -70,12 +70,27 @@ pub(crate) const fn place_of(index: usize, tag: u64) -> u64 {
 }
 
 impl Bucket {
-    /// A bit in the high bit of each byte whose tag equals, and sometimes of one above it; the key decides.
+    /// A bit in the high bit of each byte whose tag equals.
     #[inline]
-    fn matches(&self, tag: u64) -> u64 {
+    const fn matches(&self, tag: u64) -> u64 {
         const ONES: u64 = 0x0001_0101_0101_0101;
         let x = (self.tags & TAGS) ^ (tag * ONES);
-        x.wrapping_sub(ONES) & !x & (ONES << 7)
+        let low = (x & (ONES * 0x7f)) + ONES * 0x7f;
+        !(low | x) & (ONES << 7)
+    }
+
+    /// The slot of an entry with this tag that `is_it`.
+    #[inline]
+    fn find(&self, tag: u64, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let mut hits = self.matches(tag);
+        while hits != 0 {
+            let slot = hits.trailing_zeros() as usize / 8;
+            if self.slots[slot].as_ref().is_some_and(&is_it) {
+                return Some(slot);
+            }
+            hits &= hits - 1;
+        }
+        None
     }
 
     fn is_spilled(&self) -> bool {
@@ -106,22 +121,26 @@ struct Array {
     spill: HashTable<Spilled>,
 }
 
-/// An entry that its bucket has no room for.
+/// An entry that its bucket has no room for, and what leads to that bucket and would be its tag there: so that only who looks like the one
+/// that is asked for is looked at.
 struct Spilled {
-    bucket: usize,
+    place: u64,
     entry: Entry,
+}
+
+impl Spilled {
+    const fn bucket(&self) -> usize {
+        (self.place & ((1 << TAG_AT) - 1)) as usize
+    }
+
+    const fn is_at(&self, bucket: usize, hash: u64) -> bool {
+        self.place == place_of(bucket, tag_of(hash))
+    }
 }
 
 /// The hash of a bucket's number in the side table, where it is all there is to tell entries apart before their keys are compared.
 const fn spill_hash(bucket: usize) -> u64 {
     (bucket as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Where an entry lies.
-#[derive(Clone, Copy)]
-enum Place {
-    Slot(usize),
-    Spill,
 }
 
 impl Array {
@@ -140,56 +159,58 @@ impl Array {
         hash as usize & (self.buckets.len().wrapping_sub(1))
     }
 
+    /// The entry in a bucket of a hash that `is_it`.
     #[inline]
-    fn find(&self, index: usize, hash: u64, key: &[u8]) -> Option<Place> {
+    fn get(&self, index: usize, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
         let bucket = &self.buckets[index];
-        let mut hits = bucket.matches(tag_of(hash));
-        while hits != 0 {
-            let slot = hits.trailing_zeros() as usize / 8;
-            if let Some(entry) = &bucket.slots[slot]
-                && same(entry.key(), key)
-            {
-                return Some(Place::Slot(slot));
-            }
-            hits &= hits - 1;
+        match bucket.find(tag_of(hash), &is_it) {
+            Some(slot) => bucket.slots[slot].as_ref(),
+            None if bucket.is_spilled() => self.get_spilled(index, hash, is_it),
+            None => None,
         }
-        if bucket.is_spilled() { self.find_spilled(index, key) } else { None }
+    }
+
+    #[inline]
+    fn get_mut(
+        &mut self,
+        index: usize,
+        hash: u64,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Option<&mut Entry> {
+        let bucket = &self.buckets[index];
+        match bucket.find(tag_of(hash), &is_it) {
+            Some(slot) => self.buckets[index].slots[slot].as_mut(),
+            None if bucket.is_spilled() => self.get_spilled_mut(index, hash, is_it),
+            None => None,
+        }
     }
 
     #[cold]
-    fn find_spilled(&self, index: usize, key: &[u8]) -> Option<Place> {
-        self.spilled(index, key).map(|_| Place::Spill)
+    fn get_spilled(
+        &self,
+        index: usize,
+        hash: u64,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Option<&Entry> {
+        let is_it = |it: &Spilled| it.is_at(index, hash) && is_it(&it.entry);
+        self.spill.find(spill_hash(index), is_it).map(|it| &it.entry)
     }
 
-    fn spilled(&self, index: usize, key: &[u8]) -> Option<&Entry> {
-        let is_it = |spilled: &Spilled| spilled.bucket == index && spilled.entry.key() == key;
-        self.spill.find(spill_hash(index), is_it).map(|spilled| &spilled.entry)
-    }
-
-    #[inline]
-    fn get(&self, index: usize, hash: u64, key: &[u8]) -> Option<&Entry> {
-        match self.find(index, hash, key)? {
-            Place::Slot(slot) => self.buckets[index].slots[slot].as_ref(),
-            Place::Spill => self.spilled(index, key),
-        }
-    }
-
-    #[inline]
-    fn get_mut(&mut self, index: usize, hash: u64, key: &[u8]) -> Option<&mut Entry> {
-        match self.find(index, hash, key)? {
-            Place::Slot(slot) => self.buckets[index].slots[slot].as_mut(),
-            Place::Spill => {
-                let is_it =
-                    |spilled: &Spilled| spilled.bucket == index && spilled.entry.key() == key;
-                self.spill.find_mut(spill_hash(index), is_it).map(|spilled| &mut spilled.entry)
-            }
-        }
+    #[cold]
+    fn get_spilled_mut(
+        &mut self,
+        index: usize,
+        hash: u64,
+        is_it: impl Fn(&Entry) -> bool,
+    ) -> Option<&mut Entry> {
+        let is_it = |it: &Spilled| it.is_at(index, hash) && is_it(&it.entry);
+        self.spill.find_mut(spill_hash(index), is_it).map(|it| &mut it.entry)
     }
 
     fn put(&mut self, hash: u64, entry: Entry) -> &mut Entry {
         let index = self.index(hash);
         let Some(slot) = self.buckets[index].free_slot() else {
-            return self.put_spilled(index, entry);
+            return self.put_spilled(place_of(index, tag_of(hash)), entry);
         };
         let bucket = &mut self.buckets[index];
         bucket.set_tag(slot, tag_of(hash));
@@ -197,63 +218,67 @@ impl Array {
     }
 
     #[cold]
-    fn put_spilled(&mut self, bucket: usize, entry: Entry) -> &mut Entry {
+    fn put_spilled(&mut self, place: u64, entry: Entry) -> &mut Entry {
+        let spilled = Spilled { place, entry };
+        let bucket = spilled.bucket();
         self.buckets[bucket].tags |= SPILLED;
-        let spilled = Spilled { bucket, entry };
-        let rehash = |spilled: &Spilled| spill_hash(spilled.bucket);
+        let rehash = |spilled: &Spilled| spill_hash(spilled.bucket());
         &mut self.spill.insert_unique(spill_hash(bucket), spilled, rehash).into_mut().entry
     }
 
-    fn take(
-        &mut self,
-        index: usize,
-        place: Place,
-        key: &[u8],
-        hash_of: &impl Fn(&[u8]) -> u64,
-    ) -> Entry {
-        let Place::Slot(slot) = place else {
-            return self.take_spilled(index, |entry| entry.key() == key).expect("found there");
-        };
+    /// Takes out the entry in a bucket of a hash that `is_it`.
+    fn take(&mut self, index: usize, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let bucket = &mut self.buckets[index];
+        let Some(slot) = bucket.find(tag_of(hash), &is_it) else {
+            let is_it = |it: &Spilled| it.is_at(index, hash) && is_it(&it.entry);
+            return Some(self.take_spilled(index, is_it)?.entry);
+        };
         bucket.set_tag(slot, 0);
-        let entry = bucket.slots[slot].take().expect("found there");
+        let entry = bucket.slots[slot].take();
         if bucket.is_spilled() {
-            self.refill(index, hash_of);
+            self.refill(index);
         }
         entry
     }
 
     /// Takes out an entry that has spilled from a bucket.
-    fn take_spilled(&mut self, index: usize, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let is_it = |spilled: &Spilled| spilled.bucket == index && is_it(&spilled.entry);
-        let found = self.spill.find_entry(spill_hash(index), is_it).ok()?;
-        let entry = found.remove().0.entry;
+    fn take_spilled(&mut self, index: usize, is_it: impl Fn(&Spilled) -> bool) -> Option<Spilled> {
+        if !self.buckets[index].is_spilled() {
+            return None;
+        }
+        let spilled = self.spill.find_entry(spill_hash(index), is_it).ok()?.remove().0;
         if self.spilled_from(index).next().is_none() {
             self.buckets[index].tags &= !SPILLED;
         }
         if self.spill.is_empty() && self.buckets.len() * size_of::<Bucket>() < ASIDE_BYTES {
             self.spill = HashTable::new();
         }
-        Some(entry)
+        Some(spilled)
     }
 
-    fn spilled_from(&self, index: usize) -> impl Iterator<Item = &Entry> {
+    /// Takes out some entry that has spilled from a bucket.
+    fn take_first_spilled(&mut self, index: usize) -> Option<Spilled> {
+        self.take_spilled(index, |it| it.bucket() == index)
+    }
+
+    fn spilled_from(&self, index: usize) -> impl Iterator<Item = &Spilled> {
         let of_bucket = self.spill.iter_hash(spill_hash(index));
-        of_bucket.filter(move |spilled| spilled.bucket == index).map(|spilled| &spilled.entry)
+        of_bucket.filter(move |spilled| spilled.bucket() == index)
     }
 
     /// A slot came free in a bucket that has spilled: one of the spilled comes home.
     #[cold]
-    fn refill(&mut self, index: usize, hash_of: &impl Fn(&[u8]) -> u64) {
-        let entry = self.take_spilled(index, |_| true).expect("the flag says so");
-        self.put(hash_of(entry.key()), entry);
+    fn refill(&mut self, index: usize) {
+        if let Some(spilled) = self.take_first_spilled(index) {
+            self.put(spilled.place, spilled.entry);
+        }
     }
 
     /// Every entry of one bucket.
     fn bucket(&self, index: usize) -> impl Iterator<Item = &Entry> {
         let bucket = &self.buckets[index];
         let spilled = bucket.is_spilled().then(|| self.spilled_from(index));
-        bucket.iter().chain(spilled.into_iter().flatten())
+        bucket.iter().chain(spilled.into_iter().flatten().map(|spilled| &spilled.entry))
     }
 
     /// As [`Array::bucket`], to be changed, with a hash that leads to each; keys stay.
@@ -267,14 +292,14 @@ impl Array {
         }
         if is_spilled {
             let of_hash = self.spill.iter_hash_mut(spill_hash(index));
-            let of_bucket = of_hash.filter(|it| it.bucket == index);
-            of_bucket.for_each(|it| each(place_of(index, 0), &mut it.entry));
+            let of_bucket = of_hash.filter(|it| it.bucket() == index);
+            of_bucket.for_each(|it| each(it.place, &mut it.entry));
         }
     }
 
     fn clear_bucket(&mut self, index: usize, mut each: impl FnMut(Entry)) {
-        while self.buckets[index].is_spilled() {
-            each(self.take_spilled(index, |_| true).expect("the flag says so"));
+        while let Some(spilled) = self.take_first_spilled(index) {
+            each(spilled.entry);
         }
         let bucket = &mut self.buckets[index];
         bucket.tags = 0;
@@ -297,8 +322,8 @@ impl Array {
                 return;
             }
             for spilled in self.spill.drain() {
-                next.insert_unique(spill_hash(spilled.bucket), spilled, |it: &Spilled| {
-                    spill_hash(it.bucket)
+                next.insert_unique(spill_hash(spilled.bucket()), spilled, |it: &Spilled| {
+                    spill_hash(it.bucket())
                 });
             }
             self.spill = next;
@@ -406,21 +431,33 @@ impl Table {
     /// The entry of a key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        if self.len == 0 {
-            return None;
-        }
-        let (array, index) = self.home(hash);
-        array.get(index, hash, key)
+        self.by_hash(hash, |entry| same(entry.key(), key))
     }
 
     /// The entry of a key, to be changed. The key itself must stay.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+        self.by_hash_mut(hash, |entry| same(entry.key(), key))
+    }
+
+    /// The entry of a hash that `is_it`, for those who know no key: of those that a lookup of the hash would look at.
+    #[inline]
+    pub fn by_hash(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        let (array, index) = self.home(hash);
+        array.get(index, hash, is_it)
+    }
+
+    /// As [`Table::by_hash`], to be changed; the key stays.
+    #[inline]
+    pub fn by_hash_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
         if self.len == 0 {
             return None;
         }
         let (array, index) = self.home_mut(hash);
-        array.get_mut(index, hash, key)
+        array.get_mut(index, hash, is_it)
     }
 
     /// Makes room for `len` entries, if nothing is in it yet: as many buckets as there would be after them, and nothing is moved on the
@@ -465,19 +502,33 @@ impl Table {
         key: &[u8],
         hash_of: &impl Fn(&[u8]) -> u64,
     ) -> Option<Entry> {
+        self.remove_by_hash(hash, |entry| same(entry.key(), key), hash_of)
+    }
+
+    /// As [`Table::remove`], for those who know no key; see [`Table::by_hash`].
+    pub fn remove_by_hash(
+        &mut self,
+        hash: u64,
+        is_it: impl Fn(&Entry) -> bool,
+        hash_of: &impl Fn(&[u8]) -> u64,
+    ) -> Option<Entry> {
         if self.len == 0 {
             return None;
         }
         let (array, index) = self.home_mut(hash);
-        let place = array.find(index, hash, key)?;
-        let entry = array.take(index, place, key, hash_of);
+        let entry = array.take(index, hash, is_it)?;
+        self.shrink_by_one(hash_of);
+        Some(entry)
+    }
+
+    /// An entry was taken out.
+    fn shrink_by_one(&mut self, hash_of: &impl Fn(&[u8]) -> u64) {
         self.len -= 1;
         self.step(hash_of);
         self.shrink_if_due(hash_of);
         if self.len == 0 && self.leaving.is_none() && self.array.buckets.len() <= SMALL {
             self.array = Array::new(0);
         }
-        Some(entry)
     }
 
     /// Begins to grow when the load says so.
@@ -685,43 +736,12 @@ impl Table {
                 }
             }
             if bucket.is_spilled() {
-                for entry in array.spilled_from(index) {
+                for spilled in array.spilled_from(index) {
                     found += 1;
-                    each(place_of(index, 0), entry);
+                    each(spilled.place, &spilled.entry);
                 }
             }
         }
-    }
-
-    /// The entry of a hash that `is_it`, for those who know no key.
-    pub fn by_hash(&self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&Entry> {
-        if self.len == 0 {
-            return None;
-        }
-        let (array, index) = self.home(hash);
-        let (slot_tag, bucket) = (tag_of(hash), &array.buckets[index]);
-        let tagged = (0..SLOTS).filter(|&slot| bucket.tag_at(slot) == slot_tag);
-        let here = tagged.filter_map(|slot| bucket.slots[slot].as_ref()).find(|entry| is_it(entry));
-        here.or_else(|| {
-            bucket.is_spilled().then(|| array.spilled_from(index).find(|entry| is_it(entry)))?
-        })
-    }
-
-    /// As [`Table::by_hash`], to be changed; the key stays.
-    pub fn by_hash_mut(&mut self, hash: u64, is_it: impl Fn(&Entry) -> bool) -> Option<&mut Entry> {
-        if self.len == 0 {
-            return None;
-        }
-        let (array, index) = self.home_mut(hash);
-        let bucket = &array.buckets[index];
-        let is_here = |slot: &usize| {
-            bucket.tag_at(*slot) == tag_of(hash) && bucket.slots[*slot].as_ref().is_some_and(&is_it)
-        };
-        if let Some(slot) = (0..SLOTS).find(is_here) {
-            return array.buckets[index].slots[slot].as_mut();
-        }
-        let is_it = |spilled: &Spilled| spilled.bucket == index && is_it(&spilled.entry);
-        array.spill.find_mut(spill_hash(index), is_it).map(|spilled| &mut spilled.entry)
     }
 
     /// Every entry, in no order.
