@@ -1,7 +1,7 @@
 //! How many keys have how large a value: a histogram by powers of two for each type, kept true as values change.
 //!
 //! The size of a string is its bytes, that of a collection its elements. A database of a shard has few classes as a rule, so they stand in
-//! a short list that is searched from its front.
+//! a short list that is searched from its front, the first two in place.
 
 use crate::relocate::Mover;
 use crate::size_class::usable;
@@ -59,58 +59,114 @@ pub(crate) const fn digits(number: i64) -> usize {
     digits + (number < 0) as usize
 }
 
-/// The histograms of one database's part of a shard.
-#[derive(Debug, Default)]
+/// How many entries there are of a class.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    class: Class,
+    entries: u32,
+}
+
+/// Classes that are counted in place.
+const NEAR: usize = 2;
+
+/// The histograms of one database's part of a shard. What it holds is of a class or two as a rule: these stand here, where nothing is to be
+/// waited for, and the others in a list. A class that comes and goes may stand in both.
+#[derive(Debug)]
 pub struct Sizes {
-    counts: Vec<(Class, u32)>,
+    near: [Count; NEAR],
+    far: Box<[Count]>,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { near: [Count { class: Class::NONE, entries: 0 }; NEAR], far: Box::default() }
+    }
 }
 
 impl Sizes {
     /// An entry goes from one class to another. Answers by how many bytes this has grown.
     #[inline]
     pub(crate) fn move_one(&mut self, old: Class, new: Class) -> isize {
-        if old == new { 0 } else { self.move_apart(old, new) }
+        if old == new {
+            return 0;
+        }
+        let grown = if new == Class::NONE { 0 } else { self.enter(new) };
+        grown + if old == Class::NONE { 0 } else { self.leave(old) }
+    }
+
+    #[inline]
+    fn enter(&mut self, class: Class) -> isize {
+        match self.near.iter_mut().find(|near| near.class == class && near.entries > 0) {
+            Some(near) => {
+                near.entries += 1;
+                0
+            }
+            None => self.enter_far(class),
+        }
+    }
+
+    #[inline]
+    fn leave(&mut self, class: Class) -> isize {
+        match self.near.iter_mut().find(|near| near.class == class && near.entries > 0) {
+            Some(near) => {
+                near.entries -= 1;
+                0
+            }
+            None => self.leave_far(class),
+        }
     }
 
     #[inline(never)]
-    fn move_apart(&mut self, old: Class, new: Class) -> isize {
+    fn enter_far(&mut self, class: Class) -> isize {
+        if let Some(far) = self.far.iter_mut().find(|far| far.class == class) {
+            far.entries += 1;
+            return 0;
+        }
+        let first = Count { class, entries: 1 };
+        if let Some(free) = self.near.iter_mut().find(|near| near.entries == 0) {
+            *free = first;
+            return 0;
+        }
         let before = self.heap_bytes();
-        self.change(old, new);
+        let mut far = std::mem::take(&mut self.far).into_vec();
+        far.reserve_exact(1);
+        far.push(first);
+        self.far = far.into_boxed_slice();
         self.heap_bytes() as isize - before as isize
     }
 
-    fn change(&mut self, old: Class, new: Class) {
-        if new != Class::NONE {
-            match self.counts.iter_mut().find(|(class, _)| *class == new) {
-                Some((_, count)) => *count += 1,
-                None => self.counts.push((new, 1)),
-            }
+    #[inline(never)]
+    fn leave_far(&mut self, class: Class) -> isize {
+        let is_it = |far: &&mut Count| far.class == class && far.entries > 0;
+        let Some(far) = self.far.iter_mut().find(is_it) else { return 0 };
+        far.entries -= 1;
+        if self.far.iter().any(|far| far.entries > 0) {
+            return 0;
         }
-        let Some(at) = self.counts.iter().position(|(class, _)| *class == old) else { return };
-        self.counts[at].1 -= 1;
-        if self.counts[at].1 == 0 && self.counts.iter().all(|(_, count)| *count == 0) {
-            self.counts = Vec::new();
-        }
+        let before = self.heap_bytes();
+        self.far = Box::default();
+        -(before as isize)
     }
 
     pub(crate) fn relocate(&mut self, mover: &mut Mover) {
-        mover.vec(&mut self.counts);
+        mover.slice(&mut self.far);
     }
 
     /// Bytes on the heap.
     pub(crate) const fn heap_bytes(&self) -> usize {
-        match self.counts.capacity() {
+        match self.far.len() {
             0 => 0,
-            classes => usable(classes * size_of::<(Class, u32)>()),
+            classes => usable(classes * size_of::<Count>()),
         }
     }
 
     /// Adds the counts to those of `kind` by class.
     pub fn add_to(&self, kind: Type, bins: &mut [u64; BINS]) {
         let first = kind as usize * BINS;
-        for (class, count) in &self.counts {
-            if let Some(bin) = (class.0 as usize).checked_sub(first).filter(|bin| *bin < BINS) {
-                bins[bin] += u64::from(*count);
+        for count in self.near.iter().chain(&self.far) {
+            let bin = (count.class.0 as usize).checked_sub(first).filter(|bin| *bin < BINS);
+            if let Some(bin) = bin {
+                bins[bin] += u64::from(count.entries);
             }
         }
     }
@@ -119,6 +175,7 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_class_holds_sizes_from_a_power_of_two_to_the_next() {
@@ -129,5 +186,26 @@ mod tests {
             assert!(least(bin(len)) <= len as u64);
         }
         assert_eq!((digits(0), digits(-1), digits(10), digits(i64::MIN)), (1, 2, 2, 20));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_those_of_a_plain_histogram(moves in proptest::collection::vec((0usize..6, any::<bool>()), 0..200)) {
+            let (mut sizes, mut twin, mut bytes) = (Sizes::default(), [0; BINS], 0);
+            for (bin, comes) in moves {
+                let class = Measure::of(Type::Hash, least(bin) as usize, 0).class;
+                if comes {
+                    bytes += sizes.move_one(Class::NONE, class);
+                    twin[bin] += 1;
+                } else if twin[bin] > 0 {
+                    bytes += sizes.move_one(class, Class::NONE);
+                    twin[bin] -= 1;
+                }
+                let mut bins = [0; BINS];
+                sizes.add_to(Type::Hash, &mut bins);
+                prop_assert_eq!(bins, twin);
+                prop_assert_eq!(bytes, sizes.heap_bytes() as isize);
+            }
+        }
     }
 }
