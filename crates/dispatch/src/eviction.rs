@@ -769,27 +769,18 @@ impl<'a> Evictor<'a> {
 
     /// Removes a candidate from its shard, if it is still what it was. Answers how many bytes that freed.
     fn remove(&self, shard: &mut Shard, victim: &Candidate) -> Option<i64> {
-        let (state, db) = (self.state, victim.db);
-        let entry = shard.database(db)?.seen(&victim.sight)?;
+        let (state, Candidate { db, sight, .. }) = (self.state, *victim);
+        let entry = shard.database(db)?.seen(&sight)?;
         if !self.may_go(entry, victim) {
             return None;
         }
-        let hash = state.keyspace.seed().hash(entry.key());
-        if self.spared == Some(hash) && !self.takes_newest {
-            return None;
-        }
         let memory = self.wish.policy.memory(entry.glance());
-        let key: SmallVec<[u8; 64]> = entry.key().into();
-        let name = Name { db, key: &key, hash };
-        if shard.is_guarded() && shard.is_closed(name) {
-            // A snapshot writes it next, or a reply tells of it; to do all of that here would hold the shard for long.
+        if shard.is_guarded() && self.is_closed(shard, victim) {
             return None;
         }
         let before = self.thread.data_bytes();
         let started = state.watch();
-        shard.remove(name);
-        shard.remember(db, hash, memory);
-        self.tell(shard, db, &key);
+        shard.evict(db, &sight, memory, |shard, key| self.tell(shard, db, key));
         self.thread.keep_books(shard);
         shard.finish();
         self.thread.counters.evicted.add(1);
@@ -798,6 +789,15 @@ impl<'a> Evictor<'a> {
             state.took(Event::EvictionDelete, took);
         }
         Some(before - self.thread.data_bytes())
+    }
+
+    /// Whether a snapshot writes it next, or a reply tells of it: to do all of that here would hold the shard for long.
+    #[cold]
+    fn is_closed(&self, shard: &mut Shard, victim: &Candidate) -> bool {
+        let seen = shard.database(victim.db).and_then(|database| database.seen(&victim.sight));
+        let Some(key) = seen.map(|entry| Box::<[u8]>::from(entry.key())) else { return true };
+        let hash = self.state.keyspace.seed().hash(&key);
+        shard.is_closed(Name { db: victim.db, key: &key, hash })
     }
 
     /// Whether it came so lately that it is spared, as the value of a command is that has not been answered yet.
@@ -809,7 +809,14 @@ impl<'a> Evictor<'a> {
     fn may_go(&self, entry: &Entry, candidate: &Candidate) -> bool {
         let is_by_end = self.wish.policy.kind().plan().source == Source::Soonest;
         let is_as_before = !is_by_end || self.wish.rank(entry) == candidate.rank;
-        is_as_before && self.wish.takes(entry)
+        is_as_before && self.wish.takes(entry) && !self.is_spared(entry, candidate)
+    }
+
+    /// Whether this is the key that is spared while there is another.
+    fn is_spared(&self, entry: &Entry, candidate: &Candidate) -> bool {
+        let Some(spared) = self.spared.filter(|_| !self.takes_newest) else { return false };
+        let seed = self.state.keyspace.seed();
+        candidate.sight.may_be_of(spared) && seed.hash(entry.key()) == spared
     }
 
     /// Tells followers of the journal, listeners and clients with caches, before the shard's lock falls.

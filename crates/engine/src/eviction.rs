@@ -11,6 +11,7 @@
 use crate::access::Access;
 use crate::entry::Entry;
 use crate::prefetch::prefetch;
+use crate::table;
 
 pub mod ghosts;
 pub mod queue;
@@ -66,6 +67,12 @@ impl Sight {
     #[inline]
     pub fn is_of(&self, entry: &Entry) -> bool {
         (self.address, self.glance) == (entry.address().addr(), entry.glance())
+    }
+
+    /// Whether its key may have this hash.
+    #[inline]
+    pub const fn may_be_of(&self, hash: u64) -> bool {
+        table::tag_of(self.place) == table::tag_of(hash)
     }
 
     /// Asks for the memory of the entry.

@@ -126,15 +126,16 @@ impl Database {
         Some(&self.deadlines.as_ref()?.fields)
     }
 
-    /// Keeps count and indexes true when an entry goes from `old` to `new`. Answers by how many bytes all has grown.
+    /// Keeps count and indexes true when an entry goes from `old` to `new`; `hash` says that of its key. Answers by how many bytes all has
+    /// grown.
     #[inline]
-    fn account(&mut self, hash: u64, old: Kept, new: Kept) -> isize {
+    fn account(&mut self, hash: impl FnOnce() -> u64, old: Kept, new: Kept) -> isize {
         let (from, to) = (old.size, new.size);
         self.bytes = self.bytes - from.weight + to.weight;
         let grown =
             to.weight as isize - from.weight as isize + self.sizes.move_one(from.class, to.class);
         let is_moved = old.expiry != new.expiry || old.field_deadline != new.field_deadline;
-        if is_moved { grown + self.move_deadlines(hash, old, new) } else { grown }
+        if is_moved { grown + self.move_deadlines(hash(), old, new) } else { grown }
     }
 
     /// Keeps the indexes true. Answers by how many bytes they have grown.
@@ -198,6 +199,7 @@ impl Database {
     }
 
     /// The entry that was seen somewhere, if it is still there and was not used meanwhile. It is not looked at.
+    #[inline]
     pub fn seen(&self, sight: &Sight) -> Option<&Entry> {
         self.table.by_hash(sight.place, |entry| sight.is_of(entry))
     }
@@ -471,7 +473,7 @@ impl Shard {
             let old = Kept::of(entry);
             let large = entry.replace(value, expiry);
             let new = Kept::of(entry);
-            self.growth += database.account(name.hash, old, new);
+            self.growth += database.account(|| name.hash, old, new);
             if let Some(large) = large {
                 self.common.trash.throw(large);
             }
@@ -538,7 +540,7 @@ impl Shard {
         if queue.is_some() {
             grown += database.enter(queue, name.hash, &mut entry);
         }
-        grown += database.account(name.hash, Kept::NOTHING, Kept::of(&entry));
+        grown += database.account(|| name.hash, Kept::NOTHING, Kept::of(&entry));
         let before = database.table.heap_bytes();
         database.table.insert(name.hash, entry, &|key| seed.hash(key));
         grown += database.table.heap_bytes() as isize - before as isize;
@@ -561,7 +563,7 @@ impl Shard {
         let old = Kept::of(entry);
         let result = change(entry);
         let new = Kept::of(entry);
-        self.growth += database.account(name.hash, old, new);
+        self.growth += database.account(|| name.hash, old, new);
         Some(result)
     }
 
@@ -581,7 +583,7 @@ impl Shard {
         let old = Kept::of(entry);
         let (result, has_changed) = change(entry);
         let new = Kept::of(entry);
-        self.growth += database.account(name.hash, old, new);
+        self.growth += database.account(|| name.hash, old, new);
         self.end_change(name, was_changed, Told::from(has_changed));
         Some(result)
     }
@@ -614,7 +616,7 @@ impl Shard {
         let old = Kept::of_value(it);
         let (result, told) = change(it);
         let new = Kept::of_value(it);
-        self.growth += database.account(name.hash, old, new);
+        self.growth += database.account(|| name.hash, old, new);
         self.end_change(name, was_changed, told);
         Met::Changed(result)
     }
@@ -644,14 +646,27 @@ impl Shard {
         if self.guards & guard::LISTING != 0 {
             self.list_first(name.db);
         }
+        self.detach_by(name.db, |table, seed| {
+            table.remove(name.hash, name.key, &|key| seed.hash(key))
+        })
+    }
+
+    /// Takes out the entry that `remove` takes out of a table.
+    #[inline]
+    fn detach_by(
+        &mut self,
+        db: u32,
+        remove: impl FnOnce(&mut Table, Seed) -> Option<Entry>,
+    ) -> Option<Entry> {
         let seed = self.common.seed;
-        let database = self.databases.get_mut(name.db)?;
+        let database = self.databases.get_mut(db)?;
         let before = database.table.heap_bytes();
-        let entry = database.table.remove(name.hash, name.key, &|key| seed.hash(key))?;
+        let entry = remove(&mut database.table, seed)?;
         self.growth += database.table.heap_bytes() as isize - before as isize;
-        self.growth += database.account(name.hash, Kept::of(&entry), Kept::NOTHING);
-        if name.db > 0 {
-            self.growth += self.databases.drop_if_idle(name.db);
+        let hash = || seed.hash(entry.key());
+        self.growth += database.account(hash, Kept::of(&entry), Kept::NOTHING);
+        if db > 0 {
+            self.growth += self.databases.drop_if_idle(db);
         }
         self.tell();
         Some(entry)
@@ -663,10 +678,15 @@ impl Shard {
             return true;
         }
         let Some(entry) = self.take(name) else { return false };
+        self.throw(entry);
+        true
+    }
+
+    /// Ends an entry that was taken out; a large value goes to the bin.
+    fn throw(&self, entry: Entry) {
         if let Some(large) = entry.into_large() {
             self.common.trash.throw(large);
         }
-        true
     }
 
     /// The key of an entry that has ended at `now`, first due first, if there is one.

@@ -58,8 +58,9 @@ struct Bucket {
 // One cache line: seven slots, seven tags, one byte of flags.
 const _: () = assert!(size_of::<Bucket>() == 64);
 
+/// The tag of a hash.
 #[inline]
-const fn tag_of(hash: u64) -> u64 {
+pub(crate) const fn tag_of(hash: u64) -> u64 {
     let tag = (hash >> TAG_AT) & 0xff;
     if tag == 0 { 1 } else { tag }
 }

@@ -1,10 +1,11 @@
-//! The door of a shard for policies that keep a queue beside its entries.
+//! The door of a shard for eviction: what goes, and for policies that keep a queue beside the entries, what comes.
 
-use super::{Database, Shard};
+use super::{Database, Name, Shard};
 use crate::access::Kind;
 use crate::entry::Entry;
 use crate::eviction::queue::Queue;
 use crate::eviction::{Sight, Wish};
+use crate::value::Told;
 
 /// A queue is kept beside so many keys.
 const KEYS_MIN: usize = 16;
@@ -58,13 +59,60 @@ impl Shard {
         }
     }
 
+    /// Removes an entry that was seen, if it is still what it was; a large value goes to the bin. `memory` is what a policy remembers of it,
+    /// and `gone` is told its key once it is out. Says whether it went.
+    ///
+    /// It is found by its place. So its key is not hashed unless somebody wants to know of it.
+    pub fn evict(
+        &mut self,
+        db: u32,
+        sight: &Sight,
+        memory: Option<u8>,
+        gone: impl FnOnce(&mut Self, &[u8]),
+    ) -> bool {
+        if self.guards != 0 {
+            return self.evict_guarded(db, sight, memory, gone);
+        }
+        let taken = self.detach_by(db, |table, seed| {
+            table.remove_by_hash(sight.place, |entry| sight.is_of(entry), &|key| seed.hash(key))
+        });
+        let Some(entry) = taken else { return false };
+        self.half_changed = true;
+        if memory.is_some() || self.interest.is_some() {
+            let name = Name { db, key: entry.key(), hash: self.common.seed.hash(entry.key()) };
+            self.notify(name, Told::All);
+            self.remember(name, memory);
+        }
+        gone(self, entry.key());
+        self.throw(entry);
+        true
+    }
+
+    /// As [`Shard::evict`], where somebody wants to see entries before they go.
+    #[cold]
+    fn evict_guarded(
+        &mut self,
+        db: u32,
+        sight: &Sight,
+        memory: Option<u8>,
+        gone: impl FnOnce(&mut Self, &[u8]),
+    ) -> bool {
+        let seen = self.database(db).and_then(|database| database.seen(sight));
+        let Some(key) = seen.map(|entry| Box::<[u8]>::from(entry.key())) else { return false };
+        let name = Name { db, key: &key, hash: self.common.seed.hash(&key) };
+        self.remove(name);
+        self.remember(name, memory);
+        gone(self, &key);
+        true
+    }
+
     /// Remembers a key that was evicted, if its policy wants to.
-    pub fn remember(&mut self, db: u32, hash: u64, memory: Option<u8>) {
-        let Some(database) = self.databases.get_mut(db) else { return };
+    fn remember(&mut self, name: Name<'_>, memory: Option<u8>) {
+        let Some(database) = self.databases.get_mut(name.db) else { return };
         let before = database.queue_bytes() as isize;
         let keys = database.table.len();
         if let Some(queue) = &mut database.queue {
-            queue.remember(hash, memory, keys);
+            queue.remember(name.hash, memory, keys);
             self.growth += database.queue_bytes() as isize - before;
         }
     }
