@@ -53,9 +53,10 @@ const MEASURES: usize = 5;
 /// Removals between looks at the clock, and at what others have done meanwhile.
 const PER_LOOK: u64 = 16;
 
-/// Victims that are looked for at a time, where much is to be freed; and what one is taken to free at least.
-const BATCH: usize = 8;
-const SMALL_BYTES: i64 = 128;
+/// Victims that are looked for at a time, where much is to be freed: fewer where they are the best of a pool that lasts, since the best few of
+/// that are better than half of it.
+const BATCH: usize = 16;
+const PATIENT_BATCH: usize = 8;
 
 /// Entries that are glanced at for each that `maxmemory-samples` asks for, where a policy takes its time; a bucket shows five for the price
 /// of one.
@@ -579,17 +580,21 @@ impl<'a> Evictor<'a> {
     }
 
     fn attempt(&mut self, left: i64) -> Option<i64> {
-        let wanted = (left / SMALL_BYTES).clamp(1, BATCH as i64) as usize;
         let plan = self.wish.policy.kind().plan();
+        let most = if self.is_patient() { PATIENT_BATCH } else { BATCH };
+        let wanted = (left / self.mean_bytes() + 1).clamp(1, most as i64) as usize;
         let has_hand = plan.source == Source::Hand && !self.takes_newest;
         if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
         }
-        self.pool.search((!self.is_patient()).then_some(BATCH));
+        if !self.is_patient() {
+            self.pool.hurry();
+        }
         let knows = self.nominate_some(wanted);
         if !(knows && has_hand) {
             self.sample_enough(plan, wanted);
         }
+        self.pool.choose(self.wish.policy, wanted);
         self.remove_best(wanted, left)
     }
 
@@ -597,6 +602,12 @@ impl<'a> Evictor<'a> {
     /// them, so that haste gains nothing.
     fn is_patient(&self) -> bool {
         self.wish.policy.kind().plan().is_patient || self.mean() < SMALL_SHARD
+    }
+
+    /// What an entry takes, in the mean, with its part of tables and indexes.
+    fn mean_bytes(&self) -> i64 {
+        let entries = self.state.ceiling.weights.load().total().max(1);
+        (self.state.ceiling.data_max() / entries as i64).max(1)
     }
 
     /// How many entries a shard holds that may go, in the mean.
@@ -634,11 +645,7 @@ impl<'a> Evictor<'a> {
         let mut victims: SmallVec<[Candidate; BATCH]> =
             std::iter::from_fn(|| self.pool.pop()).take(wanted).collect();
         victims.sort_unstable_by_key(|victim| victim.shard);
-        for Candidate { shard, sight, .. } in &victims {
-            sight.prefetch();
-            self.state.keyspace.prefetch_lock(*shard);
-            self.state.keyspace.prefetch_bucket(Spot { shard: *shard, hash: sight.place });
-        }
+        victims.iter().for_each(|victim| victim.sight.prefetch());
         let (mut freed, before) = (0, self.evicted);
         for of_shard in victims.chunk_by(|one, other| one.shard == other.shard) {
             let held = self.state.keyspace.hold_one(of_shard[0].shard, Patience::SHORT);
@@ -740,6 +747,12 @@ impl<'a> Evictor<'a> {
     fn look(&mut self, shard: &Guard<'_, Shard>, hash: u64, wanted: usize) -> usize {
         let Some(db) = self.some_database(shard) else { return 0 };
         let Some(database) = shard.database(db) else { return 0 };
+        if !self.is_patient() && !self.wish.only_volatile {
+            return self.pool.see(db, shard.index(), |seen| {
+                let see = |place, entry: &Entry| seen.push(Sight::of(place, entry));
+                database.table().neighbours(hash, wanted, see);
+            });
+        }
         let (thread, seed, wish) = (self.thread, self.state.keyspace.seed(), self.wish);
         let mut found = 0;
         let mut offer = |place, entry: &Entry| {
@@ -761,8 +774,8 @@ impl<'a> Evictor<'a> {
 
     #[inline]
     fn offer(&mut self, shard: u32, db: u32, place: u64, entry: &Entry) {
-        let rank = self.wish.rank(entry);
-        if self.pool.wants(rank) && (self.takes_newest || !self.is_newest(entry)) {
+        if self.takes_newest || !self.is_newest(entry) {
+            let rank = self.wish.rank(entry);
             self.pool.offer(Candidate { rank, db, shard, sight: Sight::of(place, entry) });
         }
     }

@@ -3,7 +3,6 @@
 //! A policy is one file, and one row of [`policies!`]. Which one holds is told by a comparison, since the door of a shard meets it with
 //! every command: no call goes through a pointer.
 
-use crate::entry::Entry;
 use crate::policy::change::Change;
 use crate::policy::deadline::Deadline;
 use crate::policy::frequency::Frequency;
@@ -68,10 +67,10 @@ macro_rules! policies {
                 match self { $(Self::$policy(policy) => policy.update(bits, dice),)+ }
             }
 
-            /// Whoever has the highest goes first.
+            /// How soon an entry should go of which a glance showed this: whoever has the highest goes first.
             #[inline]
-            pub fn rank(self, entry: &Entry) -> u64 {
-                match self { $(Self::$policy(policy) => policy.rank(entry),)+ }
+            pub fn rank(self, glance: u32) -> u32 {
+                match self { $(Self::$policy(policy) => policy.rank(glance),)+ }
             }
 
             /// The oldest of the newest leaves them.

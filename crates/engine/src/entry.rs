@@ -159,6 +159,29 @@ impl Shape {
     }
 }
 
+/// What the table shows of an entry: its address and a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen(usize);
+
+impl Seen {
+    /// Of an entry at an address that is aligned as entries are.
+    #[inline]
+    pub(crate) const fn new(address: usize, glance: u32) -> Self {
+        let (below, above) = (glance as usize & (ALIGN - 1), glance as usize >> GLANCE_BELOW);
+        Self(address & ADDRESS | above << ADDRESS_BITS | below)
+    }
+
+    #[inline]
+    pub(crate) const fn address(self) -> usize {
+        self.0 & ADDRESS
+    }
+
+    #[inline]
+    pub(crate) const fn glance(self) -> u32 {
+        ((self.0 >> ADDRESS_BITS) << GLANCE_BELOW | self.0 & (ALIGN - 1)) as u32
+    }
+}
+
 /// An owned key with its value, expiry and access clock; eight bytes wide.
 #[repr(transparent)]
 pub struct Entry(NonNull<Header>);
@@ -675,15 +698,19 @@ impl Entry {
     /// The lower [`GLANCE_BITS`] of the bits of access. The entry itself is not looked at.
     #[inline]
     pub fn glance(&self) -> u32 {
-        let word = self.0.addr().get();
-        ((word >> ADDRESS_BITS) << GLANCE_BELOW | word & (ALIGN - 1)) as u32
+        self.seen().glance()
+    }
+
+    /// All that the table shows of it.
+    #[inline]
+    pub(crate) fn seen(&self) -> Seen {
+        Seen(self.0.addr().get())
     }
 
     /// Sets the lower [`GLANCE_BITS`] of the bits of access, and leaves the others as they are.
     #[inline]
     pub fn set_glance(&mut self, glance: u32) {
-        let (below, above) = (glance as usize & (ALIGN - 1), glance as usize >> GLANCE_BELOW);
-        let word = |address| address & ADDRESS | above << ADDRESS_BITS | below;
+        let word = |address| Seen::new(address, glance).0;
         // SAFETY: the address is not null, and stays as it is.
         self.0 = unsafe { NonNull::new_unchecked(self.0.as_ptr().map_addr(word)) };
     }

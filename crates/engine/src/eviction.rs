@@ -8,8 +8,11 @@
 //! them. A candidate is known by where and how it was seen, not by its key, so that the pool allocates nothing and only victims are looked
 //! at; whoever takes one looks whether it is still what it was.
 
+use smallvec::SmallVec;
+
 use crate::access::Access;
-use crate::entry::Entry;
+use crate::entry::{Entry, Seen};
+use crate::policy::Source;
 use crate::prefetch::prefetch;
 use crate::table;
 
@@ -34,10 +37,13 @@ impl Wish {
         !self.only_volatile || entry.expiry().is_some()
     }
 
-    /// How soon an entry should go: the highest first.
+    /// How soon an entry should go: the highest first. A glance is all that it costs, but where who ends first goes.
     #[inline]
     pub fn rank(&self, entry: &Entry) -> u64 {
-        self.policy.rank(entry)
+        match self.policy.kind().plan().source {
+            Source::Soonest => u64::MAX - entry.expiry().unwrap_or(u64::MAX),
+            _ => u64::from(self.policy.rank(entry.glance())),
+        }
     }
 
     /// Whether the order has nothing to do with how the ranks of another wish were made.
@@ -52,21 +58,20 @@ impl Wish {
 pub struct Sight {
     /// A hash that leads to its bucket of the table.
     pub place: u64,
-    address: usize,
-    glance: u32,
+    seen: Seen,
 }
 
 impl Sight {
     /// Of an entry that a hash leads to. It is not looked at.
     #[inline]
     pub fn of(place: u64, entry: &Entry) -> Self {
-        Self { place, address: entry.address().addr(), glance: entry.glance() }
+        Self { place, seen: entry.seen() }
     }
 
     /// Whether this was seen of an entry, and it was not used since.
     #[inline]
     pub fn is_of(&self, entry: &Entry) -> bool {
-        (self.address, self.glance) == (entry.address().addr(), entry.glance())
+        self.seen == entry.seen()
     }
 
     /// Whether its key may have this hash.
@@ -78,7 +83,7 @@ impl Sight {
     /// Asks for the memory of the entry.
     #[inline]
     pub fn prefetch(&self) {
-        prefetch(std::ptr::without_provenance(self.address));
+        prefetch(std::ptr::without_provenance(self.seen.address()));
     }
 }
 
@@ -99,7 +104,10 @@ pub struct Candidate {
 #[derive(Debug, Default)]
 pub struct Pool {
     candidates: Vec<Candidate>,
-    most: usize,
+    /// Those that were seen in a search in haste, until [`Pool::choose`]; and their databases and shards, with how many there are before
+    /// those behind.
+    seen: Vec<Sight>,
+    of: Vec<(u32, u32, usize)>,
     wish: Option<Wish>,
 }
 
@@ -111,36 +119,36 @@ impl Pool {
     pub fn begin(&mut self, wish: &Wish) {
         if self.wish.is_none_or(|old| wish.is_unlike(&old)) {
             self.candidates.clear();
-            self.most = POOL_MAX;
         }
         self.wish = Some(*wish);
     }
 
-    /// Begins a search. Candidates of those before stay, as many as there may be; with `few` they go, and no more than so many are kept.
-    pub fn search(&mut self, few: Option<usize>) {
-        if few.is_some() {
-            self.candidates.clear();
-        }
-        self.most = few.unwrap_or(POOL_MAX);
+    /// Begins a search in haste: candidates of those before go. Who is seen in it is told with [`Pool::see`].
+    pub fn hurry(&mut self) {
+        self.candidates.clear();
+    }
+
+    /// Has `look` push those that are seen in a database of a shard. Answers how many there are.
+    #[inline]
+    pub fn see(&mut self, db: u32, shard: u32, look: impl FnOnce(&mut Vec<Sight>)) -> usize {
+        let before = self.seen.len();
+        look(&mut self.seen);
+        self.of.push((db, shard, self.seen.len()));
+        self.seen.len() - before
     }
 
     /// Keeps a candidate, if it is among the best.
     #[inline]
     pub fn offer(&mut self, candidate: Candidate) {
-        if self.wants(candidate.rank) {
+        if self.candidates.len() < POOL_MAX || self.candidates[0].rank < candidate.rank {
             self.keep(candidate);
         }
     }
 
-    /// Whether a candidate of this rank would be kept.
-    #[inline]
-    pub fn wants(&self, rank: u64) -> bool {
-        self.candidates.len() < self.most || self.candidates[0].rank < rank
-    }
-
     #[cold]
     fn keep(&mut self, candidate: Candidate) {
-        let is_same = |other: &Candidate| other.sight.address == candidate.sight.address;
+        let is_same =
+            |other: &Candidate| other.sight.seen.address() == candidate.sight.seen.address();
         if let Some(at) = self.candidates.iter().position(is_same) {
             if self.candidates[at] == candidate {
                 return;
@@ -148,7 +156,7 @@ impl Pool {
             // It was used since it was seen.
             self.candidates.remove(at);
         }
-        if self.candidates.len() >= self.most {
+        if self.candidates.len() >= POOL_MAX {
             self.candidates.remove(0);
         }
         // Among equals the first goes first: it was not used for longer.
@@ -157,11 +165,49 @@ impl Pool {
         self.candidates.insert(at, candidate);
     }
 
+    /// Ends a search in haste: the best of those who were seen, so many if there are, are candidates, in no order.
+    pub fn choose(&mut self, policy: Access, wanted: usize) {
+        let rank = |sight: &Sight| policy.rank(sight.seen.glance());
+        let ranks: SmallVec<[u32; SEEN]> = self.seen.iter().map(rank).collect();
+        let least = least_of_best(&ranks, wanted);
+        let mut among_equals = wanted - count(&ranks, |rank| rank > least).min(wanted);
+        for (nth, (sight, rank)) in self.seen.iter().zip(&ranks).enumerate() {
+            // Among equals the first goes first: it was not used for longer.
+            if *rank > least || *rank == least && among_equals > 0 {
+                among_equals -= usize::from(*rank == least);
+                let (db, shard, _) = self.of[self.of.partition_point(|(.., until)| *until <= nth)];
+                let rank = u64::from(*rank);
+                self.candidates.push(Candidate { rank, db, shard, sight: *sight });
+            }
+        }
+        self.seen.clear();
+        self.of.clear();
+    }
+
     /// The best candidate.
     pub fn pop(&mut self) -> Option<Candidate> {
         self.candidates.pop()
     }
 }
+
+/// How many ranks are so.
+#[inline]
+fn count(ranks: &[u32], is_so: impl Fn(u32) -> bool) -> usize {
+    ranks.iter().map(|rank| u32::from(is_so(*rank))).sum::<u32>() as usize
+}
+
+/// The highest rank that so many have or exceed; 0 if there are not so many. Found bit by bit from the highest that is set, each time by one
+/// pass that branches nowhere: where much is evicted, ages are of few bits.
+fn least_of_best(ranks: &[u32], wanted: usize) -> u32 {
+    let bits = u32::BITS - ranks.iter().fold(0, |bits, rank| bits | rank).leading_zeros();
+    (0..bits).rev().fold(0, |least, bit| {
+        let higher = least | 1 << bit;
+        if count(ranks, |rank| rank >= higher) >= wanted { higher } else { least }
+    })
+}
+
+/// As many are seen in a search as a rule.
+const SEEN: usize = 96;
 
 /// How many entries each shard holds, as of some moment: to choose a shard so that entries, not shards, are equally likely.
 #[derive(Clone, Debug, Default)]
@@ -201,9 +247,12 @@ mod tests {
     use crate::random::Random;
     use proptest::prelude::*;
 
+    fn sight(address: usize, glance: u32) -> Sight {
+        Sight { place: 0, seen: Seen::new(address << 4, glance) }
+    }
+
     fn candidate(address: usize, rank: u64) -> Candidate {
-        let sight = Sight { place: 0, address, glance: rank as u32 };
-        Candidate { rank, db: 0, shard: 0, sight }
+        Candidate { rank, db: 0, shard: 0, sight: sight(address, rank as u32) }
     }
 
     #[test]
@@ -245,11 +294,13 @@ mod tests {
         assert!(!at(Access::random(0)).takes(&Entry::new(b"k", string_value(b"v"), None)));
     }
 
+    /// Some second.
+    const RECENT: u64 = 1_000;
+
     proptest! {
         #[test]
         fn the_pool_keeps_the_best(ranks in proptest::collection::vec(0u64..50, 0..100)) {
             let mut pool = Pool::default();
-            pool.search(None);
             for (nth, rank) in ranks.iter().enumerate() {
                 pool.offer(candidate(nth, *rank));
                 pool.offer(candidate(nth, *rank));
@@ -262,16 +313,40 @@ mod tests {
         }
 
         #[test]
+        fn a_search_in_haste_has_the_best_of_its_own(ranks in proptest::collection::vec(0u64..50, 0..300), most in 1usize..20) {
+            let mut pool = Pool::default();
+            pool.offer(candidate(1_000, u64::MAX));
+            pool.hurry();
+            for (shard, ranks) in ranks.chunks(7).enumerate() {
+                let seen = ranks.iter().enumerate().map(|(nth, rank)| {
+                    sight(shard * 7 + nth, (RECENT - *rank) as u32)
+                });
+                prop_assert_eq!(pool.see(0, shard as u32, |all| all.extend(seen)), ranks.len());
+            }
+            pool.choose(Access::recency(RECENT * 1000), most);
+            let mut twin: Vec<_> = ranks.into_iter().enumerate().collect();
+            twin.sort_by_key(|(_, rank)| std::cmp::Reverse(*rank));
+            twin.truncate(most);
+            let mut twin: Vec<_> =
+                twin.into_iter().map(|(nth, rank)| (nth, rank, nth as u32 / 7)).collect();
+            twin.sort_unstable();
+            let popped = std::iter::from_fn(|| pool.pop());
+            let mut popped: Vec<_> =
+                popped.map(|it| (it.sight.seen.address() >> 4, it.rank, it.shard)).collect();
+            popped.sort_unstable();
+            prop_assert_eq!(popped, twin);
+        }
+
+        #[test]
         fn the_pool_knows_of_an_entry_what_was_seen_last(seen in proptest::collection::vec((0usize..12, 0u64..50), 0..100)) {
             let mut pool = Pool::default();
-            pool.search(None);
             let mut twin = std::collections::BTreeMap::new();
             for (address, rank) in seen {
                 pool.offer(candidate(address, rank));
                 twin.insert(address, rank);
             }
             let kept: std::collections::BTreeMap<usize, u64> = std::iter::from_fn(|| pool.pop())
-                .map(|candidate| (candidate.sight.address, candidate.rank))
+                .map(|candidate| (candidate.sight.seen.address() >> 4, candidate.rank))
                 .collect();
             prop_assert_eq!(kept, twin);
         }

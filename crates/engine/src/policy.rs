@@ -16,7 +16,7 @@
 //! [`rank`]: Policy::rank
 //! [`Queue`]: crate::eviction::queue::Queue
 
-use crate::entry::{Entry, GLANCE_BITS};
+use crate::entry::GLANCE_BITS;
 
 /// The 24 bits of an entry, and how they change. All of it is arithmetic: no clock, no allocation.
 pub trait Policy: Copy {
@@ -35,8 +35,11 @@ pub trait Policy: Copy {
         self.hit(bits, dice)
     }
 
-    /// Whoever has the highest goes first. A glance is all that it may cost, but where who ends first goes.
-    fn rank(self, entry: &Entry) -> u64;
+    /// How soon an entry should go of which a [glance](crate::Entry::glance) showed this: whoever has the highest goes first. Where who ends
+    /// first goes nobody asks.
+    fn rank(self, _glance: u32) -> u32 {
+        0
+    }
 
     /// The bits of a new entry when a queue is kept, and what is remembered of its key. Bits with [`NEWEST`] stand in the queue.
     fn enter(bits: u32, _remembered: Option<u8>) -> u32 {

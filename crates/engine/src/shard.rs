@@ -646,24 +646,24 @@ impl Shard {
         if self.guards & guard::LISTING != 0 {
             self.list_first(name.db);
         }
-        self.detach_by(name.db, |table, seed| {
-            table.remove(name.hash, name.key, &|key| seed.hash(key))
-        })
+        let seed = self.common.seed;
+        let remove = |table: &mut Table| table.remove(name.hash, name.key, &|key| seed.hash(key));
+        self.detach_by(name.db, remove, |_| name.hash)
     }
 
-    /// Takes out the entry that `remove` takes out of a table.
+    /// Takes out the entry that `remove` takes out of a table; `hash_of` says the hash of its key.
     #[inline]
     fn detach_by(
         &mut self,
         db: u32,
-        remove: impl FnOnce(&mut Table, Seed) -> Option<Entry>,
+        remove: impl FnOnce(&mut Table) -> Option<Entry>,
+        hash_of: impl FnOnce(&[u8]) -> u64,
     ) -> Option<Entry> {
-        let seed = self.common.seed;
         let database = self.databases.get_mut(db)?;
         let before = database.table.heap_bytes();
-        let entry = remove(&mut database.table, seed)?;
+        let entry = remove(&mut database.table)?;
         self.growth += database.table.heap_bytes() as isize - before as isize;
-        let hash = || seed.hash(entry.key());
+        let hash = || hash_of(entry.key());
         self.growth += database.account(hash, Kept::of(&entry), Kept::NOTHING);
         if db > 0 {
             self.growth += self.databases.drop_if_idle(db);

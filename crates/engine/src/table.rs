@@ -36,6 +36,8 @@ const SLOTS: usize = 7;
 pub(crate) const TAG_AT: u32 = 46;
 const SPILLED: u64 = 1 << 56;
 const TAGS: u64 = 0x00ff_ffff_ffff_ffff;
+/// One for each tag.
+const ONES: u64 = 0x0001_0101_0101_0101;
 
 /// Grow above 5.25 entries a bucket, shrink below 0.75.
 const GROW_QUARTERS: usize = 21;
@@ -70,11 +72,20 @@ pub(crate) const fn place_of(index: usize, tag: u64) -> u64 {
     index as u64 | tag << TAG_AT
 }
 
+/// The slots whose tags have their high bit set here.
+#[inline]
+fn slots_of(mut hits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (hits != 0).then(|| hits.trailing_zeros() as usize / 8);
+        hits &= hits.wrapping_sub(1);
+        slot
+    })
+}
+
 impl Bucket {
     /// A bit in the high bit of each byte whose tag equals.
     #[inline]
     const fn matches(&self, tag: u64) -> u64 {
-        const ONES: u64 = 0x0001_0101_0101_0101;
         let x = (self.tags & TAGS) ^ (tag * ONES);
         let low = (x & (ONES * 0x7f)) + ONES * 0x7f;
         !(low | x) & (ONES << 7)
@@ -83,15 +94,13 @@ impl Bucket {
     /// The slot of an entry with this tag that `is_it`.
     #[inline]
     fn find(&self, tag: u64, is_it: impl Fn(&Entry) -> bool) -> Option<usize> {
-        let mut hits = self.matches(tag);
-        while hits != 0 {
-            let slot = hits.trailing_zeros() as usize / 8;
-            if self.slots[slot].as_ref().is_some_and(&is_it) {
-                return Some(slot);
-            }
-            hits &= hits - 1;
-        }
-        None
+        slots_of(self.matches(tag)).find(|slot| self.slots[*slot].as_ref().is_some_and(&is_it))
+    }
+
+    /// The slots that are not empty: it takes a branch for each of them, but none for the empty ones between.
+    #[inline]
+    fn occupied(&self) -> impl Iterator<Item = usize> + use<> {
+        slots_of(!self.matches(0) & (ONES << 7))
     }
 
     fn is_spilled(&self) -> bool {
@@ -107,7 +116,7 @@ impl Bucket {
     }
 
     fn free_slot(&self) -> Option<usize> {
-        (0..SLOTS).find(|&slot| self.tag_at(slot) == 0)
+        slots_of(self.matches(0)).next()
     }
 
     fn iter(&self) -> impl Iterator<Item = &Entry> {
@@ -286,8 +295,8 @@ impl Array {
     fn each_in_bucket(&mut self, index: usize, each: &mut impl FnMut(u64, &mut Entry)) {
         let bucket = &mut self.buckets[index];
         let (is_spilled, tags) = (bucket.is_spilled(), bucket.tags);
-        for (slot, entry) in bucket.slots.iter_mut().enumerate() {
-            if let Some(entry) = entry {
+        for slot in bucket.occupied() {
+            if let Some(entry) = &mut bucket.slots[slot] {
                 each(place_of(index, (tags >> (slot * 8)) & 0xff), entry);
             }
         }
@@ -730,8 +739,8 @@ impl Table {
             }
             let (array, index) = self.home(hash.wrapping_add(next));
             let bucket = &array.buckets[index];
-            for (slot, entry) in bucket.slots.iter().enumerate() {
-                if let Some(entry) = entry {
+            for slot in bucket.occupied() {
+                if let Some(entry) = &bucket.slots[slot] {
                     found += 1;
                     each(place_of(index, bucket.tag_at(slot)), entry);
                 }

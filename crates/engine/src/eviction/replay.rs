@@ -102,7 +102,9 @@ impl Here {
         loop {
             let at = self.random.below(SHARDS as u64) as usize;
             let (plan, pool) = (wish.policy.kind().plan(), &mut self.pool);
-            pool.search((!plan.is_patient).then_some(1));
+            if !plan.is_patient {
+                pool.hurry();
+            }
             self.shards[at].nominate(0, &wish, |rank, sight| {
                 pool.offer(Candidate { rank, db: 0, shard: at as u32, sight });
             });
@@ -120,9 +122,16 @@ impl Here {
     fn sample(&mut self, wish: &Wish) {
         let at = self.random.below(SHARDS as u64) as usize;
         let database = self.shards[at].database(0).expect("the first is always there");
-        let (has_queue, pool) = (wish.policy.kind().plan().has_queue(), &mut self.pool);
+        let (plan, pool) = (wish.policy.kind().plan(), &mut self.pool);
+        if !plan.is_patient {
+            pool.see(0, at as u32, |seen| {
+                let see = |place, entry: &_| seen.push(Sight::of(place, entry));
+                database.table().neighbours(self.random.next_u64(), self.glances, see);
+            });
+            return pool.choose(wish.policy, 1);
+        }
         database.table().neighbours(self.random.next_u64(), self.glances, |place, entry| {
-            if !has_queue || entry.glance() & NEWEST == 0 {
+            if !plan.has_queue() || entry.glance() & NEWEST == 0 {
                 let (rank, sight) = (wish.rank(entry), Sight::of(place, entry));
                 pool.offer(Candidate { rank, db: 0, shard: at as u32, sight });
             }
@@ -133,10 +142,8 @@ impl Here {
         let shard = &mut self.shards[candidate.shard as usize];
         let database = shard.database(0).expect("the first is always there");
         let Some(entry) = database.seen(&candidate.sight) else { return false };
-        let (key, memory) = (entry.key().to_vec(), wish.policy.memory(entry.glance()));
-        let hash = Seed(1, 2).hash(&key);
-        shard.remove(Name { db: 0, key: &key, hash });
-        shard.remember(0, hash, memory);
+        let memory = wish.policy.memory(entry.glance());
+        shard.evict(0, &candidate.sight, memory, |_, _| ());
         self.evicted += 1;
         if self.evicted.is_multiple_of(24 * CAPACITY) {
             self.epoch = self.epoch.wrapping_add(1);

@@ -5,7 +5,6 @@
 //! ```
 
 use super::recency::Recency;
-use crate::entry::Entry;
 use crate::policy::Policy;
 
 /// By the last change: what this second is.
@@ -28,8 +27,8 @@ impl Policy for Change {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        self.0.rank(entry)
+    fn rank(self, glance: u32) -> u32 {
+        self.0.rank(glance)
     }
 
     fn idle_for(self, seconds: u64) -> Option<u32> {

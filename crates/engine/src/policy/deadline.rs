@@ -1,7 +1,6 @@
 //! TTL: whoever ends first goes first. The bits say when entries were used, since OBJECT IDLETIME is asked all the same.
 
 use super::recency::Recency;
-use crate::entry::Entry;
 use crate::policy::{Plan, Policy, Source};
 
 /// By the end.
@@ -17,10 +16,6 @@ impl Policy for Deadline {
 
     fn hit(self, bits: u32, dice: impl FnOnce() -> u64) -> u32 {
         self.0.hit(bits, dice)
-    }
-
-    fn rank(self, entry: &Entry) -> u64 {
-        u64::MAX - entry.expiry().unwrap_or(u64::MAX)
     }
 
     fn idle_for(self, seconds: u64) -> Option<u32> {

@@ -8,7 +8,6 @@
 //! While an entry is not used, its count falls by one every so many minutes; that is worked out when the entry is looked at. A glance shows
 //! the lower 12 bits of the minutes, 68 hours: who was not used for longer looks for a while as if its count had hardly fallen.
 
-use crate::entry::Entry;
 use crate::policy::{GLANCE_MASK, Plan, Policy};
 
 /// The bits of the minutes that an entry has room for.
@@ -77,8 +76,8 @@ impl Policy for Frequency {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        u64::from(COUNT_MAX - self.left_within(entry.glance(), GLANCE_MASK >> 8))
+    fn rank(self, glance: u32) -> u32 {
+        COUNT_MAX - self.left_within(glance, GLANCE_MASK >> 8)
     }
 
     fn counted(self, count: u8) -> Option<u32> {

@@ -1,7 +1,6 @@
 //! Anybody goes. The bits say when entries were used, since OBJECT IDLETIME is asked all the same.
 
 use super::recency::Recency;
-use crate::entry::Entry;
 use crate::policy::{Plan, Policy, Source};
 
 /// By chance.
@@ -17,10 +16,6 @@ impl Policy for Random {
 
     fn hit(self, bits: u32, dice: impl FnOnce() -> u64) -> u32 {
         self.0.hit(bits, dice)
-    }
-
-    fn rank(self, _entry: &Entry) -> u64 {
-        0
     }
 
     fn idle_for(self, seconds: u64) -> Option<u32> {

@@ -7,7 +7,6 @@
 //! A glance shows the lower 20 of them: twelve days. Who was not used for longer may look as if it were new, for as long as it would take
 //! to be among the oldest once more.
 
-use crate::entry::Entry;
 use crate::policy::{GLANCE_MASK, Policy};
 
 /// The bits of the clock that an entry has room for.
@@ -43,8 +42,8 @@ impl Policy for Recency {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        u64::from(self.idle(entry.glance()) & GLANCE_MASK)
+    fn rank(self, glance: u32) -> u32 {
+        self.idle(glance) & GLANCE_MASK
     }
 
     fn idle_for(self, seconds: u64) -> Option<u32> {

@@ -8,7 +8,6 @@
 //! remembered, joins the others. Of these a hand takes whoever has no use left, and one use from everybody else. The original keeps the
 //! others in the order in which they joined; here the hand goes round the table, which needs no bytes and meets them as often.
 
-use crate::entry::Entry;
 use crate::policy::{NEWEST, Newest, Plan, Policy, Source, Verdict};
 
 /// Left the newest and may go; if it does, it is remembered.
@@ -39,11 +38,8 @@ impl Policy for S3Fifo {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        match entry.glance() {
-            bits if bits & NEWEST != 0 => 0,
-            bits => u64::from(1 + USES - (bits & USES)),
-        }
+    fn rank(self, glance: u32) -> u32 {
+        if glance & NEWEST != 0 { 0 } else { 1 + USES - (glance & USES) }
     }
 
     fn enter(_bits: u32, remembered: Option<u8>) -> u32 {

@@ -8,7 +8,6 @@
 //! Here the hand goes round the table as long as it is among those who stayed before, in whatever order that is, and then on along the
 //! newest, in the order in which they came.
 
-use crate::entry::Entry;
 use crate::policy::{NEWEST, Newest, Plan, Policy, Source, Verdict};
 
 /// Used since the hand came by.
@@ -32,11 +31,8 @@ impl Policy for Sieve {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        match entry.glance() {
-            bits if bits & NEWEST != 0 => 0,
-            bits => u64::from(1 + USED - (bits & USED)),
-        }
+    fn rank(self, glance: u32) -> u32 {
+        if glance & NEWEST != 0 { 0 } else { 1 + USED - (glance & USED) }
     }
 
     fn enter(bits: u32, _remembered: Option<u8>) -> u32 {

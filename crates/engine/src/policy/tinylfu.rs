@@ -11,7 +11,6 @@
 //! What is new stands aside until some more has come, so that it can be asked for again: then it is compared with the least of those
 //! who were looked at, and one of them goes.
 
-use crate::entry::Entry;
 use crate::policy::{NEWEST, Newest, Plan, Policy, Source, Verdict};
 
 const USES: u32 = 0xff;
@@ -43,8 +42,8 @@ impl TinyLfu {
         (self.0 as u32) << EPOCH_SHIFT | uses
     }
 
-    const fn rank_of(self, bits: u32) -> u64 {
-        (1 + USES - self.uses(bits)) as u64
+    const fn rank_of(self, bits: u32) -> u32 {
+        1 + USES - self.uses(bits)
     }
 }
 
@@ -67,11 +66,8 @@ impl Policy for TinyLfu {
     }
 
     #[inline]
-    fn rank(self, entry: &Entry) -> u64 {
-        match entry.glance() {
-            bits if bits & NEWEST != 0 => 0,
-            bits => self.rank_of(bits),
-        }
+    fn rank(self, glance: u32) -> u32 {
+        if glance & NEWEST != 0 { 0 } else { self.rank_of(glance) }
     }
 
     fn enter(bits: u32, remembered: Option<u8>) -> u32 {
@@ -80,7 +76,7 @@ impl Policy for TinyLfu {
 
     fn leave(self, bits: u32) -> Verdict {
         let bits = bits & !NEWEST;
-        Verdict::Go(bits, self.rank_of(bits))
+        Verdict::Go(bits, u64::from(self.rank_of(bits)))
     }
 
     fn memory(self, bits: u32) -> Option<u8> {

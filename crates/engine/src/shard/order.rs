@@ -5,6 +5,7 @@ use crate::access::Kind;
 use crate::entry::Entry;
 use crate::eviction::queue::Queue;
 use crate::eviction::{Sight, Wish};
+use crate::table::Table;
 use crate::value::Told;
 
 /// A queue is kept beside so many keys.
@@ -73,13 +74,14 @@ impl Shard {
         if self.guards != 0 {
             return self.evict_guarded(db, sight, memory, gone);
         }
-        let taken = self.detach_by(db, |table, seed| {
-            table.remove_by_hash(sight.place, |entry| sight.is_of(entry), &|key| seed.hash(key))
-        });
-        let Some(entry) = taken else { return false };
+        let seed = self.common.seed;
+        let hash_of = |key: &[u8]| seed.hash(key);
+        let is_it = |entry: &Entry| sight.is_of(entry);
+        let remove = |table: &mut Table| table.remove_by_hash(sight.place, is_it, &hash_of);
+        let Some(entry) = self.detach_by(db, remove, hash_of) else { return false };
         self.half_changed = true;
         if memory.is_some() || self.interest.is_some() {
-            let name = Name { db, key: entry.key(), hash: self.common.seed.hash(entry.key()) };
+            let name = Name { db, key: entry.key(), hash: hash_of(entry.key()) };
             self.notify(name, Told::All);
             self.remember(name, memory);
         }
