@@ -650,6 +650,9 @@ impl<'a> Evictor<'a> {
         for of_shard in victims.chunk_by(|one, other| one.shard == other.shard) {
             let held = self.state.keyspace.hold_one(of_shard[0].shard, Patience::SHORT);
             let Ok(mut shard) = held else { continue };
+            if self.wish.policy.kind().plan().remembers {
+                of_shard.iter().for_each(|it| shard.prefetch_memory(it.db, it.sight.place));
+            }
             for victim in of_shard {
                 if freed >= left {
                     self.pool.offer(*victim);

@@ -377,10 +377,12 @@ impl Shard {
         entry.map(|entry| entry.set_access(bits)).is_some()
     }
 
-    /// Brings the entry of a hash towards the cache, for the database that most clients use.
+    /// Brings the entry of a hash towards the cache, for the database that most clients use; where there is none, what is remembered of its key.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        self.databases.first().table.prefetch_entry(hash);
+        if !self.databases.first().table.prefetch_entry(hash) {
+            self.prefetch_memory(0, hash);
+        }
     }
 
     /// The collection under a key of this hash in the database that most clients use, as a rule the one that is meant: for prefetching

@@ -791,21 +791,22 @@ impl Table {
         }
     }
 
-    /// Brings the first two lines of the entries that look like `hash` towards the cache.
+    /// Brings the first two lines of an entry that looks like `hash` towards the cache. Says whether there is one in its bucket.
     #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
+    pub fn prefetch_entry(&self, hash: u64) -> bool {
         if self.len == 0 {
-            return;
+            return false;
         }
         let (array, index) = self.home(hash);
         let bucket = &array.buckets[index];
-        let hits = bucket.matches(tag_of(hash));
-        if hits != 0
-            && let Some(entry) = &bucket.slots[hits.trailing_zeros() as usize / 8]
-        {
-            prefetch(entry.address());
-            prefetch(entry.address().wrapping_add(64));
-        }
+        let Some(entry) =
+            bucket.find(tag_of(hash), |_| true).and_then(|at| bucket.slots[at].as_ref())
+        else {
+            return false;
+        };
+        prefetch(entry.address());
+        prefetch(entry.address().wrapping_add(64));
+        true
     }
 }
 

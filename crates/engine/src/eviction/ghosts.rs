@@ -8,6 +8,7 @@
 //! one, so that what was much asked for once does not stay for ever. There are about as many slots as keys, one or two bytes a key. A key is
 //! taken for another once in five hundred times, which costs a policy little.
 
+use crate::prefetch::prefetch;
 use crate::relocate::Mover;
 use crate::size_class::usable;
 
@@ -43,6 +44,13 @@ impl Ghosts {
     fn group(&mut self, hash: u64) -> Option<&mut Group> {
         let at = hash as usize & self.groups.len().wrapping_sub(1);
         self.groups.get_mut(at)
+    }
+
+    /// Asks for what is remembered of a key, by the lower bits of its hash.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        let at = hash as usize & self.groups.len().wrapping_sub(1);
+        prefetch(self.groups.as_ptr().wrapping_add(at).cast());
     }
 
     /// Remembers a key by its hash, beside about `keys` others.

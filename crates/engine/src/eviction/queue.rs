@@ -118,6 +118,13 @@ impl Queue {
         self.newest.iter().take(count).copied().map(place_of)
     }
 
+    /// Asks for what is remembered of a key, by its hash or another that leads to the same bucket of the table: of these there are more than of
+    /// what is remembered.
+    #[inline]
+    pub fn prefetch_memory(&self, place: u64) {
+        self.ghosts.prefetch(place);
+    }
+
     /// Takes the oldest of the newest out of their order, with where it is; nothing if it is not there any more.
     fn oldest<'t>(&mut self, table: &'t mut Table) -> Option<(u64, &'t mut Entry)> {
         let place = place_of(self.newest.pop_front()?);

@@ -60,6 +60,14 @@ impl Shard {
         }
     }
 
+    /// Asks for what is remembered of a key, if a policy remembers; see [`Queue::prefetch_memory`].
+    #[inline]
+    pub fn prefetch_memory(&self, db: u32, place: u64) {
+        if let Some(queue) = self.databases.get(db).and_then(|database| database.queue.as_ref()) {
+            queue.prefetch_memory(place);
+        }
+    }
+
     /// Removes an entry that was seen, if it is still what it was; a large value goes to the bin. `memory` is what a policy remembers of it,
     /// and `gone` is told its key once it is out. Says whether it went.
     ///
