@@ -661,7 +661,10 @@ impl<'a> Evictor<'a> {
                     self.evicted += 1;
                 }
             }
+            self.thread.keep_books(&mut shard);
+            shard.finish();
         }
+        self.thread.counters.evicted.add(self.evicted - before);
         (self.evicted > before).then_some(freed)
     }
 
@@ -794,17 +797,13 @@ impl<'a> Evictor<'a> {
         if shard.is_guarded() && self.is_closed(shard, victim) {
             return None;
         }
-        let before = self.thread.data_bytes();
-        let started = state.watch();
+        let (before, started) = (shard.growth(), state.watch());
         shard.evict(db, &sight, memory, |shard, key| self.tell(shard, db, key));
-        self.thread.keep_books(shard);
-        shard.finish();
-        self.thread.counters.evicted.add(1);
         if let Some(started) = started {
             let took = state.clock.ticks().saturating_sub(started);
             state.took(Event::EvictionDelete, took);
         }
-        Some(before - self.thread.data_bytes())
+        Some((before - shard.growth()) as i64)
     }
 
     /// Whether a snapshot writes it next, or a reply tells of it: to do all of that here would hold the shard for long.

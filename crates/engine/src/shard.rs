@@ -447,6 +447,12 @@ impl Shard {
         std::mem::replace(&mut self.growth, 0)
     }
 
+    /// What [`Shard::take_growth`] would answer.
+    #[inline]
+    pub const fn growth(&self) -> isize {
+        self.growth
+    }
+
     /// Whether anything changed since the last [`Shard::finish`].
     #[inline]
     pub const fn is_changed(&self) -> bool {

@@ -129,6 +129,8 @@ impl Bucket {
 struct Array {
     buckets: Box<[Bucket]>,
     spill: HashTable<Spilled>,
+    /// On the heap: each command that adds or removes an entry asks for it twice.
+    heap_bytes: usize,
 }
 
 /// An entry that its bucket has no room for, and what leads to that bucket and would be its tag there: so that only who looks like the one
@@ -161,7 +163,14 @@ impl Array {
             0..ASIDE_BYTES => HashTable::new(),
             ASIDE_BYTES.. => HashTable::with_capacity(buckets / 4),
         };
-        Self { buckets: bytemuck::zeroed_slice_box(buckets), spill }
+        let mut array = Self { buckets: bytemuck::zeroed_slice_box(buckets), spill, heap_bytes: 0 };
+        array.weigh();
+        array
+    }
+
+    /// Finds out what it takes, after whatever may have changed that.
+    fn weigh(&mut self) {
+        self.heap_bytes = self.buckets.len() * size_of::<Bucket>() + self.spill.allocation_size();
     }
 
     #[inline]
@@ -233,6 +242,10 @@ impl Array {
         let bucket = spilled.bucket();
         self.buckets[bucket].tags |= SPILLED;
         let rehash = |spilled: &Spilled| spill_hash(spilled.bucket());
+        if self.spill.len() == self.spill.capacity() {
+            self.spill.reserve(1, rehash);
+            self.weigh();
+        }
         &mut self.spill.insert_unique(spill_hash(bucket), spilled, rehash).into_mut().entry
     }
 
@@ -262,6 +275,7 @@ impl Array {
         }
         if self.spill.is_empty() && self.buckets.len() * size_of::<Bucket>() < ASIDE_BYTES {
             self.spill = HashTable::new();
+            self.weigh();
         }
         Some(spilled)
     }
@@ -340,8 +354,13 @@ impl Array {
         }
     }
 
+    #[inline]
     fn heap_bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>() + self.spill.allocation_size()
+        debug_assert_eq!(
+            self.heap_bytes,
+            self.buckets.len() * size_of::<Bucket>() + self.spill.allocation_size()
+        );
+        self.heap_bytes
     }
 }
 
@@ -405,6 +424,7 @@ impl Table {
     }
 
     /// Bytes of the arrays; the entries know their own.
+    #[inline]
     pub fn heap_bytes(&self) -> usize {
         self.array.heap_bytes() + self.leaving.as_ref().map_or(0, |l| l.array.heap_bytes())
     }

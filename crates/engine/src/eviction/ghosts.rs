@@ -31,6 +31,18 @@ const fn face(hash: u64) -> u16 {
     if face == 0 { 1 } else { face }
 }
 
+/// The slot that says least: one that is empty, or has the least memory; among equals the first from `turn` on. One number is made of each, so
+/// that nothing is branched on.
+fn least(group: &Group, turn: usize) -> usize {
+    let order = |(nth, slot): (usize, &u16)| {
+        let (is_used, memory) = (u32::from(*slot != 0), u32::from(*slot & MEMORY_MASK));
+        let distance = nth.wrapping_sub(turn) % SLOTS;
+        (is_used << 8 | memory << 4) as usize | distance
+    };
+    let least = group.iter().enumerate().map(order).fold(usize::MAX, usize::min);
+    least.wrapping_add(turn) % SLOTS
+}
+
 impl Ghosts {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
@@ -59,10 +71,7 @@ impl Ghosts {
         let Some(group) = self.group(hash) else { return };
         let face = face(hash);
         let same = group.iter().position(|slot| slot >> MEMORY_BITS == face);
-        // Among equals it is left to chance.
-        let turned = (0..SLOTS).map(|slot| (slot + (hash >> 44) as usize) % SLOTS);
-        let least = || turned.min_by_key(|slot| (group[*slot] != 0, group[*slot] & MEMORY_MASK));
-        let slot = &mut group[same.or_else(least).unwrap_or(0)];
+        let slot = &mut group[same.unwrap_or_else(|| least(group, (hash >> 44) as usize))];
         if same.is_none() && *slot & MEMORY_MASK > u16::from(memory) {
             *slot -= 1;
             return;
@@ -111,6 +120,14 @@ mod tests {
         assert!(strangers < 50, "{strangers}");
         let recalled = keys.iter().filter(|hash| ghosts.recall(**hash).is_some()).count();
         assert!(recalled > 900, "{recalled}");
+    }
+
+    #[test]
+    fn the_slot_that_says_least_is_taken() {
+        assert_eq!(least(&[0x11, 0x20, 0, 0x10, 0, 0x11, 0x11, 0x11], 3), 4);
+        assert_eq!(least(&[0x11, 0x20, 0x13, 0x10, 0x15, 0x11, 0x11, 0x11], 0), 1);
+        assert_eq!(least(&[0x11, 0x20, 0x13, 0x10, 0x15, 0x11, 0x11, 0x11], usize::MAX - 5), 3);
+        assert_eq!(least(&[0x11; SLOTS], 21), 5);
     }
 
     #[test]
