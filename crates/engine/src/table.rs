@@ -624,6 +624,8 @@ impl Table {
         let array = &mut self.array;
         let index = leaving.moved;
         leaving.moved += 1;
+        // All keys are hashed: they are asked for together.
+        leaving.array.buckets[index].iter().for_each(|entry| prefetch(entry.address()));
         leaving.array.clear_bucket(index, |entry| {
             array.put(hash_of(entry.key()), entry);
         });
