@@ -167,7 +167,8 @@ impl Pool {
         self.candidates.insert(at, candidate);
     }
 
-    /// Ends a search in haste: the best of those who were seen, so many if there are, are candidates, in no order.
+    /// Ends a search in haste: the best of those who were seen, so many if there are, are candidates, in no order. O(seen × bits of the highest
+    /// rank).
     pub fn choose(&mut self, policy: Access, wanted: usize) {
         let rank = |sight: &Sight| policy.rank(sight.seen.glance());
         let ranks: SmallVec<[u32; SEEN]> = self.seen.iter().map(rank).collect();

@@ -86,8 +86,8 @@ impl Shard {
         let hash_of = |key: &[u8]| seed.hash(key);
         let is_it = |entry: &Entry| sight.is_of(entry);
         let remove = |table: &mut Table| table.remove_by_hash(sight.place, is_it, &hash_of);
-        let Some(entry) = self.detach_by(db, remove, hash_of) else { return false };
         self.half_changed = true;
+        let Some(entry) = self.detach_by(db, remove, hash_of) else { return false };
         if memory.is_some() || self.interest.is_some() {
             let name = Name { db, key: entry.key(), hash: hash_of(entry.key()) };
             self.notify(name, Told::All);
