@@ -58,6 +58,9 @@ const PER_LOOK: u64 = 16;
 const BATCH: usize = 16;
 const PATIENT_BATCH: usize = 8;
 
+/// What an entry takes at least, as a rule.
+const SMALL_BYTES: i64 = 128;
+
 /// Entries that are glanced at for each that `maxmemory-samples` asks for, where a policy takes its time; a bucket shows five for the price
 /// of one.
 const GLANCES: usize = 2;
@@ -581,8 +584,7 @@ impl<'a> Evictor<'a> {
 
     fn attempt(&mut self, left: i64) -> Option<i64> {
         let plan = self.wish.policy.kind().plan();
-        let most = if self.is_patient() { PATIENT_BATCH } else { BATCH };
-        let wanted = (left / self.mean_bytes() + 1).clamp(1, most as i64) as usize;
+        let wanted = self.wanted(left);
         let has_hand = plan.source == Source::Hand && !self.takes_newest;
         if has_hand && let Some(freed) = self.remove_best(wanted, left) {
             return Some(freed);
@@ -602,6 +604,13 @@ impl<'a> Evictor<'a> {
     /// them, so that haste gains nothing.
     fn is_patient(&self) -> bool {
         self.wish.policy.kind().plan().is_patient || self.mean() < SMALL_SHARD
+    }
+
+    /// How many victims are looked for to free so much: of small shards more than will go, since who is kept of many is the better for it.
+    fn wanted(&self, left: i64) -> usize {
+        let most = if self.is_patient() { PATIENT_BATCH } else { BATCH };
+        let bytes = if self.mean() < SMALL_SHARD { SMALL_BYTES } else { self.mean_bytes() };
+        (left / bytes + 1).clamp(1, most as i64) as usize
     }
 
     /// What an entry takes, in the mean, with its part of tables and indexes.
