@@ -380,7 +380,9 @@ impl Shard {
     /// Brings the entry of a hash towards the cache, for the database that most clients use; where there is none, what is remembered of its key.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if !self.databases.first().table.prefetch_entry(hash) {
+        let is_there = self.databases.first().table.prefetch_entry(hash);
+        // Where no policy remembers, the line of the shard that says so is not looked at either.
+        if !is_there && self.common.queue_kind().is_some() {
             self.prefetch_memory(0, hash);
         }
     }
